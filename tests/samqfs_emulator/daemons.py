@@ -1,0 +1,43 @@
+"""The daemons of a SAM-QFS host in one thread: the stager with its tape delay, and the updater."""
+
+import threading
+
+import pymysql
+
+from tests.samqfs_emulator.filesystem import SamQfs
+from tests.samqfs_emulator.updater import Updater
+
+POLL = 0.02  # seconds
+
+
+class Daemons:
+    """Serves stage requests after *tape_delay* seconds and keeps the database in step, between start and stop."""
+
+    def __init__(self, filesystem: SamQfs, updater: Updater | None = None, tape_delay: float = 0.0) -> None:
+        self.filesystem = filesystem
+        self.updater = updater
+        self.tape_delay = tape_delay
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self.run, name="samqfs-daemons", daemon=True)
+
+    def __enter__(self) -> "Daemons":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the daemons and wait for them."""
+        self._end.set()
+        self._thread.join()
+
+    def run(self) -> None:
+        """Serve until :meth:`stop`; a database that is away is tried again, as the real updater does."""
+        while not self._end.wait(POLL):
+            self.filesystem.serve_requests(self.tape_delay)
+            if self.updater:
+                try:
+                    self.updater.run_once()
+                except pymysql.err.MySQLError:
+                    continue

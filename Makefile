@@ -1,0 +1,55 @@
+# make run   the service on 127.0.0.1:8080, files under ./archive
+# make test  everything the tests need, then the tests
+# make check format, lint and types
+# make docs  the documentation as HTML, under docs/_build/html
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8080
+SYSTEM_PACKAGES := cc=gcc curl=curl /usr/include/stdio.h=libc6-dev
+
+.PHONY: run test check docs clean
+
+run: $(VENV)/.run
+	@mkdir -p archive
+	@echo "Try in another terminal: curl -T README.md http://127.0.0.1:$(PORT)/12345"
+	@exec $(BIN)/pacifica-archiveinterface -t posix -a 127.0.0.1 -p $(PORT) --prefix archive
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+check: $(VENV)/.check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# One set of packages for each purpose; made again when the metadata change.
+$(VENV)/.run: $(VENV)/bin/python setup.py
+	$(BIN)/pip install -q -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python setup.py scripts/need-packages
+	scripts/need-packages $(SYSTEM_PACKAGES) $$($(PYTHON) -c \
+	  'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
+	$(BIN)/pip install -q -e '.[test]'
+	@touch $@
+
+$(VENV)/.check: $(VENV)/bin/python setup.py
+	$(BIN)/pip install -q -e '.[test,check]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/bin/python setup.py
+	$(BIN)/pip install -q -e '.[docs]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist docs/_build *.egg-info

@@ -1,0 +1,1 @@
+"""The Pacifica Archive Interface: a REST service in front of hierarchical storage."""

@@ -1,0 +1,135 @@
+"""The commands: `main` runs the server, `cmd` is the administrator's tool."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from .application import Settings, log_to_stderr, make_application
+from .archive_utils import un_abs_path
+from .backends.abstract.archive import AbstractBackendArchive
+from .backends.factory import ArchiveBackendFactory
+from .exception import ArchiveInterfaceError, ConfigurationError
+from .globals import LOG_NAME, VERSION
+from .launch import fail, make_archive, read_settings
+from .server import ArchiveServer
+
+_SERVER = "pacifica-archiveinterface"
+_ADMIN = "pacifica-archiveinterface-cmd"
+_log = logging.getLogger(LOG_NAME)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve an archive over HTTP until SIGTERM or SIGINT; return the exit code.
+
+    0 after a clean stop, 2 when the configuration is wrong.
+    """
+    given = _server_parser().parse_args(arguments)
+    log_to_stderr()
+    try:
+        archive = make_archive(given.type, given.prefix, given.config)
+        settings = read_settings(given.cherrypy_config)
+        settings = {**settings, "global": {**settings.get("global", {}), **_socket_settings(given)}}
+        return _serve(archive, settings)
+    except ConfigurationError as error:
+        return fail(_SERVER, error)
+
+
+def cmd(arguments: Sequence[str] | None = None) -> int:
+    """Do the administrator's bidding; return 0 when all went well, 1 when not, 2 for a wrong configuration."""
+    given = _admin_parser().parse_args(arguments)
+    log_to_stderr()
+    try:
+        archive = make_archive(given.type, given.prefix, given.config)
+    except ConfigurationError as error:
+        return fail(_ADMIN, error)
+    action: Callable[[AbstractBackendArchive, argparse.Namespace], int] = given.action
+    return action(archive, given)
+
+
+def _server_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(_SERVER, description="Run the archive interface.")
+    _add_common_options(parser)
+    parser.add_argument("--cherrypy-config", metavar="FILE", help="CherryPy's configuration, server.conf")
+    parser.add_argument("-p", "--port", type=_port, help="port to listen on (default 8080), 0 for a free one")
+    parser.add_argument("-a", "--address", help="address to listen on (default 127.0.0.1)")
+    return parser
+
+
+def _admin_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(_ADMIN, description="Administer the archive.")
+    _add_common_options(parser)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    delete = commands.add_parser("delete", help="delete files", description="Delete files.")
+    delete.add_argument("files", metavar="FILES", nargs="+", help="ids, as in the URL")
+    delete.set_defaults(action=_delete)
+    return parser
+
+
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
+    names = ", ".join(ArchiveBackendFactory.names())
+    parser.add_argument("-t", "--type", metavar="BACKEND", help=f"backend: {names} (default PAI_BACKEND_TYPE or posix)")
+    parser.add_argument("--prefix", metavar="DIRECTORY", help="where the files are (default PAI_PREFIX or /tmp)")
+    parser.add_argument("-c", "--config", metavar="FILE", help="the archive's configuration, config.ini")
+    parser.add_argument("--version", action="version", version=VERSION)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port, 0 to 65535")
+    return int(text)
+
+
+def _socket_settings(given: argparse.Namespace) -> dict[str, object]:
+    asked = {"server.socket_port": given.port, "server.socket_host": given.address}
+    return {key: value for key, value in asked.items() if value is not None}
+
+
+def _serve(archive: AbstractBackendArchive, settings: Settings) -> int:
+    application = make_application(archive, settings)
+    server = ArchiveServer(application, archive.config.http.drain_seconds)
+    try:
+        server.prepare()
+    except OSError as error:
+        reason = error.strerror or "; ".join(str(error).splitlines())
+        raise ConfigurationError(f"cannot listen on {server.bind_addr}: {reason}") from error
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    host, port = server.bind_addr[:2]
+    _log.info("%s serves %s on http://%s:%s", _SERVER, archive.prefix, _bracketed(host), port)
+    failure = _run(server, stopping)
+    _log.info("%s has stopped", _SERVER)
+    return failure
+
+
+def _run(server: ArchiveServer, stopping: threading.Event) -> int:
+    thread = threading.Thread(target=server.serve, name="connections")
+    thread.start()
+    while thread.is_alive() and not stopping.wait(0.5):  # seconds
+        pass
+    failed = not stopping.is_set()
+    server.stop()
+    thread.join()
+    return int(failed)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _delete(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:
+    failed = 0
+    for name in given.files:
+        try:
+            archive.file(un_abs_path(name)).remove()
+        except ArchiveInterfaceError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed = 1
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The CherryPy application: the built-in settings, the site's own, and what no site may change."""
+
+import configparser
+import logging
+import sys
+from typing import Any
+
+import cherrypy
+from cherrypy._cprequest import Request
+from cherrypy.lib.reprconf import Parser
+
+from .backends.abstract.archive import AbstractBackendArchive
+from .bodies import RequestBody
+from .config import HttpOptions, read_text
+from .exception import ConfigurationError
+from .globals import LOG_NAME
+from .rest_errors import error_page_default, error_response
+from .rest_generator import ArchiveInterfaceGenerator
+
+Settings = dict[str, dict[str, Any]]
+
+# What a site may override in its CherryPy file (server.conf).
+BUILT_IN: dict[str, Any] = {
+    "server.socket_host": "127.0.0.1",
+    "server.socket_port": 8080,
+    "server.socket_timeout": 60,  # seconds without a byte
+    "server.socket_queue_size": 1024,
+    "server.thread_pool": 100,  # more than the clients that may stall at a time
+    "server.max_request_body_size": 0,
+    "log.screen": False,
+    "tools.log_tracebacks.on": False,  # error_response logs what is worth it
+    "tools.log_headers.on": False,
+    "tools.trailing_slash.on": False,
+}
+
+_KNOWN_ROOTS = frozenset(
+    ("checker", "engine", "environment", "error_page", "hooks", "request", "response", "tools", "wsgi")
+)
+
+
+class ArchiveRequest(Request):
+    """A request whose body the handlers read themselves, and whose errors are JSON from the start."""
+
+    error_page = {"default": error_page_default}
+    show_tracebacks = False
+    process_request_body = False
+    archive_body: RequestBody
+
+
+def make_application(archive: AbstractBackendArchive, settings: Settings | None = None) -> cherrypy.Application:
+    """Return the WSGI application that serves *archive*, with the *settings* of a CherryPy file.
+
+    CherryPy's configuration is one for the process: the last application made has set it.
+    """
+    settings = settings or {}
+    overall = {**BUILT_IN, **settings.get("global", {})}
+    most_bytes = overall.pop("server.max_request_body_size")
+    # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
+    cherrypy.config.update({**overall, "server.max_request_body_size": 0})
+    application = cherrypy.Application(ArchiveInterfaceGenerator(archive), "")
+    application.request_class = ArchiveRequest
+    # CherryPy's trap would append an error page to a file that breaks off.
+    application.wsgiapp.pipeline = []
+    application.merge({section: dict(keys) for section, keys in settings.items() if section != "global"})
+    application.merge({"/": _fixed_settings(archive.config.http, most_bytes)})
+    return application
+
+
+def _fixed_settings(http: HttpOptions, most_bytes: int) -> dict[str, Any]:
+    def take_body() -> None:
+        request = cherrypy.serving.request
+        request.archive_body = RequestBody(request.wsgi_environ, most_bytes)
+
+    def settle_body() -> None:
+        body = getattr(cherrypy.serving.request, "archive_body", None)
+        if body is not None and not body.complete:
+            body.drain(http.drain_bytes)
+
+    return {
+        "request.dispatch": cherrypy.dispatch.MethodDispatcher(),
+        "request.process_request_body": False,
+        "request.error_response": error_response,
+        "request.show_tracebacks": http.show_tracebacks,
+        "error_page.default": error_page_default,
+        "hooks.on_start_resource": take_body,
+        "hooks.before_finalize": settle_body,
+        "hooks.after_error_response": settle_body,
+    }
+
+
+def read_cherrypy_config(path: str) -> Settings:
+    """Return the sections of the CherryPy file at *path*.
+
+    Raises ConfigurationError, naming file, section, key and value, when something in it is wrong.
+    """
+    parser = Parser()
+    try:
+        parser.read_string(read_text(path), path)
+        settings: Settings = parser.as_dict()
+    except configparser.Error as error:
+        raise ConfigurationError(" ".join(str(error).split())) from error
+    except ValueError as error:
+        # CherryPy's text names section, option and value.
+        raise ConfigurationError(f"{path}: {' '.join(str(error.args[0]).split())}") from error
+    for section, keys in settings.items():
+        for key, value in keys.items():
+            _check(path, section, key, value)
+    return settings
+
+
+def _check(path: str, section: str, key: str, value: Any) -> None:
+    root, _, name = key.partition(".")
+    place = f"{path}: [{section}] {key} = {value!r}"
+    owners = {"server": cherrypy.server, "log": cherrypy.log}
+    if root in owners and not hasattr(owners[root], name):
+        raise ConfigurationError(f"{place}: CherryPy has no such setting")
+    if root not in owners and root not in _KNOWN_ROOTS:
+        raise ConfigurationError(f"{place}: CherryPy has no such setting")
+    built_in = BUILT_IN.get(key)
+    if isinstance(built_in, int) and not isinstance(value, int | float):
+        raise ConfigurationError(f"{place}: this is no number")
+
+
+def log_to_stderr() -> None:
+    """Send what the service and CherryPy log to standard error, a line each."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger(LOG_NAME).setLevel(logging.INFO)
+    # One line a request, into the file that log.access_file names or nowhere.
+    cherrypy.log.access_log.propagate = False
+    cherrypy.log.error_log.propagate = not cherrypy.log.screen

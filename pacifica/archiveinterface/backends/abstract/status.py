@@ -1,0 +1,39 @@
+"""What is known of a stored file."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+
+class AbstractStatus(ABC):
+    """Times, size and whereabouts of one file; a subclass names the storage levels.
+
+    mtime and ctime are epoch seconds, sizes are bytes. *filepath* is the file's place on the
+    backend. *version* changes whenever the content may have changed; it makes the ETag.
+    """
+
+    def __init__(self, mtime: float, ctime: float, bytes_per_level: Sequence[int], filesize: int) -> None:
+        """Keep what the backend found; bytes_per_level counts in the order of define_levels()."""
+        self.mtime = mtime
+        self.ctime = ctime
+        self.bytes_per_level = bytes_per_level
+        self.filesize = filesize
+        self.filepath = ""
+        self.version = f"{mtime}-{ctime}-{filesize}"
+        self.defined_levels = self.define_levels()
+        self.file_storage_media = self.find_file_storage_media()
+
+    @abstractmethod
+    def define_levels(self) -> Sequence[str]:
+        """Return the media of the storage levels, fastest first: each ``disk`` or ``tape``."""
+
+    def find_file_storage_media(self) -> str:
+        """Return the medium of the fastest level that holds the whole file."""
+        for medium, count in zip(self.defined_levels, self.bytes_per_level, strict=True):
+            if count >= self.filesize:
+                return medium
+        return self.defined_levels[-1]
+
+    @property
+    def etag(self) -> str:
+        """The file's strong entity tag, quotes included."""
+        return f'"{self.version}"'

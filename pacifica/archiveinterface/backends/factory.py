@@ -1,0 +1,43 @@
+"""Backends by name: the built-in ones, and those that other packages bring."""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from ..config import Config
+from ..exception import ConfigurationError
+from .abstract.archive import AbstractBackendArchive
+
+ENTRY_POINTS = "pacifica.archiveinterface.backends"
+
+# Imported when asked for, not before: a site without HPSS has no library to load.
+_BUILT_IN = {
+    "posix": (".posix.archive", "PosixBackendArchive"),
+}
+
+
+class ArchiveBackendFactory:
+    """Knows the backends by their names, in any case."""
+
+    @staticmethod
+    def names() -> list[str]:
+        """Return every name that a backend can be asked for by."""
+        return sorted({*_BUILT_IN, *entry_points(group=ENTRY_POINTS).names})
+
+    def load_backend_archive(self, name: str) -> type[AbstractBackendArchive]:
+        """Return the class of the backend *name*. Raises ConfigurationError when there is none."""
+        key = name.lower()
+        if key in _BUILT_IN:
+            module, attribute = _BUILT_IN[key]
+            backend = getattr(import_module(module, __package__), attribute)
+        else:
+            found = entry_points(group=ENTRY_POINTS, name=key)
+            if not found:
+                raise ConfigurationError(f"unknown backend {name!r}; known are {', '.join(self.names())}")
+            backend = next(iter(found)).load()
+        if not (isinstance(backend, type) and issubclass(backend, AbstractBackendArchive)):
+            raise ConfigurationError(f"backend {name!r} is no AbstractBackendArchive")
+        return backend
+
+    def get_backend_archive(self, name: str, prefix: str, config: Config | None = None) -> AbstractBackendArchive:
+        """Return the archive of the backend *name* for the files below *prefix*. Raises ConfigurationError."""
+        return self.load_backend_archive(name)(prefix, config)

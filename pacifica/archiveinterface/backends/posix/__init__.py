@@ -1,0 +1,1 @@
+"""The backend that keeps files on a POSIX file system."""

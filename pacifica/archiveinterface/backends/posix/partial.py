@@ -1,0 +1,84 @@
+"""Files that are still being written, in a directory of their own that no id reaches.
+
+Each is locked (flock) by the process that writes it, so that a starting process can tell the
+left-overs of a killed one from the uploads of its living neighbours, and remove them.
+"""
+
+import fcntl
+import logging
+import os
+import secrets
+from contextlib import suppress
+
+from ...globals import LOG_NAME
+from .tree import Tree
+
+PARTIAL = ".partial"  # below the prefix; ids and plain file names start with no dot
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_log = logging.getLogger(LOG_NAME)
+
+
+class Partial:
+    """One file being written: *fd* is open for it until `close`."""
+
+    def __init__(self, tree: Tree) -> None:
+        """Start an empty file below *tree*. Raises OSError."""
+        self._tree = tree
+        self.name = secrets.token_hex(16)
+        self.fd = self._locked_file()
+
+    def _locked_file(self) -> int:
+        with self._tree.directory(PARTIAL, create=True) as directory:
+            while True:
+                fd = os.open(self.name, _NEW, 0o600, dir_fd=directory)
+                with suppress(OSError):  # a file system without locks: nobody sweeps there
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(fd).st_nlink:
+                    return fd
+                os.close(fd)  # swept between the two calls
+
+    def move_to(self, directory: int, name: str, *, replace: bool) -> None:
+        """Give the file its place, *name* in *directory*, at once and whole.
+
+        Raises FileExistsError unless it may *replace* what is there.
+        """
+        with self._tree.directory(PARTIAL) as source:
+            move(source, self.name, directory, name, replace=replace)
+
+    def remove(self) -> None:
+        """Forget the file, if it has not been given a place."""
+        with suppress(FileNotFoundError), self._tree.directory(PARTIAL) as directory:
+            os.unlink(self.name, dir_fd=directory)
+
+    def close(self) -> None:
+        """Let go of the descriptor and the lock."""
+        os.close(self.fd)
+
+
+def move(source: int, old: str, target: int, new: str, *, replace: bool) -> None:
+    """Move *old* in directory *source* to *new* in *target*. Raises FileExistsError unless *replace*."""
+    if replace:
+        # Readers see the old file or the new one, never half of either.
+        os.rename(old, new, src_dir_fd=source, dst_dir_fd=target)
+    else:
+        os.link(old, new, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+        os.unlink(old, dir_fd=source)
+
+
+def sweep(tree: Tree) -> None:
+    """Remove what killed processes left half-written below *tree*."""
+    with suppress(FileNotFoundError), tree.directory(PARTIAL) as directory:
+        for name in os.listdir(directory):
+            with suppress(OSError):
+                _remove_if_orphaned(name, directory)
+
+
+def _remove_if_orphaned(name: str, directory: int) -> None:
+    fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(name, dir_fd=directory)
+        _log.warning("removed %s/%s, left half-written by a process that died", PARTIAL, name)
+    finally:
+        os.close(fd)

@@ -1,0 +1,194 @@
+"""Bodies in blocks: from the client into a file, and from a file to the client."""
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from .backends.abstract.archive import AbstractBackendArchive
+from .byte_ranges import Segment
+from .exception import BodyError, BodyTooLargeError, LengthRequiredError, StorageError
+from .globals import LOG_NAME
+
+BLOCK_SIZE = 1 << 18  # bytes
+_BROKEN = "the body ended before it was complete"
+_CONTENT_LENGTH = re.compile(r"\d{1,19}", re.ASCII)
+_log = logging.getLogger(LOG_NAME)
+
+
+class _Input(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _UwsgiChunks:
+    """The body of a chunked request under uWSGI, which decodes it but not through wsgi.input."""
+
+    def __init__(self, chunked_read: Callable[[], bytes]) -> None:
+        self._chunked_read = chunked_read
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next chunk, whatever its size; none at the end."""
+        return self._chunked_read()
+
+
+class RequestBody:
+    """The body of a request, read once and in blocks.
+
+    *length* is its announced length in bytes, None when it is chunked.
+    """
+
+    def __init__(self, environ: Mapping[str, Any], most: int = 0) -> None:
+        """Take the body that *environ* (PEP 3333) announces, at most *most* bytes long unless 0.
+
+        Raises BodyError for a length that is no number, BodyTooLargeError.
+        """
+        self._chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+        announced = environ.get("CONTENT_LENGTH") or ""
+        self.is_announced = self._chunked or announced != ""
+        self.complete = False
+        self.length: int | None = None
+        self._most = most
+        self._received = 0
+        self._input: _Input = environ["wsgi.input"]
+        if self._chunked:
+            self._input = _chunked_input(environ)
+        elif not _CONTENT_LENGTH.fullmatch(announced or "0"):
+            raise BodyError("Content-Length is no number")
+        else:
+            self.length = int(announced or "0")
+            self.complete = self.length == 0
+        if most and self.length is not None and self.length > most:
+            raise BodyTooLargeError(f"the body is longer than the {most} bytes that this site takes")
+
+    def require(self) -> None:
+        """Raise LengthRequiredError unless a body, be it an empty one, was announced."""
+        if not self.is_announced:
+            raise LengthRequiredError("send Content-Length or Transfer-Encoding: chunked")
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the body. Raises BodyError when it breaks off, comes too late or is malformed."""
+        while not self.complete:
+            block = self._next_block()
+            if block:
+                yield block
+
+    def copy_to(self, file: AbstractBackendArchive) -> int:
+        """Write the whole body to *file* and return its length in bytes. Raises as `blocks` does."""
+        for block in self.blocks():
+            file.write(block)
+        return self._received
+
+    def read_at_most(self, most: int) -> bytes:
+        """Return the whole body. Raises BodyTooLargeError when it has more than *most* bytes."""
+        content = bytearray()
+        for block in self.blocks():
+            content += block
+            if len(content) > most:
+                raise BodyTooLargeError(f"the body is longer than {most} bytes")
+        return bytes(content)
+
+    def drain(self, most: int) -> bool:
+        """Read what the client still sends, up to *most* bytes; return whether that was all.
+
+        A client that is still sending would not see the answer, and its rest would be taken
+        for the next request.
+        """
+        end = self._received + most
+        self._most = 0
+        try:
+            while not self.complete and self._received < end:
+                self._next_block()
+        except BodyError:
+            return False
+        return self.complete
+
+    def _next_block(self) -> bytes:
+        size = BLOCK_SIZE if self.length is None else min(BLOCK_SIZE, self.length - self._received)
+        try:
+            block = self._input.read(size)
+        except (OSError, ValueError) as error:
+            # A time-out, a connection that broke, or chunks that are none.
+            raise BodyError(_BROKEN) from error
+        self._received += len(block)
+        if block:
+            self.complete = self._received == self.length
+        elif self.length is None:
+            self.complete = True
+        else:
+            raise BodyError(_BROKEN)
+        if self._most and self._received > self._most:
+            raise BodyTooLargeError(f"the body is longer than the {self._most} bytes that this site takes")
+        return block
+
+
+def _chunked_input(environ: Mapping[str, Any]) -> _Input:
+    if "uwsgi.version" not in environ:
+        chunked: _Input = environ["wsgi.input"]
+        return chunked
+    import uwsgi  # there is such a module inside uWSGI only
+
+    return _UwsgiChunks(uwsgi.chunked_read)
+
+
+class ResponseBody:
+    """Parts of an open file, bytes to send between them, and the duty to close the file.
+
+    An object rather than a generator: closing a generator that was never started skips its
+    ``finally``, and a client may leave before the first block.
+    """
+
+    def __init__(self, file: AbstractBackendArchive, parts: list[Segment | bytes]) -> None:
+        """Send *parts*; the body owns *file* from now on."""
+        self._file = file
+        self._blocks = self._blocks_of(parts)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Return the body itself."""
+        return self
+
+    def __next__(self) -> bytes:
+        """Return the next block. Raises StorageError when the file ends early: the connection then breaks."""
+        return next(self._blocks)
+
+    def close(self) -> None:
+        """Close the file, however much of it was sent."""
+        self._file.close()
+
+    def _blocks_of(self, parts: list[Segment | bytes]) -> Iterator[bytes]:
+        position = 0
+        for part in parts:
+            if isinstance(part, bytes):
+                yield part
+                continue
+            if part.offset != position:
+                self._file.seek(part.offset)
+            position = part.offset + part.length
+            yield from self._blocks_in(part)
+
+    def _blocks_in(self, segment: Segment) -> Iterator[bytes]:
+        left = segment.length
+        while left:
+            block = self._file.read(min(BLOCK_SIZE, left))
+            if not block:
+                _log.error("%s ended %d bytes before its size", self._file.filepath, left)
+                raise StorageError("the file is shorter than it was")
+            left -= len(block)
+            yield block
+
+
+def multipart(segments: list[Segment], filesize: int, content_type: str) -> tuple[str, int, list[Segment | bytes]]:
+    """Return boundary, length in bytes and parts of a multipart/byteranges body (RFC 9110, 14.6)."""
+    boundary = secrets.token_hex(16)
+    parts: list[Segment | bytes] = []
+    for segment in segments:
+        span = content_range(segment, filesize)
+        parts.append(f"\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: {span}\r\n\r\n".encode())
+        parts.append(segment)
+    parts.append(f"\r\n--{boundary}--\r\n".encode())
+    return boundary, sum(part.length if isinstance(part, Segment) else len(part) for part in parts), parts
+
+
+def content_range(segment: Segment, filesize: int) -> str:
+    """Return the Content-Range of *segment*, which counts its last byte in."""
+    return f"bytes {segment.offset}-{segment.offset + segment.length - 1}/{filesize}"

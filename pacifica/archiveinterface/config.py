@@ -1,0 +1,214 @@
+"""Every option of config.ini, in one table, and its reader.
+
+A section is a dataclass, an option one of its fields: the default, the type and the meaning
+stand there and nowhere else. The shipped config.ini and the configuration page are made from it.
+"""
+
+import configparser
+import difflib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from .exception import ConfigurationError
+from .globals import CONFIG_FILE, LOG_NAME
+
+Parser = Callable[[str], Any]
+_log = logging.getLogger(LOG_NAME)
+
+
+def _boolean(text: str) -> bool:
+    try:
+        return configparser.ConfigParser.BOOLEAN_STATES[text.lower()]
+    except KeyError:
+        raise ValueError("true or false") from None
+
+
+def _at_least(least: float, kind: type[int] | type[float]) -> Parser:
+    def parse(text: str) -> float:
+        meaning = f"a number of at least {least}"
+        try:
+            number = kind(text)
+        except ValueError:
+            raise ValueError(meaning) from None
+        if not least <= number < float("inf"):
+            raise ValueError(meaning)
+        return number
+
+    return parse
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
+        raise ValueError("a port, 1 to 65535")
+    return int(text)
+
+
+def _one_of(*words: str) -> Parser:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(" or ".join(words))
+        return text
+
+    return parse
+
+
+def _absolute_paths(text: str) -> tuple[str, ...]:
+    paths = tuple(line.strip() for line in text.replace(os.pathsep, "\n").splitlines() if line.strip())
+    if not all(os.path.isabs(path) for path in paths):
+        raise ValueError(f"absolute paths, separated by {os.pathsep} or line ends")
+    return paths
+
+
+def _option(default: str, meaning: str, parse: Parser = str) -> Any:
+    return field(default=parse(default), metadata={"text": default, "meaning": meaning, "parse": parse})
+
+
+@dataclass(frozen=True)
+class ArchiveOptions:
+    """How files are kept, whatever the backend."""
+
+    overwrite: str = _option(
+        "replace",
+        "what a PUT to an existing file does: `replace` its content, or `refuse` (409) unless the bytes are the same",
+        _one_of("replace", "refuse"),
+    )
+    move_roots: tuple[str, ...] = _option(
+        "", "directories outside the prefix that PATCH may move files from, separated by colons", _absolute_paths
+    )
+    offline_read: str = _option(
+        "stage",
+        "what a GET of a file only on tape does: `stage` starts its recall and answers 503, `wait` waits for it",
+        _one_of("stage", "wait"),
+    )
+
+
+@dataclass(frozen=True)
+class HttpOptions:
+    """How the service speaks HTTP."""
+
+    head: str = _option(
+        "documented",
+        "`documented` answers HEAD with 204 and epoch seconds; `standard` with 200, Content-Length and an HTTP date",
+        _one_of("documented", "standard"),
+    )
+    show_tracebacks: bool = _option(
+        "false", "whether error answers carry a traceback; never on a public server", _boolean
+    )
+    drain_bytes: int = _option(
+        "16777216",
+        "how many bytes of a body that nobody wants are read so that the client can read the error",
+        _at_least(0, int),
+    )
+    drain_seconds: float = _option(
+        "30", "how long requests in flight may take after SIGTERM to pacifica-archiveinterface", _at_least(0, float)
+    )
+
+
+@dataclass(frozen=True)
+class PosixOptions:
+    """The POSIX backend."""
+
+    use_id2filename: bool = _option(
+        "false", "whether ids become paths in a tree (needed for many files) or file names below the prefix", _boolean
+    )
+
+
+@dataclass(frozen=True)
+class HpssOptions:
+    """The IBM HPSS backend."""
+
+    auth: str = _option("/var/hpss/etc/hpss.unix.keytab", "the keytab of the service's HPSS user")
+    sitename: str = _option("example.com", "the site name of the HPSS realm")
+    user: str = _option("hpss", "the HPSS user that owns the archive")
+    accept_latency: float = _option(
+        "5", "seconds that the core server may take to answer before 503", _at_least(0, float)
+    )
+
+
+@dataclass(frozen=True)
+class HsmSidebandOptions:
+    """The Oracle HSM (SAM-QFS) backend and its sideband database."""
+
+    sam_qfs_prefix: str = _option("/hsm/prefix", "where the SAM-QFS file system is mounted")
+    schema: str = _option("schema_name", "the name of the sideband database")
+    host: str = _option("host", "the host of the database server")
+    user: str = _option("user", "the database account; SELECT on the schema suffices")
+    password: str = _option("pass", "its password")
+    port: int = _option("3306", "the port of the database server", _port)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All options, one attribute a section."""
+
+    archive: ArchiveOptions = field(default_factory=ArchiveOptions)
+    http: HttpOptions = field(default_factory=HttpOptions)
+    posix: PosixOptions = field(default_factory=PosixOptions)
+    hpss: HpssOptions = field(default_factory=HpssOptions)
+    hsm_sideband: HsmSidebandOptions = field(default_factory=HsmSidebandOptions)
+
+
+def sections() -> dict[str, type]:
+    """Return the dataclass of each section's options, by the section's name."""
+    return get_type_hints(Config)
+
+
+def options(section: type) -> Iterator[tuple[str, str, str]]:
+    """Yield name, default as written in config.ini and meaning of each option of *section*."""
+    for option in fields(section):
+        yield option.name, option.metadata["text"], option.metadata["meaning"]
+
+
+def get_config(path: str | None = None) -> Config:
+    """Return the options in the file at *path*, defaults for those it does not set.
+
+    Without *path*, the file named by ARCHIVEINTERFACE_CONFIG or the one in the home directory
+    is read. Raises ConfigurationError, naming file, section, key and value, when the file was
+    named and is not there, is no configuration file, or holds an unknown key or a bad value.
+    """
+    named = path or os.getenv("ARCHIVEINTERFACE_CONFIG")
+    place = named or CONFIG_FILE
+    if not named and not Path(place).exists():
+        return Config()
+    return _parse(place, read_text(place))
+
+
+def read_text(path: str) -> str:
+    """Return the text of the configuration file at *path*. Raises ConfigurationError."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {(error.strerror or 'unreadable').lower()}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not a text file in UTF-8") from error
+
+
+def _parse(place: str, text: str) -> Config:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text, place)
+    except configparser.Error as error:
+        raise ConfigurationError(" ".join(str(error).split())) from error
+    known = sections()
+    for name in parser.sections():
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            _log.warning("%s: unknown section [%s] is ignored; the nearest known one is [%s]", place, name, nearest)
+    return Config(**{name: _section(place, parser, name, kind) for name, kind in known.items()})
+
+
+def _section(place: str, parser: configparser.ConfigParser, name: str, kind: type) -> Any:
+    table: dict[str, Field[Any]] = {option.name: option for option in fields(kind)}
+    values = {}
+    for key, text in parser[name].items() if name in parser else ():
+        if key not in table:
+            raise ConfigurationError(f"{place}: [{name}] has no option {key!r}; it knows {', '.join(table)}")
+        try:
+            values[key] = table[key].metadata["parse"](text)
+        except ValueError as error:
+            raise ConfigurationError(f"{place}: [{name}] {key} = {text!r} is not {error}") from error
+    return kind(**values)

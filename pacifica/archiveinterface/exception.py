@@ -1,0 +1,152 @@
+"""What can go wrong, one class each; `rest_errors` gives each its HTTP status.
+
+A message is read by the client: it says what to change and names no path of the server.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class ArchiveInterfaceError(Exception):
+    """Anything that this service reports; the message is for the client."""
+
+    retry_after: int | None = None  # seconds
+
+
+class ConfigurationError(ArchiveInterfaceError):
+    """A setting, a file of settings, a backend's name or a prefix is wrong."""
+
+
+class RequestError(ArchiveInterfaceError):
+    """The client asked for something that makes no sense."""
+
+
+class FileIdError(RequestError):
+    """This names no file of the archive, whatever is stored."""
+
+
+class ModTimeError(RequestError):
+    """A Last-Modified that is none of the accepted forms."""
+
+
+class ByteRangeError(RequestError):
+    """A ``byte_range`` query that is not ``first-end``."""
+
+
+class BodyError(RequestError):
+    """The request body is short, broken, late or not what was announced."""
+
+
+class NotARegularFileError(RequestError):
+    """A directory, link or device where a file is needed."""
+
+
+class ForbiddenPathError(ArchiveInterfaceError):
+    """A path outside the places that the archive may touch, or through a symbolic link."""
+
+
+class MissingFileError(ArchiveInterfaceError):
+    """No such file in the archive."""
+
+
+class MethodError(ArchiveInterfaceError):
+    """The resource does not know this method; *allow* lists those it knows."""
+
+    def __init__(self, allow: str) -> None:
+        """Name the methods that the resource knows, as the Allow header wants them."""
+        super().__init__(f"this resource knows {allow}")
+        self.allow = allow
+
+
+class ConflictError(ArchiveInterfaceError):
+    """The target exists and may not be replaced, or the object cannot be had now."""
+
+
+class LengthRequiredError(ArchiveInterfaceError):
+    """A body with neither Content-Length nor chunked coding."""
+
+
+class PreconditionError(ArchiveInterfaceError):
+    """An If-... header does not hold."""
+
+
+class BodyTooLargeError(ArchiveInterfaceError):
+    """More bytes than the site or its file system takes."""
+
+
+class MediaTypeError(ArchiveInterfaceError):
+    """A body that is not ``application/json`` where JSON is needed."""
+
+
+class RangeNotSatisfiableError(ArchiveInterfaceError):
+    """None of the ranges asked for lies within the *filesize* bytes of the file."""
+
+    def __init__(self, filesize: int) -> None:
+        """Remember the size, which the answer must tell."""
+        super().__init__(f"the file has {filesize} bytes")
+        self.filesize = filesize
+
+
+class StorageError(ArchiveInterfaceError):
+    """The storage failed, or is not as this service left it."""
+
+
+class BackendUnavailableError(ArchiveInterfaceError):
+    """The storage does not answer now; later it may."""
+
+    retry_after = 30
+
+
+class BeingStagedError(BackendUnavailableError):
+    """The file is on tape only; its recall is under way."""
+
+
+class NoSpaceError(ArchiveInterfaceError):
+    """No space is left, or less than the reserve, or the quota is used up."""
+
+
+_UNAVAILABLE = (BackendUnavailableError, "the storage does not answer now, try again later")
+_NO_SPACE = (NoSpaceError, "no space is left for this file")
+_MISSING = (MissingFileError, "no such file in the archive")
+_BY_ERRNO: dict[int, tuple[type[ArchiveInterfaceError], str]] = {
+    errno.ENOENT: _MISSING,
+    errno.ENOTDIR: _MISSING,
+    errno.ELOOP: (ForbiddenPathError, "the path leads through a symbolic link"),
+    errno.ENAMETOOLONG: (FileIdError, "the name is longer than the file system takes"),
+    errno.EEXIST: (ConflictError, "the target exists already"),
+    errno.EISDIR: (ConflictError, "a directory has this name"),
+    errno.EFBIG: (BodyTooLargeError, "the file is larger than the file system takes"),
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_SPACE,
+    **dict.fromkeys(
+        (
+            errno.EAGAIN,
+            errno.EBUSY,
+            errno.EHOSTDOWN,
+            errno.EMFILE,
+            errno.ENFILE,
+            errno.ENOMEM,
+            errno.ENOTCONN,
+            errno.EROFS,
+            errno.ESTALE,
+            errno.ETIMEDOUT,
+        ),
+        _UNAVAILABLE,
+    ),
+}
+
+
+def archive_error(error: OSError) -> ArchiveInterfaceError:
+    """Return the error of ours that *error* stands for, by errno; StorageError when it is no client's business."""
+    kind, message = _BY_ERRNO.get(error.errno or 0, (StorageError, "the storage failed"))
+    return kind(message)
+
+
+@contextmanager
+def translated_os_errors() -> Iterator[None]:
+    """Turn an OSError that leaves the block into one of ours, the cause kept for the log."""
+    try:
+        yield
+    except OSError as error:
+        raise archive_error(error) from error

@@ -1,0 +1,110 @@
+"""Errors as HTTP answers: the one table of statuses, and the one JSON shape."""
+
+import html
+import json
+import logging
+import sys
+import traceback
+from http import HTTPStatus
+
+import cherrypy
+
+from .archive_utils import file_status
+from .exception import (
+    ArchiveInterfaceError,
+    BackendUnavailableError,
+    BodyTooLargeError,
+    ConflictError,
+    ForbiddenPathError,
+    LengthRequiredError,
+    MediaTypeError,
+    MethodError,
+    MissingFileError,
+    NoSpaceError,
+    PreconditionError,
+    RangeNotSatisfiableError,
+    RequestError,
+)
+from .globals import LOG_NAME, VERSION
+
+STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
+    RequestError: HTTPStatus.BAD_REQUEST,
+    ForbiddenPathError: HTTPStatus.FORBIDDEN,
+    MissingFileError: HTTPStatus.NOT_FOUND,
+    MethodError: HTTPStatus.METHOD_NOT_ALLOWED,
+    ConflictError: HTTPStatus.CONFLICT,
+    LengthRequiredError: HTTPStatus.LENGTH_REQUIRED,
+    PreconditionError: HTTPStatus.PRECONDITION_FAILED,
+    BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    MediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    RangeNotSatisfiableError: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    BackendUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    NoSpaceError: HTTPStatus.INSUFFICIENT_STORAGE,
+    ArchiveInterfaceError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+_log = logging.getLogger(LOG_NAME)
+
+
+def status_of(error: BaseException) -> HTTPStatus:
+    """Return the status of the nearest ancestor of *error* in the table; 500 for what is not ours."""
+    for kind in type(error).__mro__:
+        if kind in STATUS_OF:
+            return STATUS_OF[kind]
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def error_response() -> None:
+    """Answer the request with the error that is being handled; CherryPy's hook for it."""
+    error = sys.exc_info()[1]
+    assert error is not None
+    status = status_of(error)
+    response = cherrypy.serving.response
+    response.status = int(status)
+    response.headers.pop("Content-Length", None)
+    for name, value in _headers_of(error).items():
+        response.headers[name] = value
+    phrase = f"{int(status)} {status.phrase}"
+    response.body = error_page_default(phrase, _message_of(error, status), _traceback_of(error))
+
+
+def error_page_default(status: str, message: str, traceback: str = "", version: str = "") -> bytes:
+    """Return the JSON body of an error and set the headers that go with it.
+
+    CherryPy calls it too, for the errors it finds itself, with its own version and an HTML message.
+    """
+    request, response = cherrypy.serving.request, cherrypy.serving.response
+    response.headers["Content-Type"] = "application/json"
+    if request.method == "HEAD":
+        for name, value in file_status(None).items():
+            response.headers[name] = value
+    body = {"status": status, "message": html.unescape(message), "traceback": traceback or "", "version": VERSION}
+    return json.dumps(body).encode()
+
+
+def _headers_of(error: BaseException) -> dict[str, str]:
+    headers = {}
+    if isinstance(error, ArchiveInterfaceError) and error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, RangeNotSatisfiableError):
+        headers["Content-Range"] = f"bytes */{error.filesize}"
+    if isinstance(error, MethodError):
+        headers["Allow"] = error.allow
+    return headers
+
+
+def _message_of(error: BaseException, status: HTTPStatus) -> str:
+    if status != HTTPStatus.INTERNAL_SERVER_ERROR:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.warning("%s: %s", cherrypy.serving.request.request_line, error.__cause__ or error)
+        return str(error)
+    request = cherrypy.serving.request
+    _log.error("request %s, %s, failed", request.unique_id, request.request_line, exc_info=error)
+    reason = str(error) if isinstance(error, ArchiveInterfaceError) else "the service failed"
+    return f"{reason}; its log tells more under request {request.unique_id}"
+
+
+def _traceback_of(error: BaseException) -> str:
+    if not cherrypy.serving.request.show_tracebacks:
+        return ""
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))

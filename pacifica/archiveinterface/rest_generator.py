@@ -1,0 +1,204 @@
+"""The REST interface: one resource, the six verbs, and nothing about storage."""
+
+import json
+from email.utils import formatdate
+from typing import Any
+
+import cherrypy
+
+from .archive_utils import file_status, get_http_modified_time, un_abs_path
+from .backends.abstract.archive import AbstractBackendArchive, Guard
+from .backends.abstract.status import AbstractStatus
+from .bodies import RequestBody, ResponseBody, content_range, multipart
+from .byte_ranges import Segment, clip, parse_byte_range, parse_range_header
+from .conditions import Conditions
+from .exception import ByteRangeError, FileIdError, MediaTypeError, MethodError, RequestError
+
+ROOT_METHODS = "GET, HEAD, OPTIONS"
+FILE_TYPE = "application/octet-stream"
+JSON_TYPE = "application/json"
+RETRY_AFTER = "30"  # seconds; a tape is rarely faster
+MOST_JSON = 1 << 16  # bytes; a path is shorter
+
+
+class ArchiveInterfaceGenerator:
+    """The archive as a CherryPy resource for the MethodDispatcher."""
+
+    exposed = True
+
+    def __init__(self, archive: AbstractBackendArchive) -> None:
+        """Serve the files of *archive*, which all threads share."""
+        self._archive = archive
+
+    def GET(self, *_path: str, byte_range: Any = None, **_query: Any) -> Any:
+        """Answer with the bytes of the file, or some of them: 200, 206, 304."""
+        file_id = _file_id()
+        if not file_id:
+            return _json({"message": "Pacifica Archive Interface Up and Running"})
+        wanted = None if byte_range is None else _parse_byte_range_query(byte_range)
+        file = self._archive.open(file_id, "r")
+        try:
+            return _file_answer(file, wanted)
+        except BaseException:
+            file.close()
+            raise
+
+    def HEAD(self, *_path: str, **_query: Any) -> Any:
+        """Answer with what is known of the file, in headers: 204, or 200 with ``[http] head = standard``."""
+        file_id = _file_id()
+        if not file_id:
+            return _json({})
+        status = self._archive.file(file_id).status()
+        if Conditions(cherrypy.request.headers).not_modified(status):
+            return _not_modified(status)
+        headers = cherrypy.response.headers
+        headers.update(file_status(status))
+        headers.update({"ETag": status.etag, "Accept-Ranges": "bytes", "Content-Type": JSON_TYPE})
+        cherrypy.response.status = 204
+        if self._archive.config.http.head == "standard":
+            cherrypy.response.status = 200
+            headers.update({"Last-Modified": _http_date(status.mtime), "Content-Length": str(status.filesize)})
+        return b""
+
+    def PUT(self, *_path: str, **_query: Any) -> Any:
+        """Store the body as the file, replacing what was there: 201."""
+        file_id, body = _file_id_for("PUT"), cherrypy.serving.request.archive_body
+        body.require()
+        mod_time = get_http_modified_time(cherrypy.request.headers)
+        with self._archive.open(file_id, "w", length=body.length, guard=_guard()) as file:
+            total_bytes = body.copy_to(file)
+            file.set_mod_time(mod_time)
+            file.set_file_permissions()
+        cherrypy.response.status = 201
+        cherrypy.response.headers["ETag"] = file.status().etag
+        # A string, sic; ingest takes its upload for good by this number alone.
+        return _json({"message": "File added to archive", "total_bytes": str(total_bytes)})
+
+    def POST(self, *_path: str, **_query: Any) -> Any:
+        """Stage the file: 200 when it is on disk, 202 while it is being recalled."""
+        file_id = _file_id_for("POST")
+        if self._archive.file(file_id).stage():
+            return _json({"file": f"/{file_id}", "message": "File was staged"})
+        cherrypy.response.status = 202
+        cherrypy.response.headers["Retry-After"] = RETRY_AFTER
+        return _json({"file": f"/{file_id}", "message": "File is being staged"})
+
+    def PATCH(self, *_path: str, **_query: Any) -> Any:
+        """Move the file that the JSON body names, ``{"path": ...}``, to this id: 200."""
+        file_id, body = _file_id_for("PATCH"), cherrypy.serving.request.archive_body
+        body.require()
+        self._archive.patch(file_id, _path_in(body), _guard())
+        return _json({"message": "File Moved Successfully"})
+
+    def DELETE(self, *_path: str, **_query: Any) -> Any:
+        """Remove the file: 200."""
+        self._archive.file(_file_id_for("DELETE"), _guard()).remove()
+        return _json({"message": "File deleted"})
+
+    def OPTIONS(self, *_path: str, **_query: Any) -> Any:
+        """Answer with the methods that the resource knows, in Allow: 200."""
+        if not _file_id():
+            cherrypy.response.headers["Allow"] = ROOT_METHODS
+        return b""
+
+
+def _file_id() -> str:
+    """Return the one path segment of the request, empty for the root. Raises FileIdError."""
+    environ = cherrypy.serving.request.wsgi_environ
+    if "%2f" in environ.get("REQUEST_URI", "").partition("?")[0].lower():
+        raise FileIdError("a file id holds no slash, encoded or not")
+    try:
+        return un_abs_path(environ["PATH_INFO"].encode("latin-1").decode())
+    except UnicodeDecodeError as error:
+        raise FileIdError("a file id is UTF-8") from error
+
+
+def _file_id_for(method: str) -> str:
+    file_id = _file_id()
+    if not file_id:
+        raise MethodError(ROOT_METHODS)
+    return file_id
+
+
+def _guard() -> Guard | None:
+    conditions = Conditions(cherrypy.request.headers)
+    return conditions.check if conditions.restrict_writing else None
+
+
+def _json(content: dict[str, str]) -> bytes:
+    cherrypy.response.headers["Content-Type"] = JSON_TYPE
+    return json.dumps(content).encode()
+
+
+def _http_date(mtime: float) -> str:
+    return formatdate(int(mtime), usegmt=True)
+
+
+def _parse_byte_range_query(text: Any) -> Segment:
+    if not isinstance(text, str):  # CherryPy's list of a key that was given twice
+        raise ByteRangeError("byte_range is given once")
+    return parse_byte_range(text)
+
+
+def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> Any:
+    status = file.status()
+    conditions = Conditions(cherrypy.request.headers)
+    if conditions.not_modified(status):
+        file.close()
+        return _not_modified(status)
+    headers = cherrypy.response.headers
+    headers.update(
+        {
+            "Content-Type": FILE_TYPE,
+            "Last-Modified": _http_date(status.mtime),
+            "ETag": status.etag,
+            "Accept-Ranges": "bytes",
+        }
+    )
+    parts = _requested_parts(status.filesize, wanted, conditions.allow_range(status))
+    cherrypy.response.stream = True
+    return ResponseBody(file, parts)
+
+
+def _requested_parts(filesize: int, wanted: Segment | None, range_allowed: bool) -> list[Segment | bytes]:
+    """Return what to send of the file and set the status and headers that say so."""
+    headers, response = cherrypy.response.headers, cherrypy.response
+    if wanted is not None:
+        whole = clip(wanted, filesize)
+    else:
+        whole = Segment(0, filesize)
+        header = cherrypy.request.headers.get("Range")
+        segments = parse_range_header(header, filesize) if header and range_allowed else None
+        if segments:
+            response.status = 206
+            if len(segments) > 1:
+                boundary, length, parts = multipart(segments, filesize, FILE_TYPE)
+                headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
+                headers["Content-Length"] = str(length)
+                return parts
+            whole = segments[0]
+            headers["Content-Range"] = content_range(whole, filesize)
+    headers["Content-Length"] = str(whole.length)
+    return [whole]
+
+
+def _not_modified(status: AbstractStatus) -> bytes:
+    headers = cherrypy.response.headers
+    headers.pop("Content-Type", None)
+    headers.update({"ETag": status.etag, "Last-Modified": _http_date(status.mtime)})
+    cherrypy.response.status = 304
+    return b""
+
+
+def _path_in(body: RequestBody) -> str:
+    media_type = cherrypy.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type != JSON_TYPE:
+        raise MediaTypeError(f"send the path as {JSON_TYPE}")
+    try:
+        content = json.loads(body.read_at_most(MOST_JSON))
+    except (ValueError, RecursionError) as error:
+        raise RequestError("the body is no JSON") from error
+    path = content.get("path") if isinstance(content, dict) else None
+    if not isinstance(path, str):
+        raise RequestError('the body is {"path": "/absolute/path/of/the/file"}')
+    return path

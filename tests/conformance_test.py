@@ -1,0 +1,18 @@
+"""Every backend of this package keeps the promises of the conformance suite."""
+
+from pathlib import Path
+
+import pytest
+
+from pacifica.archiveinterface.backends.conformance import ConformanceSuite, MakeArchive
+
+from .support import Backend
+
+
+class TestConformance(ConformanceSuite):
+    """On each backend in turn."""
+
+    @pytest.fixture
+    def make_archive(self, backend: Backend, prefix: Path) -> MakeArchive:
+        """Archives with the options given, on the same files."""
+        return lambda config: backend.make(prefix, {"archive": config.archive})

@@ -1,0 +1,42 @@
+"""Fixtures: a service on every backend."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .support import BACKENDS, Backend, Service, serving
+
+Serve = Callable[..., Service]
+
+
+@pytest.fixture(params=BACKENDS, ids=str)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each backend in turn."""
+    chosen: Backend = request.param
+    return chosen
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """Where the archive's files are."""
+    return tmp_path / "archive"
+
+
+@pytest.fixture
+def serve(backend: Backend, prefix: Path) -> Iterator[Serve]:
+    """Start a service on the backend, with sections of options as keywords."""
+    with ExitStack() as stack:
+
+        def start(settings: dict[str, dict[str, Any]] | None = None, **options: Any) -> Service:
+            return stack.enter_context(serving(backend.make(prefix, options), settings))
+
+        yield start
+
+
+@pytest.fixture
+def service(serve: Serve) -> Service:
+    """A service with default options."""
+    return serve()

@@ -1,0 +1,98 @@
+"""A running service for tests, and ways to speak to it."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from pacifica.archiveinterface.application import Settings, make_application
+from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
+from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
+from pacifica.archiveinterface.config import Config, PosixOptions
+from pacifica.archiveinterface.server import ArchiveServer
+
+TIMEOUT = 60  # seconds that a test waits before it gives up; never a measure of speed
+
+
+@dataclass
+class Backend:
+    """A kind of archive that the suites run on; *make* gives one below a directory."""
+
+    name: str
+    make: Callable[[Path, dict[str, Any]], AbstractBackendArchive]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _posix(use_id2filename: bool) -> Callable[[Path, dict[str, Any]], AbstractBackendArchive]:
+    def make(prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
+        prefix.mkdir(exist_ok=True)
+        config = Config(**{"posix": PosixOptions(use_id2filename=use_id2filename), **options})
+        return PosixBackendArchive(str(prefix), config)
+
+    return make
+
+
+POSIX_FLAT = Backend("posix-flat", _posix(False))
+POSIX_TREE = Backend("posix-tree", _posix(True))
+BACKENDS = [POSIX_FLAT, POSIX_TREE]
+
+
+class Service:
+    """An archive served on a free port of the loopback interface."""
+
+    def __init__(self, archive: AbstractBackendArchive, port: int) -> None:
+        self.archive = archive
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request for *path*, spelled as given; requests would tidy dot segments away."""
+        with requests.Session() as session:
+            prepared = session.prepare_request(requests.Request(method, self.url, **options))
+            prepared.url = self.url + path
+            return session.send(prepared, timeout=TIMEOUT, allow_redirects=False)
+
+    def raw(self, request: bytes) -> bytes:
+        """Send *request* as it is, end the sending side, and return all that comes back."""
+        with socket.create_connection(("127.0.0.1", self.port), TIMEOUT) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+@contextmanager
+def serving(archive: AbstractBackendArchive, settings: Settings | None = None) -> Iterator[Service]:
+    """Serve *archive* from this process until the block is left."""
+    quick = {"server.socket_port": 0, "server.thread_pool": 24, "server.socket_timeout": 20}
+    settings = {**(settings or {}), "global": {**quick, **(settings or {}).get("global", {})}}
+    server = ArchiveServer(make_application(archive, settings), drain_seconds=5)
+    server.prepare()
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield Service(archive, server.bind_addr[1])
+    finally:
+        server.stop()
+        thread.join()
+
+
+def tree_of(root: Path) -> dict[str, bytes | None]:
+    """Return every path below *root* with its content, None for directories; empty upload directories left out."""
+    return {
+        str(path.relative_to(root)): path.read_bytes() if path.is_file() else None
+        for path in sorted(root.rglob("*"))
+        if path.name != ".partial"
+    }
+
+
+def descriptors() -> int:
+    """Return how many files this process has open."""
+    return len(os.listdir("/proc/self/fd"))

@@ -4,11 +4,14 @@ It runs as whoever runs the tests, from the programs of Debian's mariadb-server-
 of the machine.
 """
 
+import atexit
+import functools
 import os
 import secrets
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -184,6 +187,17 @@ class MariaDB:
                 time.sleep(0.05)
             else:
                 return
+
+
+@functools.cache
+def shared_server() -> MariaDB:
+    """Return the server that the tests of this process share; it runs until they end."""
+    directory = tempfile.mkdtemp(prefix="mariadb-")
+    server = MariaDB(Path(directory) / "server")
+    server.start()
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    atexit.register(server.stop)
+    return server
 
 
 def _system_sql(name: str) -> str:

@@ -8,6 +8,7 @@ import configparser
 import difflib
 import logging
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -61,6 +62,13 @@ def _absolute_paths(text: str) -> tuple[str, ...]:
     if not all(os.path.isabs(path) for path in paths):
         raise ValueError(f"absolute paths, separated by {os.pathsep} or line ends")
     return paths
+
+
+def _words(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        raise ValueError("words, with quotes in pairs") from None
 
 
 def _option(default: str, meaning: str, parse: Parser = str) -> Any:
@@ -133,12 +141,39 @@ class HpssOptions:
 class HsmSidebandOptions:
     """The Oracle HSM (SAM-QFS) backend and its sideband database."""
 
-    sam_qfs_prefix: str = _option("/hsm/prefix", "where the SAM-QFS file system is mounted")
+    sam_qfs_prefix: str = _option(
+        "/hsm/prefix", "the path of the prefix below the mount point, as the database has it: `/` for the whole mount"
+    )
     schema: str = _option("schema_name", "the name of the sideband database")
     host: str = _option("host", "the host of the database server")
     user: str = _option("user", "the database account; SELECT on the schema suffices")
     password: str = _option("pass", "its password")
+    password_file: str = _option("", "a file whose first line is the password; it beats `password`")
+    password_env: str = _option("", "the environment variable that holds the password; it beats the other two")
     port: int = _option("3306", "the port of the database server", _port)
+    pool_size: int = _option("10", "how many connections a process of the service may open", _at_least(1, int))
+    connect_timeout: float = _option("2", "seconds to wait for a connection", _at_least(1, float))
+    read_timeout: float = _option("2", "seconds to wait for an answer of the database", _at_least(1, float))
+    retry_seconds: float = _option(
+        "5", "seconds without a question after the database did not answer", _at_least(0, float)
+    )
+    residency: str = _option(
+        "auto",
+        "who tells whether a file is on disk: `sam_stat` (libsam), `database`, the allocated `blocks`, or `auto`, the"
+        " first of these that knows",
+        _one_of("auto", "database", "sam_stat", "blocks"),
+    )
+    stager: str = _option(
+        "auto",
+        "how files are recalled: through `libsam`, by `command`, by `read` (of the last byte, in the background), or"
+        " `auto`, the first of these that this server has",
+        _one_of("auto", "libsam", "command", "read"),
+    )
+    libsam: str = _option("/opt/SUNWsamfs/lib/libsam.so", "the library for `sam_stat` and `libsam`")
+    stage_command: tuple[str, ...] = _option(
+        "", "the command for `command`, without a shell; the path becomes its last argument", _words
+    )
+    recall_threads: int = _option("8", "how many recalls a process may wait for at a time", _at_least(1, int))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The daemons of a SAM-QFS host in one thread: the stager with its tape delay, and the updater."""
 
 import threading
+from contextlib import suppress
 
 import pymysql
 
@@ -35,9 +36,8 @@ class Daemons:
     def run(self) -> None:
         """Serve until :meth:`stop`; a database that is away is tried again, as the real updater does."""
         while not self._end.wait(POLL):
-            self.filesystem.serve_requests(self.tape_delay)
-            if self.updater:
-                try:
+            # What is moved or removed while they look is found at its new place the next time.
+            with suppress(pymysql.err.MySQLError, FileNotFoundError):
+                self.filesystem.serve_requests(self.tape_delay)
+                if self.updater:
                     self.updater.run_once()
-                except pymysql.err.MySQLError:
-                    continue

@@ -38,14 +38,14 @@ class Entry:
 
 
 class SamQfs:
-    """The file system under ``root/mount``, its volumes under ``root/tape``, its memory under ``root/state``.
+    """The file system under *mount*, its volumes under ``root/tape``, its memory under ``root/state``.
 
     Nothing is kept in the object: another process on the same root sees the same file system.
     """
 
-    def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, root: Path, mount: Path | None = None, clock: Callable[[], float] = time.time) -> None:
         self.root = root
-        self.mount = root / "mount"
+        self.mount = mount or root / "mount"
         self.tape = root / "tape"
         self.mount.mkdir(parents=True, exist_ok=True)
         self.tape.mkdir(exist_ok=True)
@@ -163,7 +163,7 @@ class SamQfs:
             for key in before.keys() - after.keys():
                 self._forget(before[key])
             for key in after:
-                self._compare(before.get(key), after[key])
+                self._compare(key, before.get(key), after[key])
             self.state.keep("seen", {key: vars(entry) for key, entry in after.items()})
 
     def inode_of(self, path: Path) -> tuple[int, int]:
@@ -213,7 +213,7 @@ class SamQfs:
                 stat.S_ISDIR(status.st_mode),
             )
             if key not in before:
-                self.state.keep_inode(path, InodeState(generation, birth[0]))
+                self.state.keep_inode_of_key(key, InodeState(generation, birth[0]))
         return found
 
     def _walk(self) -> Iterator[Path]:
@@ -225,37 +225,38 @@ class SamQfs:
         """Return the generation of an inode just made: 1 for a new number, one more than its last free else."""
         return self.state.next_number(f"generation of {inode}")
 
-    def _compare(self, before: Entry | None, after: Entry) -> None:
-        path = self._path(after.names[0])
+    def _compare(self, key: str, before: Entry | None, after: Entry) -> None:
         if before is None:
             for name in after.names:
-                self._raise_event("create", self._path(name), name=name)
+                self._note("create", after, name=name)
             if not after.is_directory:
-                self._raise_event("close", path)
+                self._note("close", after)
             return
         gone, new = sorted(set(before.names) - set(after.names)), sorted(set(after.names) - set(before.names))
         while gone and new:
-            self._raise_event("rename", path, old=gone.pop(), new=new.pop(), directory=after.is_directory)
+            self._note("rename", after, old=gone.pop(), new=new.pop(), directory=after.is_directory)
         for name in new:
-            self._raise_event("create", path, name=name)
+            self._note("create", after, name=name)
         for name in gone:
-            self._raise_event("remove", path, name=name, last=False)
+            self._note("remove", after, name=name, last=False)
         if not after.is_directory and (before.size, before.mtime) != (after.size, after.mtime):
-            self._note_change(before, after, path)
+            self._note_change(key, before, after)
 
-    def _note_change(self, before: Entry, after: Entry, path: Path) -> None:
-        state = self._state(path)
-        if before.size == after.size and state.copies and self._equals_its_copy(path, state):
-            return  # utime only
-        if state.copies:
+    def _note_change(self, key: str, before: Entry, after: Entry) -> None:
+        state = self.state.inode_of_key(key)
+        if state and state.copies:
+            if before.size == after.size and self._equals_its_copy(self._path(after.names[0]), state):
+                return  # utime only
             for copy in state.copies.values():
                 copy.stale = True
-            self.state.keep_inode(path, state)
-            self._raise_event("modify", path)
-        self._raise_event("close", path)
+            self.state.keep_inode_of_key(key, state)
+            self._note("modify", after)
+        self._note("close", after)
 
     def _equals_its_copy(self, path: Path, state: InodeState) -> bool:
-        return state.offline or self._read_copy(next(iter(state.copies.values()))) == path.read_bytes()
+        with suppress(FileNotFoundError):  # moved or removed just now
+            return state.offline or self._read_copy(next(iter(state.copies.values()))) == path.read_bytes()
+        return False
 
     def _forget(self, entry: Entry) -> None:
         for name in entry.names:
@@ -271,6 +272,9 @@ class SamQfs:
 
     def _path(self, name: str) -> Path:
         return self.mount / name.lstrip("/")
+
+    def _note(self, kind: str, entry: Entry, **more: Any) -> None:
+        self._queue(kind, entry.inode, entry.generation, path=entry.names[0].lstrip("/"), **more)
 
     def _raise_event(self, kind: str, path: Path, **more: Any) -> None:
         inode, generation = self.inode_of(path)

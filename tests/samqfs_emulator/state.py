@@ -103,8 +103,12 @@ class StateStore:
 
     def inode(self, path: Path) -> InodeState | None:
         """Return the state of the inode *path* leads to, None if nothing is known of it yet."""
+        return self.inode_of_key(key_of(path))
+
+    def inode_of_key(self, key: str) -> InodeState | None:
+        """Return the state of the inode *key*, None if nothing is known of it yet."""
         try:
-            text = self._inode_file(path).read_text()
+            text = (self.directory / "inodes" / key).read_text()
         except FileNotFoundError:
             return None
         known = json.loads(text.split("\n", 1)[1])
@@ -116,9 +120,13 @@ class StateStore:
 
     def keep_inode(self, path: Path, state: InodeState) -> None:
         """Remember *state* for the inode *path* leads to."""
+        self.keep_inode_of_key(key_of(path), state)
+
+    def keep_inode_of_key(self, key: str, state: InodeState) -> None:
+        """Remember *state* for the inode *key*."""
         flags = SS_STAGEFAIL if state.stage_failed else 0
         numbers = (state.attributes(), flags, state.partial, state.generation, state.residence_time)
-        replace(self._inode_file(path), f"{' '.join(map(str, numbers))}\n{json.dumps(asdict(state))}")
+        replace(self.directory / "inodes" / key, f"{' '.join(map(str, numbers))}\n{json.dumps(asdict(state))}")
 
     def read(self, name: str, default: Any) -> Any:
         """Return what :meth:`keep` wrote under *name*."""
@@ -141,9 +149,6 @@ class StateStore:
     def request_file(self, path: Path) -> Path:
         """Return the file that is there while *path* waits for its stage."""
         return self.directory / "staging" / key_of(path)
-
-    def _inode_file(self, path: Path) -> Path:
-        return self.directory / "inodes" / key_of(path)
 
 
 def replace(path: Path, text: str) -> None:

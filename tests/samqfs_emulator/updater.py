@@ -217,8 +217,8 @@ class Rows:
         stale: int,
     ) -> None:
         self._run(
-            f"REPLACE INTO sam_archive (ino, gen, copy, seq, media_type, vsn, position, `{self._offset}`, size, create_time,"
-            " stale) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            f"REPLACE INTO sam_archive (ino, gen, copy, seq, media_type, vsn, position, `{self._offset}`, size,"
+            " create_time, stale) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             event["ino"],
             event["gen"],
             index,

@@ -33,14 +33,17 @@ from peewee import (
     Value,
 )
 
-LOG = logging.getLogger(__name__)
+from ...exception import BackendUnavailableError
+from ...globals import LOG_NAME
 
 REGULAR, DIRECTORY, SEGMENT_INDEX = 0, 1, 3  # sam_inode.type
-COUNT_OFF_SET = """
+_COUNT_OFF_SET = """
     SELECT COUNT(*) FROM information_schema.columns
     WHERE table_schema = DATABASE() AND table_name = 'sam_archive' AND column_name = 'off_set'
 """
-MAX_IDLE = 300  # seconds; firewalls forget connections that are silent for longer
+_MAX_IDLE = 300  # seconds; firewalls forget connections that are silent for longer
+
+_log = logging.getLogger(LOG_NAME)
 
 
 class NameField(Field):
@@ -151,8 +154,8 @@ class SamVersion(BaseModel):
         primary_key = False
 
 
-class SidebandError(Exception):
-    """The database did not answer, or not with what was asked."""
+class SidebandError(BackendUnavailableError):
+    """The database did not answer, or not with what was asked; the log tells why."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +169,9 @@ class SidebandConnection:
     schema: str = ""
     pool_size: int = 10
     pool_timeout: float = 1.0
-    connect_timeout: int = 2
-    read_timeout: int = 2
-    retry_after: float = 5.0  # without a question after the database failed
+    connect_timeout: float = 2.0
+    read_timeout: float = 2.0
+    retry_seconds: float = 5.0  # without a question after the database failed
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,7 @@ class Sideband:
     """The questions, asked over a pool of connections that are opened when first needed.
 
     Safe to share between threads; a forked child opens connections of its own. Each question raises SidebandError when
-    there is no answer, and at once for *retry_after* seconds after that.
+    there is no answer, and at once for *retry_seconds* seconds after that.
     """
 
     def __init__(self, connection: SidebandConnection) -> None:
@@ -256,7 +259,7 @@ class Sideband:
 
     def _spelling(self) -> type[SamArchive]:
         if self._archive_model is None:
-            is_off_set = self._rows(RawQuery(COUNT_OFF_SET)) != [(0,)]
+            is_off_set = self._rows(RawQuery(_COUNT_OFF_SET)) != [(0,)]
             self._archive_model = SamArchiveOffSet if is_off_set else SamArchive
         return self._archive_model
 
@@ -272,7 +275,7 @@ class Sideband:
             # PyMySQL has no class of its own for a socket's errors and for a login method it lacks.
             except (PeeweeException, OSError, RuntimeError) as error:
                 self._fall_silent(error)
-                raise SidebandError(str(error)) from error
+                raise SidebandError("the sideband database does not answer") from error
         self._answered()
         return rows
 
@@ -282,12 +285,12 @@ class Sideband:
 
     def _fall_silent(self, error: Exception) -> None:
         if not self._silent_until:
-            LOG.warning("The sideband database at %s does not answer: %s", self._connection.host, error)
-        self._silent_until = time.monotonic() + self._connection.retry_after
+            _log.warning("The sideband database at %s does not answer: %s", self._connection.host, error)
+        self._silent_until = time.monotonic() + self._connection.retry_seconds
 
     def _answered(self) -> None:
         if self._silent_until:
-            LOG.warning("The sideband database at %s answers again", self._connection.host)
+            _log.warning("The sideband database at %s answers again", self._connection.host)
             self._silent_until = 0.0
 
 
@@ -341,7 +344,7 @@ class _Session:
 
     def rows(self, query: Any) -> list[tuple[Any, ...]]:
         """Return what *query* selects; ask again, once, when a connection from earlier turns out to be lost."""
-        if time.monotonic() - self._last_used > MAX_IDLE:
+        if time.monotonic() - self._last_used > _MAX_IDLE:
             self.close()
         is_new = self._database.is_closed()
         try:

@@ -25,7 +25,7 @@ from .tree import Tree, open_regular, split
 _COPY_SIZE = 1 << 20  # bytes
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """A file that PATCH moves: its directory and name, and itself, open for reading."""
 
     directory: int
@@ -79,6 +79,10 @@ class PosixBackendArchive(AbstractBackendArchive):
                 target._copy_here(source)
 
     def _stat(self) -> AbstractStatus:
+        return self.describe(self._found(), self.filepath)
+
+    def _found(self) -> os.stat_result:
+        """Return what stat says of the bound file. Raises MissingFileError, ForbiddenPathError."""
         directory, name = split(self.path)
         with translated_os_errors(), self._tree.directory(directory) as parent:
             found = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -86,7 +90,7 @@ class PosixBackendArchive(AbstractBackendArchive):
             raise ForbiddenPathError("the path leads through a symbolic link")
         if not stat.S_ISREG(found.st_mode):
             raise MissingFileError("no such file in the archive")
-        return self.describe(found, self.filepath)
+        return found
 
     def _open_reader(self) -> PosixReader:
         return PosixReader(self._tree, self.path, self.describe)
@@ -101,7 +105,7 @@ class PosixBackendArchive(AbstractBackendArchive):
         return self.config.archive.overwrite == "replace"
 
     @contextmanager
-    def _source(self, old_path: str) -> Iterator[_Source]:
+    def _source(self, old_path: str) -> Iterator[Source]:
         root, path = self._allowed_place(old_path)
         tree = Tree(root)
         try:
@@ -109,7 +113,7 @@ class PosixBackendArchive(AbstractBackendArchive):
             with tree.directory(directory) as parent:
                 fd = open_regular(name, parent)
                 try:
-                    yield _Source(parent, name, fd)
+                    yield Source(parent, name, fd)
                 finally:
                     os.close(fd)
         finally:
@@ -129,7 +133,7 @@ class PosixBackendArchive(AbstractBackendArchive):
                     return root, path[len(root.rstrip("/")) + 1 :]
         raise ForbiddenPathError("path lies outside the places that files may be moved from")
 
-    def _rename_here(self, source: _Source) -> None:
+    def _rename_here(self, source: Source) -> None:
         directory, name = split(self.path)
         before = os.fstat(source.fd)
         with self._tree.directory(directory, create=True) as parent, exclusive(parent):
@@ -141,13 +145,13 @@ class PosixBackendArchive(AbstractBackendArchive):
                 os.fchmod(source.fd, stat.S_IMODE(before.st_mode))
                 raise
 
-    def _take(self, source: _Source, parent: int, name: str, found: os.stat_result) -> None:
+    def _take(self, source: Source, parent: int, name: str, found: os.stat_result) -> None:
         if _is_entry(parent, name, found) and not _is_same_place(source, parent, name):
             os.unlink(source.name, dir_fd=source.directory)  # rename() does nothing between two links of one file
         else:
             move(source.directory, source.name, parent, name, replace=self._may_replace)
 
-    def _copy_here(self, source: _Source) -> None:
+    def _copy_here(self, source: Source) -> None:
         before = os.fstat(source.fd)
         writer = self._open_writer(before.st_size)
         try:
@@ -177,5 +181,5 @@ def _is_entry(directory: int, name: str, found: os.stat_result) -> bool:
         return False
 
 
-def _is_same_place(source: _Source, parent: int, name: str) -> bool:
+def _is_same_place(source: Source, parent: int, name: str) -> bool:
     return source.name == name and os.path.samestat(os.fstat(source.directory), os.fstat(parent))

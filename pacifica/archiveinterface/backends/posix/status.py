@@ -23,6 +23,11 @@ class PosixStatus(AbstractStatus):
         """Return the status that *stat* describes, of the file at *filepath*."""
         status = cls(stat.st_mtime, stat.st_ctime, (stat.st_size,), stat.st_size)
         status.filepath = filepath
-        # A client chooses mtime, and an inode number comes back; with ctime no two contents share a tag.
-        status.version = f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_ctime_ns:x}"
+        status.version = version_of(stat)
         return status
+
+
+def version_of(stat: os.stat_result) -> str:
+    """Return what changes with the content of the file that *stat* describes."""
+    # A client chooses mtime, and an inode number comes back; with ctime no two contents share a tag.
+    return f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_ctime_ns:x}"

@@ -12,9 +12,10 @@ import pymysql
 import pytest
 
 from tests.mariadb import MariaDB
-from tests.oracle_hsm.conftest import SCHEMA, Clock
+from tests.oracle_hsm.conftest import Clock
 from tests.samqfs_emulator import stubs
 from tests.samqfs_emulator.filesystem import SamQfs
+from tests.samqfs_emulator.host import SCHEMA
 from tests.samqfs_emulator.namehash import name_hash
 from tests.samqfs_emulator.state import SS_ARCHIVED, SS_OFFLINE, SS_PARTIAL, SS_SAMFS, SS_STAGEFAIL
 from tests.samqfs_emulator.updater import Updater

@@ -21,8 +21,8 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.orm import (
     SidebandError,
 )
 from tests.mariadb import MariaDB
-from tests.oracle_hsm.conftest import READER, SCHEMA
 from tests.samqfs_emulator.filesystem import SamQfs
+from tests.samqfs_emulator.host import READER, SCHEMA
 from tests.samqfs_emulator.updater import Updater
 
 
@@ -140,7 +140,7 @@ def test_a_row_of_an_older_generation_does_not_join(sideband: Sideband, stored: 
     assert (inode.gen, inode.size, inode.online) == (3, 18, True)
 
 
-@pytest.mark.parametrize("updater", ["offset", "off_set"], indirect=True)
+@pytest.mark.parametrize("host", ["offset", "off_set"], indirect=True)
 def test_both_spellings_of_offset_are_read(sideband: Sideband, stored: Path) -> None:
     inode = sideband.inode(stored.stat().st_ino)
     assert inode is not None
@@ -238,7 +238,7 @@ def test_a_server_that_is_down_is_an_error_until_it_is_back(sideband: Sideband, 
 def test_after_a_failure_nobody_asks_for_a_while(
     updater: Updater, connection: SidebandConnection, mariadb: MariaDB
 ) -> None:
-    sideband = Sideband(replace(connection, retry_after=3600))
+    sideband = Sideband(replace(connection, retry_seconds=3600))
     mariadb.kill()
     with pytest.raises(SidebandError):
         sideband.inode(2)

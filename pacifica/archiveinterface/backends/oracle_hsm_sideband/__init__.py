@@ -1,0 +1,1 @@
+"""The backend for Oracle HSM (SAM-QFS): POSIX, and a question to the sideband database."""

@@ -1,0 +1,191 @@
+"""The archive on Oracle HSM (SAM-QFS): a POSIX file system whose files may be on tape."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...config import Config, HsmSidebandOptions
+from ...exception import (
+    BackendUnavailableError,
+    ConfigurationError,
+    ConflictError,
+    MissingFileError,
+    StorageError,
+)
+from ...id2filename import id2filename, parse_file_id
+from ..abstract.archive import AbstractBackendArchive
+from ..abstract.status import AbstractStatus
+from ..posix.archive import PosixBackendArchive, Source
+from ..posix.extendedfile import PosixReader
+from ..posix.tree import split
+from .extended_file_factory import HsmSidebandWriter
+from .libsam import Libsam
+from .orm import Sideband, SidebandConnection
+from .recalls import Key, Recalls
+from .residency import BLOCK, Ask, DatabaseResidency, FirstAnswer, Residency, SamStatResidency, of_blocks
+from .stagers import CommandStager, FirstSupported, LibsamStager, Stager, read_last_byte
+from .status import HsmSidebandStatus
+
+
+class HsmSidebandBackendArchive(PosixBackendArchive):
+    """Files below a directory of a SAM-QFS mount; the sideband database or libsam tells where their bytes are."""
+
+    def __init__(self, prefix: str, config: Config | None = None) -> None:
+        """Open the directory *prefix*, a place on the mount. The database is first asked when it is needed."""
+        super().__init__(prefix, config)
+        self.use_id2filename = True
+        options = self.config.hsm_sideband
+        libsam = _libsam(options)
+        self._sideband = Sideband(_connection(options))
+        self._residency_of = FirstAnswer(_residency_ways(options, libsam, self._sideband))
+        self._recalls = Recalls(FirstSupported(_stagers(options, libsam)), options.recall_threads)
+
+    @staticmethod
+    def path_info_munge(filepath: str) -> str:
+        """Return the path below the prefix of the file *filepath*: ``12345`` -> ``39/3039``."""
+        return id2filename(parse_file_id(filepath))[1:]
+
+    def describe(self, found: os.stat_result, filepath: str) -> AbstractStatus:
+        """Return the status of the file at *filepath* from its blocks alone: no guard or ETag needs more."""
+        return HsmSidebandStatus.of(found, filepath)
+
+    def is_online(self) -> bool:
+        """Return whether the whole file can be read from disk now. Raises MissingFileError."""
+        return AbstractBackendArchive.is_online(self)
+
+    def stage(self) -> bool:
+        """Ask for the file to be recalled, once, and return whether it is on disk. Raises ConflictError."""
+        found = self._found()
+        if self._located(found).file_storage_media == "disk":
+            return True
+        self._recalls.ask(_key(found), self.filepath)
+        return False
+
+    def _stat(self) -> AbstractStatus:
+        try:
+            return self._located(self._found())
+        except _NotMountedError:
+            return self._recorded()
+
+    def _found(self) -> os.stat_result:
+        with self._mounted():
+            return super()._found()
+
+    def _open_reader(self) -> PosixReader:
+        with self._mounted():
+            return super()._open_reader()
+
+    def _open_writer(self, length: int | None) -> HsmSidebandWriter:
+        with self._mounted():
+            return HsmSidebandWriter(
+                self._tree,
+                self.path,
+                self.describe,
+                length=length,
+                guard=self._guard,
+                replace=self._may_replace,
+                recall=self.stage,
+            )
+
+    def _copy_here(self, source: Source) -> None:
+        found = os.fstat(source.fd)
+        if of_blocks(found, "").disk < found.st_size:
+            raise ConflictError("the file to move is on tape; it has to be staged first")
+        super()._copy_here(source)
+
+    def _located(self, found: os.stat_result) -> HsmSidebandStatus:
+        residency, key = self._residency_of(found, self.filepath), _key(found)
+        if residency.disk < found.st_size:
+            return HsmSidebandStatus.located(found, self.filepath, residency)
+        if found.st_blocks * BLOCK < found.st_size and self._recalls.is_under_way(key):
+            residency = Residency(0, found.st_size)  # the first blocks are back, not the last
+        else:
+            self._recalls.forget(key)
+        return HsmSidebandStatus.located(found, self.filepath, residency)
+
+    def _recorded(self) -> HsmSidebandStatus:
+        """Return the status that the database has of the file, for when there is no mount to ask."""
+        directory, name = split(self.path)
+        row = self._sideband.inode_at(f"{self.config.hsm_sideband.sam_qfs_prefix}/{directory}", name)
+        if row is None:
+            raise BackendUnavailableError("the file system is not mounted, try again later")
+        return HsmSidebandStatus.recorded(row, self.filepath)
+
+    @contextmanager
+    def _mounted(self) -> Iterator[None]:
+        """Tell a file that is not there from a file system that is not there."""
+        try:
+            yield
+        except (MissingFileError, StorageError, BackendUnavailableError) as error:
+            if os.path.isdir(self.prefix):
+                raise
+            raise _NotMountedError("the file system is not mounted, try again later") from error
+
+
+class _NotMountedError(BackendUnavailableError):
+    """The prefix is gone, and the file system with it."""
+
+
+def _key(found: os.stat_result) -> Key:
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _connection(options: HsmSidebandOptions) -> SidebandConnection:
+    return SidebandConnection(
+        host=options.host,
+        port=options.port,
+        user=options.user,
+        password=_password(options),
+        schema=options.schema,
+        pool_size=options.pool_size,
+        connect_timeout=options.connect_timeout,
+        read_timeout=options.read_timeout,
+        retry_seconds=options.retry_seconds,
+    )
+
+
+def _password(options: HsmSidebandOptions) -> str:
+    if options.password_env:
+        try:
+            return os.environ[options.password_env]
+        except KeyError:
+            raise ConfigurationError(f"[hsm_sideband] password_env: {options.password_env} is not set") from None
+    if options.password_file:
+        try:
+            return Path(options.password_file).read_text(encoding="utf-8").partition("\n")[0]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"[hsm_sideband] password_file {options.password_file}: unreadable") from error
+    return options.password
+
+
+def _libsam(options: HsmSidebandOptions) -> Libsam | None:
+    """Return the library, None if this server need not have it. Raises ConfigurationError."""
+    try:
+        return Libsam(options.libsam)
+    except OSError as error:
+        if options.residency == "sam_stat" or options.stager == "libsam":
+            raise ConfigurationError(f"[hsm_sideband] libsam: {error}") from error
+        return None
+
+
+def _residency_ways(options: HsmSidebandOptions, libsam: Libsam | None, sideband: Sideband) -> list[Ask]:
+    ways: list[Ask] = []
+    if libsam and options.residency in ("auto", "sam_stat"):
+        ways.append(SamStatResidency(libsam))
+    if options.residency in ("auto", "database"):
+        ways.append(DatabaseResidency(sideband))
+    return ways
+
+
+def _stagers(options: HsmSidebandOptions, libsam: Libsam | None) -> list[Stager]:
+    ways: list[Stager] = []
+    if libsam and options.stager in ("auto", "libsam"):
+        ways.append(LibsamStager(libsam))
+    if options.stage_command and options.stager in ("auto", "command"):
+        ways.append(CommandStager(options.stage_command))
+    if options.stager in ("auto", "read"):
+        ways.append(read_last_byte)
+    if not ways:
+        raise ConfigurationError("[hsm_sideband] stage_command is empty, and stager = command needs one")
+    return ways

@@ -1,0 +1,145 @@
+"""Where the bytes of a file are: asked of libsam, of the sideband database, or of the blocks on disk."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...globals import LOG_NAME
+from .libsam import SS_ARCHIVED, SS_DAMAGED, SS_OFFLINE, SS_PARTIAL, SS_SAMFS, Libsam, SamStat
+from .orm import SEGMENT_INDEX, Inode, Sideband, SidebandError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+BLOCK = 512  # bytes; the unit of st_blocks
+WORD = 0xFFFFFFFF  # inode numbers and times have 32 bits in SAM-QFS
+MOST_REMEMBERED = 4096  # files
+
+_log = logging.getLogger(LOG_NAME)
+
+
+class UnknownResidencyError(Exception):
+    """This way of asking has no answer for the file; the message says why, for the log."""
+
+
+class Residency(NamedTuple):
+    """How many bytes of a file are on disk, and how many in archive copies."""
+
+    disk: int
+    tape: int
+
+    @classmethod
+    def of_row(cls, row: Inode, online: bool) -> Self:
+        """Return what *row* says, of a file that is *online* or not."""
+        return cls(row.size if online else 0, row.size if row.valid_copies() else 0)
+
+
+Ask = Callable[[os.stat_result, str], Residency]
+"""Tells the residency of the file at a path, of which stat said this. Raises UnknownResidencyError."""
+
+
+def of_blocks(found: os.stat_result, filepath: str) -> Residency:
+    """Return what the allocated blocks show: at once and always, but nothing of copies.
+
+    A released file has none. (Neither has a file that is one hole; such a file counts as released.)
+    """
+    online = found.st_blocks > 0 or found.st_size == 0
+    return Residency(found.st_size, 0) if online else Residency(0, found.st_size)
+
+
+class SamStatResidency:
+    """What libsam says, which is what the file system knows."""
+
+    def __init__(self, libsam: Libsam) -> None:
+        """Ask *libsam*."""
+        self._libsam = libsam
+
+    def __call__(self, found: os.stat_result, filepath: str) -> Residency:
+        """Return the residency of the file at *filepath*."""
+        try:
+            told = self._libsam.stat(filepath)
+        except OSError as error:
+            raise UnknownResidencyError(f"sam_stat fails: {error.strerror}") from error
+        # A library with another record than ours would give nonsense here.
+        if (told.inode, told.size) != (found.st_ino & WORD, found.st_size) or not told.attr & SS_SAMFS:
+            raise UnknownResidencyError("sam_stat speaks of another file, or has another record")
+        return _residency_of(told)
+
+
+def _residency_of(told: SamStat) -> Residency:
+    tape = told.size if told.attr & SS_ARCHIVED else 0
+    if not told.attr & SS_OFFLINE:
+        return Residency(told.size, tape)
+    if told.attr & SS_DAMAGED or not tape:
+        return Residency(0, 0)
+    return Residency(min(told.partial, told.size) if told.attr & SS_PARTIAL else 0, tape)
+
+
+class DatabaseResidency:
+    """What the sideband database says, as far as the file system does not contradict it."""
+
+    def __init__(self, sideband: Sideband) -> None:
+        """Ask *sideband*."""
+        self._sideband = sideband
+
+    def __call__(self, found: os.stat_result, filepath: str) -> Residency:
+        """Return the residency of the file of which stat said *found*."""
+        try:
+            row = self._sideband.inode(found.st_ino & WORD)
+        except SidebandError as error:
+            raise UnknownResidencyError(str(error)) from error
+        if row is None:
+            raise UnknownResidencyError("the sideband database has no row of it")
+        if row.type == SEGMENT_INDEX:
+            raise UnknownResidencyError("it is segmented, and the database does not tell of the segments")
+        if (row.size, row.modify_time) != (found.st_size, int(found.st_mtime) & WORD):
+            raise UnknownResidencyError("the sideband database lags behind its size or time")
+        return _in_agreement(row, found)
+
+
+def _in_agreement(row: Inode, found: os.stat_result) -> Residency:
+    """Return what *row* says, but for changes that the blocks show already.
+
+    The row trails by seconds, or for ever if the updater is down; the blocks never do.
+    """
+    if row.online and not found.st_blocks and found.st_size:
+        raise UnknownResidencyError("the sideband database has not seen its release")
+    if row.online or found.st_blocks * BLOCK >= found.st_size:
+        return Residency.of_row(row, online=True)
+    return Residency.of_row(row, online=False)
+
+
+class FirstAnswer:
+    """Several ways of asking, the best first, and the blocks when none knows; the log is told, once for each file."""
+
+    def __init__(self, ways: Sequence[Ask]) -> None:
+        """Try *ways* in this order."""
+        self._ways = ways
+        self._told: set[tuple[int, str]] = set()
+
+    def __call__(self, found: os.stat_result, filepath: str) -> Residency:
+        """Return the residency of the file at *filepath*; there always is one."""
+        residency = self._first(found, filepath)
+        if found.st_size and not any(residency):
+            self._tell(found, filepath, "is not on disk and no archive copy of it is good: it seems damaged")
+        return residency
+
+    def _first(self, found: os.stat_result, filepath: str) -> Residency:
+        for way in self._ways:
+            try:
+                return way(found, filepath)
+            except UnknownResidencyError as reason:
+                self._tell(found, filepath, f"goes by the next best: {reason}")
+        return of_blocks(found, filepath)
+
+    def _tell(self, found: os.stat_result, filepath: str, what: str) -> None:
+        # cartd asks for one file many times a second.
+        if (found.st_ino, what) in self._told:
+            return
+        if len(self._told) >= MOST_REMEMBERED:
+            self._told.clear()
+        self._told.add((found.st_ino, what))
+        _log.warning("residency of %s: %s", filepath, what)

@@ -1,0 +1,41 @@
+"""The status of a file that may be on disk, on tape or on both."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..posix.status import PosixStatus, version_of
+from .orm import Inode
+from .residency import Residency, of_blocks
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class HsmSidebandStatus(PosixStatus):
+    """Bytes on disk and bytes on tape, tape standing for every kind of archive copy."""
+
+    def define_levels(self) -> tuple[str, ...]:
+        """Return disk and tape."""
+        return ("disk", "tape")
+
+    @classmethod
+    def of(cls, stat: os.stat_result, filepath: str) -> Self:
+        """Return the status that *stat* alone describes, going by the allocated blocks."""
+        return cls.located(stat, filepath, of_blocks(stat, filepath))
+
+    @classmethod
+    def located(cls, stat: os.stat_result, filepath: str, residency: Residency) -> Self:
+        """Return the status of the file at *filepath* that *stat* describes and whose bytes are as *residency* says."""
+        status = cls(stat.st_mtime, stat.st_ctime, residency, stat.st_size)
+        status.filepath = filepath
+        status.version = version_of(stat)
+        return status
+
+    @classmethod
+    def recorded(cls, row: Inode, filepath: str) -> Self:
+        """Return the status that the database alone can tell; its ctime is the inode's birth, the best it knows."""
+        status = cls(row.modify_time, row.create_time, Residency.of_row(row, online=row.online), row.size)
+        status.filepath = filepath
+        return status

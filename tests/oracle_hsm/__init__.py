@@ -1,0 +1,1 @@
+"""The Oracle HSM backend, on the emulator and a real database."""

@@ -13,9 +13,12 @@ import requests
 
 from pacifica.archiveinterface.application import Settings, make_application
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.config import Config, PosixOptions
 from pacifica.archiveinterface.server import ArchiveServer
+from tests.mariadb import shared_server
+from tests.samqfs_emulator.host import HsmHost
 
 TIMEOUT = 60  # seconds that a test waits before it gives up; never a measure of speed
 
@@ -40,9 +43,24 @@ def _posix(use_id2filename: bool) -> Callable[[Path, dict[str, Any]], AbstractBa
     return make
 
 
+_hsm_host: HsmHost | None = None
+
+
+def _hsm_sideband(prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
+    """Make an archive on an emulated SAM-QFS host whose updater is at work; one host at a time, for the last prefix."""
+    global _hsm_host
+    if _hsm_host is None or _hsm_host.filesystem.mount != prefix:
+        if _hsm_host:
+            _hsm_host.daemons.stop()
+        _hsm_host = HsmHost(prefix.parent / "sam", shared_server(), mount=prefix)
+        _hsm_host.daemons.start()
+    return HsmSidebandBackendArchive(str(prefix), Config(**{"hsm_sideband": _hsm_host.options(), **options}))
+
+
 POSIX_FLAT = Backend("posix-flat", _posix(False))
 POSIX_TREE = Backend("posix-tree", _posix(True))
-BACKENDS = [POSIX_FLAT, POSIX_TREE]
+HSM_SIDEBAND = Backend("hsm-sideband", _hsm_sideband)
+BACKENDS = [POSIX_FLAT, POSIX_TREE, HSM_SIDEBAND]
 
 
 class Service:

@@ -22,11 +22,15 @@ class Daemons:
         self._thread = threading.Thread(target=self.run, name="samqfs-daemons", daemon=True)
 
     def __enter__(self) -> "Daemons":
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
 
     def stop(self) -> None:
         """End the daemons and wait for them."""

@@ -48,7 +48,7 @@ class SamQfs:
         self.mount = mount or root / "mount"
         self.tape = root / "tape"
         self.mount.mkdir(parents=True, exist_ok=True)
-        self.tape.mkdir(exist_ok=True)
+        self.tape.mkdir(parents=True, exist_ok=True)
         self.state = StateStore(root / "state")
         self.clock = clock
 

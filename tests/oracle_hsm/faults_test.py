@@ -1,0 +1,19 @@
+"""Whatever is wrong with the sideband database, HEAD answers what can be known."""
+
+import pytest
+
+from tests.oracle_hsm.faults import FAULTS, Fault
+from tests.oracle_hsm.stand import standing
+from tests.samqfs_emulator.host import HsmHost
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_head_answers_in_spite_of(fault: Fault, host: HsmHost, caplog: pytest.LogCaptureFixture) -> None:
+    with standing(host, fault.below, **fault.options) as stand:
+        try:
+            fault.make(stand)
+            assert stand.head() == fault.answer
+        finally:
+            if not host.server.pid:
+                host.server.start()
+    assert fault.log in caplog.text

@@ -1,0 +1,394 @@
+"""Recalls: asked for once, never waited for, and told of when they fail."""
+
+import errno
+import json
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import extended_hsmsideband_factory
+from pacifica.archiveinterface.config import ArchiveOptions
+from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing
+from tests.samqfs_emulator.host import HsmHost
+from tests.support import TIMEOUT, Service
+
+ROOT = Path(__file__).parents[2]
+ON_TAPE = Answer(204, "tape", (0, 18))
+ON_BOTH = Answer(204, "disk", (18, 18))
+
+
+@pytest.fixture
+def libsam(libraries: tuple[Path, Path], host: HsmHost, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path of the stub, which finds the host."""
+    monkeypatch.setenv("SAMQFS_EMULATOR", str(host.filesystem.root))
+    return str(libraries[0])
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> "Command":
+    return Command(tmp_path)
+
+
+class Command:
+    """A stage command that notes each call and, if told to, runs until it is released."""
+
+    def __init__(self, directory: Path) -> None:
+        self.log = directory / "stage-command.log"
+        self.gate = directory / "stage-command.gate"
+        self.program = directory / "stage"
+        self.log.touch()
+
+    def write(self, waits: bool = False, ending: str = "exit 0") -> str:
+        """Write the command and return what the option says."""
+        wait = f'until [ -e "{self.gate}" ]; do sleep 0.02; done' if waits else ":"
+        self.program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> "{self.log}"\n{wait}\n{ending}\n')
+        self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
+        return f'"{self.program}" -i'
+
+    def calls(self) -> list[str]:
+        """Return the arguments of each call."""
+        return self.log.read_text().splitlines()
+
+    def release(self) -> None:
+        """Let every call end."""
+        self.gate.touch()
+
+
+def options_of(command: str) -> tuple[str, ...]:
+    """Return a command as config.ini would give it."""
+    return tuple(shlex.split(command))
+
+
+def message_of(response: requests.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["message"]
+
+
+@pytest.mark.parametrize("residency", ["auto", "database", "sam_stat", "blocks"])
+def test_a_file_goes_to_tape_and_comes_back(host: HsmHost, libsam: str, residency: str) -> None:
+    with standing(host, residency=residency, stager="libsam", libsam=libsam) as stand:
+        stand.tape()
+        assert stand.head() == ON_TAPE
+        asked = stand.service.request("POST", f"/{FILE}")
+        assert message_of(asked) == (202, "File is being staged")
+        assert asked.headers["Retry-After"]
+        assert stand.head() == ON_TAPE
+        host.filesystem.serve_requests()
+        host.updater.run_once()
+        assert stand.head() == (ON_BOTH if residency != "blocks" else Answer(204, "disk", (18, 0)))
+        assert message_of(stand.service.request("POST", f"/{FILE}")) == (200, "File was staged")
+        assert stand.service.request("GET", f"/{FILE}").content == CONTENT
+
+
+def test_a_partly_released_file_is_on_tape_and_tells_what_stayed(host: HsmHost, libsam: str) -> None:
+    with standing(host, libsam=libsam) as stand:
+        stand.put("1", bytes(100_000))
+        host.filesystem.archive(stand.path("1"))
+        host.filesystem.release(stand.path("1"), partial=16)
+        assert stand.head("1") == Answer(204, "tape", (16384, 100_000))
+
+
+def test_a_damaged_file_is_told_by_libsam(host: HsmHost, libsam: str, caplog: pytest.LogCaptureFixture) -> None:
+    with standing(host, libsam=libsam) as stand:
+        stand.tape()
+        host.filesystem.damage(stand.path())
+        assert stand.head() == Answer(204, "tape", (0, 0))
+    assert "damaged" in caplog.text
+
+
+def test_many_who_ask_make_one_recall(host: HsmHost, libsam: str) -> None:
+    with standing(host, stager="libsam", libsam=libsam) as stand:
+        stand.tape()
+        with ThreadPoolExecutor(16) as threads:
+            answers = list(threads.map(lambda _: stand.service.request("POST", f"/{FILE}").status_code, range(64)))
+        assert set(answers) == {202}
+        assert stand.service.request("GET", f"/{FILE}").status_code == 503
+        assert host.filesystem.stage_calls() == [f"{what} {stand.path()}" for what in ("call", "queued")]
+
+
+def test_a_file_that_went_to_tape_again_is_recalled_again(host: HsmHost, libsam: str) -> None:
+    with standing(host, stager="libsam", libsam=libsam) as stand:
+        for _ in range(3):
+            stand.tape()
+            assert stand.service.request("POST", f"/{FILE}").status_code == 202
+            host.filesystem.serve_requests()
+            host.updater.run_once()
+            assert stand.head() == ON_BOTH
+        assert [line.split()[0] for line in host.filesystem.stage_calls()] == ["call", "queued"] * 3
+
+
+def test_reading_a_file_on_tape_recalls_it_and_says_so(host: HsmHost, libsam: str) -> None:
+    with standing(host, stager="libsam", libsam=libsam) as stand:
+        stand.tape()
+        answer = stand.service.request("GET", f"/{FILE}")
+        assert answer.status_code == 503
+        assert "staged" in answer.json()["message"]
+        assert answer.headers["Retry-After"]
+        assert host.filesystem.requests() == [stand.path()]
+
+
+def test_nothing_is_recalled_that_is_on_disk_or_missing(host: HsmHost, libsam: str) -> None:
+    with standing(host, stager="libsam", libsam=libsam) as stand:
+        stand.archive()
+        assert stand.service.request("POST", f"/{FILE}").status_code == 200
+        assert stand.service.request("POST", "/404").status_code == 404
+        assert stand.service.request("GET", "/404").status_code == 404
+        assert host.filesystem.stage_calls() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(errno.ENXIO, 409), (errno.ENOSPC, 507), (errno.EBUSY, 503), (errno.EIO, 503)]
+)
+def test_a_recall_that_cannot_be_says_why(host: HsmHost, libsam: str, number: int, expected: int) -> None:
+    with standing(host, stager="libsam", libsam=libsam) as stand:
+        stand.tape()
+        host.filesystem.fail_stage_requests(number)
+        assert stand.service.request("POST", f"/{FILE}").status_code == expected
+        host.filesystem.fail_stage_requests(0)
+        assert stand.service.request("POST", f"/{FILE}").status_code == 202
+
+
+def test_where_libsam_cannot_stage_the_command_does(host: HsmHost, libsam: str, command: Command) -> None:
+    with standing(host, libsam=libsam, stage_command=options_of(command.write())) as stand:
+        stand.tape()
+        host.filesystem.fail_stage_requests(errno.ENOTTY)
+        assert stand.service.request("POST", f"/{FILE}").status_code == 202
+        assert command.calls() == [f"-i {stand.path()}"]
+
+
+def test_the_command_runs_once_for_many(host: HsmHost, command: Command) -> None:
+    with standing(host, stager="command", stage_command=options_of(command.write(waits=True))) as stand:
+        stand.tape()
+        with ThreadPoolExecutor(16) as threads:
+            answers = list(threads.map(lambda _: stand.service.request("POST", f"/{FILE}").status_code, range(32)))
+        assert set(answers) == {202}
+        assert command.calls() == [f"-i {stand.path()}"]
+        command.release()
+
+
+def test_a_command_that_fails_is_unavailable(host: HsmHost, command: Command) -> None:
+    with standing(host, stager="command", stage_command=options_of(command.write(ending="exit 3"))) as stand:
+        stand.tape()
+        for _ in range(2):
+            assert stand.service.request("POST", f"/{FILE}").status_code == 503
+        assert len(command.calls()) == 2
+
+
+def test_a_command_that_is_not_there_is_unavailable(host: HsmHost) -> None:
+    with standing(host, stager="command", stage_command=("/nowhere/stage",)) as stand:
+        stand.tape()
+        assert stand.service.request("POST", f"/{FILE}").status_code == 503
+
+
+def test_commands_that_hang_hold_up_nobody(host: HsmHost, command: Command) -> None:
+    waiting = [str(number) for number in range(1000, 1030)]  # more than the service has threads
+    stage_command = options_of(command.write(waits=True))
+    with standing(host, stager="command", stage_command=stage_command, recall_threads=3) as stand:
+        stand.put("7", b"on disk")
+        for file_id in waiting:
+            stand.put(file_id)
+            host.filesystem.archive(stand.path(file_id))
+            host.filesystem.release(stand.path(file_id))
+        try:
+            with ThreadPoolExecutor(len(waiting)) as threads:
+                answers = list(threads.map(lambda file_id: stand.service.request("POST", f"/{file_id}"), waiting))
+            assert {answer.status_code for answer in answers} == {202}
+            assert stand.service.request("GET", "/7").content == b"on disk"
+            wait_for(lambda: len(command.calls()) == 3)
+        finally:
+            command.release()
+        names = sorted(f"{int(file_id):x}" for file_id in waiting)
+        wait_for(lambda: sorted(call.split("/")[-1] for call in command.calls()) == names)
+
+
+# Replacing, moving and removing what is on tape
+
+
+def test_a_file_on_tape_is_replaced_without_its_tape(host: HsmHost, libsam: str) -> None:
+    with standing(host, stager="libsam", libsam=libsam) as stand:
+        stand.tape()
+        stand.put(content=b"the new content...")
+        assert stand.service.request("GET", f"/{FILE}").content == b"the new content..."
+        assert host.filesystem.stage_calls() == []
+
+
+def test_a_file_on_tape_is_moved_and_removed_without_its_tape(host: HsmHost, libsam: str) -> None:
+    with standing(host, stager="libsam", libsam=libsam) as stand:
+        stand.tape()
+        moved = stand.service.request("PATCH", "/7", json={"path": str(stand.path())})
+        assert moved.status_code == 200
+        assert stand.head("7") == ON_TAPE
+        assert stand.service.request("DELETE", "/7").status_code == 200
+        assert stand.head("7").code == 404
+        assert host.filesystem.stage_calls() == []
+
+
+def test_a_put_that_must_compare_with_a_file_on_tape_recalls_it(host: HsmHost, libsam: str) -> None:
+    refuse = ArchiveOptions(overwrite="refuse")
+    with standing(host, archive=refuse, stager="libsam", libsam=libsam) as stand:
+        stand.tape()
+        again = stand.service.request("PUT", f"/{FILE}", data=CONTENT)
+        assert again.status_code == 503
+        assert "total_bytes" not in again.json()
+        host.filesystem.serve_requests()
+        assert stand.service.request("PUT", f"/{FILE}", data=CONTENT).status_code == 201
+        other = CONTENT[::-1]
+        assert stand.service.request("PUT", f"/{FILE}", data=other).status_code == 409
+
+
+def test_a_move_across_file_systems_does_not_wait_for_a_tape(host: HsmHost, other_file_system: Path) -> None:
+    archive = ArchiveOptions(move_roots=(str(other_file_system),))
+    source = other_file_system / "upload"
+    with source.open("wb") as file:
+        file.truncate(18)  # no block: what a released file looks like
+    with standing(host, archive=archive) as stand:
+        moved = stand.service.request("PATCH", "/7", json={"path": str(source)})
+        assert moved.status_code == 409
+        assert source.exists()
+        assert stand.head("7").code == 404
+
+
+@pytest.fixture
+def other_file_system(tmp_path: Path) -> Iterator[Path]:
+    """A directory on another file system than the tests' files."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        assert os.stat(directory).st_dev != tmp_path.stat().st_dev
+        yield Path(directory)
+
+
+# Without a mount
+
+
+def test_without_a_mount_and_a_row_a_file_is_not_said_to_be_missing(host: HsmHost) -> None:
+    with standing(host, below="pacifica") as stand:
+        stand.prefix.rmdir()
+        for verb in ("HEAD", "GET", "POST", "PUT"):
+            answer = stand.service.request(verb, f"/{FILE}", data=b"" if verb == "PUT" else None)
+            assert answer.status_code == 503, verb
+
+
+# A service that really blocks in read
+
+
+@contextmanager
+def blocking_service(host: HsmHost, library: Path, config: str, tmp_path: Path) -> Iterator[Service]:
+    """Run the service as a process whose reads of files on tape block, as on a real mount."""
+    connection = host.options()
+    file = tmp_path / "config.ini"
+    fields = ("sam_qfs_prefix", "host", "port", "user", "password", "schema")
+    lines = [f"{name} = {getattr(connection, name)}" for name in fields]
+    file.write_text("\n".join(["[hsm_sideband]", *lines, "stager = read", config]))
+    program = [sys.executable, "-m", "pacifica.archiveinterface", "-t", "hsmsideband", "-a", "127.0.0.1", "-p", "0"]
+    with subprocess.Popen(
+        [*program, "--prefix", str(host.filesystem.mount), "-c", str(file)],
+        cwd=ROOT,
+        env={**os.environ, "LD_PRELOAD": str(library), "SAMQFS_EMULATOR": str(host.filesystem.root)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        try:
+            line = next(line for line in process.stderr if "http://" in line)
+            archive: object = None
+            yield Service(archive, int(line.rsplit(":", 1)[1]))  # type: ignore[arg-type]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_readers_blocked_on_tape_hold_up_nobody(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:
+    released = [str(number) for number in range(1000, 1012)]
+    with blocking_service(host, libraries[1], "recall_threads = 4", tmp_path) as service:
+        stand = Stand(host, service)
+        contents = {file_id: os.urandom(50_000) for file_id in released}
+        for file_id in released:
+            stand.put(file_id, contents[file_id])
+            host.filesystem.archive(stand.path(file_id))
+            # Partly released: reading the first bytes would recall nothing.
+            host.filesystem.release(stand.path(file_id), partial=16 if int(file_id) % 2 else 0)
+        host.updater.run_once()
+        for _ in range(3):
+            assert {service.request("POST", f"/{file_id}").status_code for file_id in released} == {202}
+        wait_for(lambda: len(host.filesystem.requests()) == 4)
+        assert {stand.head(file_id).media for file_id in released} == {"tape"}
+        assert service.request("GET", "/").status_code == 200
+        wait_for(lambda: _all_back(stand, released))
+        calls = [line for line in host.filesystem.stage_calls() if line.startswith("queued")]
+        assert len(calls) == len(set(calls)) == len(released)
+        for file_id in released:
+            assert service.request("GET", f"/{file_id}").content == contents[file_id]
+
+
+def _all_back(stand: Stand, file_ids: list[str]) -> bool:
+    stand.host.filesystem.serve_requests()
+    stand.host.updater.run_once()
+    return {stand.head(file_id).media for file_id in file_ids} == {"disk"}
+
+
+def test_a_get_that_may_wait_gets_the_bytes(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:
+    with blocking_service(host, libraries[1], "[archive]\noffline_read = wait", tmp_path) as service:
+        stand = Stand(host, service)
+        stand.tape()
+        with ThreadPoolExecutor(1) as thread:
+            answer = thread.submit(service.request, "GET", f"/{FILE}")
+            wait_for(lambda: host.filesystem.requests() == [stand.path()])
+            assert stand.head() == ON_TAPE
+            host.filesystem.serve_requests()
+            assert answer.result(TIMEOUT).content == CONTENT
+
+
+def test_a_service_ends_though_its_readers_are_blocked(
+    host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with blocking_service(host, libraries[1], "", tmp_path) as service:
+        stand = Stand(host, service)
+        stand.tape()
+        assert service.request("POST", f"/{FILE}").status_code == 202
+        wait_for(lambda: bool(host.filesystem.requests()))
+    assert host.filesystem.requests() == [stand.path()]
+
+
+def test_a_failed_read_is_told_to_who_asks_next(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:
+    with blocking_service(host, libraries[1], "", tmp_path) as service:
+        stand = Stand(host, service)
+        stand.tape()
+        assert service.request("POST", f"/{FILE}").status_code == 202
+        wait_for(lambda: bool(host.filesystem.requests()))
+        host.filesystem.unarchive(stand.path())
+        host.filesystem.serve_requests()
+        wait_for(lambda: service.request("POST", f"/{FILE}").status_code != 202)
+
+
+# The documented factory
+
+
+def test_the_documented_factory_opens_files(host: HsmHost) -> None:
+    filepath = str(host.filesystem.mount / "upload")
+    file = extended_hsmsideband_factory(filepath, "w", "/upload")
+    file.write(CONTENT)
+    file.close()
+    file = extended_hsmsideband_factory(filepath, "r", "/upload")
+    assert file.read(100) == CONTENT
+    status = file.status()
+    assert (status.filepath, status.file_storage_media, tuple(status.bytes_per_level)) == ("/upload", "disk", (18, 0))
+    file.close()
+    assert json.dumps(list(status.defined_levels)) == '["disk", "tape"]'

@@ -20,15 +20,17 @@ from pacifica.archiveinterface.rest_errors import STATUS_OF, status_of
 ROOT = Path(pacifica.archiveinterface.__file__).parent
 
 # Lower layers first; a module imports from layers below its own, or beside it within one folder.
+HSM = "backends.oracle_hsm_sideband"
 LAYERS = [
     {"exception", "globals"},
     {"id2filename", "backends.abstract.status"},
     {"archive_utils", "byte_ranges", "config"},
     {"conditions", "backends.abstract.archive"},
-    {"rest_errors", "backends.posix.status", "backends.posix.tree"},
-    {"bodies", "backends.posix.partial"},
-    {"backends.posix.extendedfile"},
-    {"rest_generator", "backends.posix.archive"},
+    {"rest_errors", "backends.posix.status", "backends.posix.tree", f"{HSM}.libsam", f"{HSM}.orm"},
+    {"bodies", "backends.posix.partial", f"{HSM}.residency", f"{HSM}.stagers"},
+    {"backends.posix.extendedfile", f"{HSM}.recalls", f"{HSM}.status"},
+    {"rest_generator", "backends.posix.archive", f"{HSM}.extended_file_factory"},
+    {f"{HSM}.archive"},
     {"application", "backends.factory", "backends.conformance"},
     {"server", "uwsgi_request", "launch"},
     {"wsgi", "__main__"},
@@ -43,6 +45,10 @@ DOCUMENTED = {
     "backends.posix.archive": ["PosixBackendArchive"],
     "backends.posix.extendedfile": ["extended_file_factory"],
     "backends.posix.status": ["PosixStatus"],
+    f"{HSM}.archive": ["HsmSidebandBackendArchive"],
+    f"{HSM}.extended_file_factory": ["extended_hsmsideband_factory"],
+    f"{HSM}.orm": ["BaseModel", "SamArchive", "SamFile", "SamInode", "SamPath", "SamVersion"],
+    f"{HSM}.status": ["HsmSidebandStatus"],
     "archive_utils": ["bytes_type", "file_status", "get_http_modified_time", "un_abs_path"],
     "config": ["get_config"],
     "exception": ["ArchiveInterfaceError"],

@@ -1,7 +1,10 @@
 """A running service for tests, and ways to speak to it."""
 
+import atexit
 import os
+import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,23 +46,31 @@ def _posix(use_id2filename: bool) -> Callable[[Path, dict[str, Any]], AbstractBa
     return make
 
 
-_hsm_host: HsmHost | None = None
+class _HsmHosts:
+    """An emulated SAM-QFS host whose updater is at work, for the last prefix asked for."""
 
+    def __init__(self) -> None:
+        self._host: HsmHost | None = None
+        atexit.register(self._stop)
 
-def _hsm_sideband(prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
-    """Make an archive on an emulated SAM-QFS host whose updater is at work; one host at a time, for the last prefix."""
-    global _hsm_host
-    if _hsm_host is None or _hsm_host.filesystem.mount != prefix:
-        if _hsm_host:
-            _hsm_host.daemons.stop()
-        _hsm_host = HsmHost(prefix.parent / "sam", shared_server(), mount=prefix)
-        _hsm_host.daemons.start()
-    return HsmSidebandBackendArchive(str(prefix), Config(**{"hsm_sideband": _hsm_host.options(), **options}))
+    def make(self, prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
+        """Make an archive on a host that mounts *prefix*."""
+        if self._host is None or self._host.filesystem.mount != prefix:
+            self._stop()
+            self._host = HsmHost(Path(tempfile.mkdtemp(prefix="sam-")), shared_server(), mount=prefix)
+            self._host.daemons.start()
+        return HsmSidebandBackendArchive(str(prefix), Config(**{"hsm_sideband": self._host.options(), **options}))
+
+    def _stop(self) -> None:
+        if self._host:
+            self._host.daemons.stop()
+            shutil.rmtree(self._host.filesystem.root)
+            self._host = None
 
 
 POSIX_FLAT = Backend("posix-flat", _posix(False))
 POSIX_TREE = Backend("posix-tree", _posix(True))
-HSM_SIDEBAND = Backend("hsm-sideband", _hsm_sideband)
+HSM_SIDEBAND = Backend("hsm-sideband", _HsmHosts().make)
 BACKENDS = [POSIX_FLAT, POSIX_TREE, HSM_SIDEBAND]
 
 

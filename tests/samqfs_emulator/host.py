@@ -25,6 +25,7 @@ class HsmHost:
     ) -> None:
         self.server = server
         self.filesystem = SamQfs(root, mount)
+        server.kill_connections(READER)  # of services that have ended, but not the process they ran in
         _empty_database(server, offset)
         account = {"user": WRITER, "password": WRITER_PASSWORD}
         self.updater = Updater(

@@ -84,7 +84,7 @@ class Updater:
         return len(due)
 
     def _connect(self) -> Any:
-        return closing(pymysql.connect(**{**self._database, "charset": "latin1", "use_unicode": False}))
+        return closing(pymysql.connect(**self._database, charset="latin1", use_unicode=False, ssl_disabled=True))
 
 
 class Rows:

@@ -2,19 +2,28 @@
 # make test  everything the tests need, then the tests
 # make check format, lint and types
 # make docs  the documentation as HTML, under docs/_build/html
+# make run-hsm-demo        Oracle HSM, emulated, on 127.0.0.1:8080 until interrupted
+# make hsm-demo-tape ID=5  in a second terminal: archive and release file 5 of it
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SYSTEM_PACKAGES := cc=gcc curl=curl /usr/include/stdio.h=libc6-dev
+SYSTEM_PACKAGES := cc=gcc curl=curl /usr/include/stdio.h=libc6-dev mariadbd=mariadb-server-core
 
-.PHONY: run test check docs clean
+.PHONY: run test check docs clean run-hsm-demo hsm-demo-tape
 
 run: $(VENV)/.run
 	@mkdir -p archive
 	@echo "Try in another terminal: curl -T README.md http://127.0.0.1:$(PORT)/12345"
 	@exec $(BIN)/pacifica-archiveinterface -t posix -a 127.0.0.1 -p $(PORT) --prefix archive
+
+run-hsm-demo: $(VENV)/.hsm-demo
+	@exec $(BIN)/python -m tests.samqfs_emulator.demo hsm-demo run --port $(PORT)
+
+hsm-demo-tape: $(VENV)/.hsm-demo
+	@$(if $(ID),,$(error say which file: make hsm-demo-tape ID=5))
+	@$(BIN)/python -m tests.samqfs_emulator.demo hsm-demo tape $(ID)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
@@ -37,7 +46,11 @@ $(VENV)/.run: $(VENV)/bin/python setup.py
 	$(BIN)/pip install -q -e .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/bin/python setup.py scripts/need-packages
+$(VENV)/.hsm-demo: $(VENV)/.run Makefile scripts/need-packages
+	scripts/need-packages $(SYSTEM_PACKAGES)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python setup.py Makefile scripts/need-packages
 	scripts/need-packages $(SYSTEM_PACKAGES) $$($(PYTHON) -c \
 	  'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
 	$(BIN)/pip install -q -e '.[test]'
@@ -52,4 +65,4 @@ $(VENV)/.docs: $(VENV)/bin/python setup.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist docs/_build *.egg-info
+	rm -rf $(VENV) hsm-demo build dist docs/_build *.egg-info

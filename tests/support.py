@@ -96,3 +96,11 @@ def tree_of(root: Path) -> dict[str, bytes | None]:
 def descriptors() -> int:
     """Return how many files this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on, for a process that cannot choose its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

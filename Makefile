@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SYSTEM_PACKAGES := cc=gcc curl=curl /usr/include/stdio.h=libc6-dev
+SYSTEM_PACKAGES := cc=gcc curl=curl nginx=nginx-light /usr/include/stdio.h=libc6-dev
 
 .PHONY: run test check docs clean
 

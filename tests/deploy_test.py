@@ -137,7 +137,9 @@ def _in_pieces() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("body", [lambda: CONTENT, _in_pieces], ids=["Content-Length", "chunked"])
-def test_a_large_file_comes_back_as_it_went(deployment: Deployment, body: Callable[[], bytes | Iterator[bytes]]) -> None:
+def test_a_large_file_comes_back_as_it_went(
+    deployment: Deployment, body: Callable[[], bytes | Iterator[bytes]]
+) -> None:
     answer = requests.put(f"{deployment.url}/1", data=body(), timeout=TIMEOUT)
     assert (answer.status_code, answer.json()["total_bytes"]) == (201, str(len(CONTENT)))
     assert requests.get(f"{deployment.url}/1", timeout=TIMEOUT).content == CONTENT

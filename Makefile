@@ -40,7 +40,7 @@ $(VENV)/.run: $(VENV)/bin/python setup.py
 $(VENV)/.test: $(VENV)/bin/python setup.py scripts/need-packages
 	scripts/need-packages $(SYSTEM_PACKAGES) $$($(PYTHON) -c \
 	  'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
-	$(BIN)/pip install -q -e '.[test]'
+	$(BIN)/pip install -q -e '.[test,docs]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/bin/python setup.py

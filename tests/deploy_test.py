@@ -18,7 +18,8 @@ import requests
 
 from pacifica.archiveinterface.config import Config
 
-from .support import TIMEOUT, free_port
+from .launcher_test import await_partials
+from .support import TIMEOUT, await_service, free_port
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 BIN = Path(sys.executable).parent
@@ -97,21 +98,10 @@ def running(command: list[str], port: int, environment: dict[str, str]) -> Itera
     """Run *command* until the block is left; the block begins when *port* answers HTTP."""
     with subprocess.Popen(command, env=environment) as process:
         try:
-            deadline = time.monotonic() + TIMEOUT
-            while not _answers(port):
-                assert process.poll() is None, f"{command} has ended"
-                assert time.monotonic() < deadline, f"{command} does not answer"
-                time.sleep(0.1)
+            await_service(process, f"http://127.0.0.1:{port}/")
             yield process
         finally:
             process.terminate()
-
-
-def _answers(port: int) -> bool:
-    try:
-        return requests.get(f"http://127.0.0.1:{port}/", timeout=TIMEOUT).ok
-    except requests.ConnectionError:
-        return False
 
 
 @pytest.fixture(
@@ -185,8 +175,7 @@ def test_an_upload_in_flight_outlives_the_stop_of_its_service(unit: str, tmp_pat
         client.putrequest("PUT", "/5")
         client.putheader("Content-Length", "8")
         client.endheaders(b"half")
-        while not list(deployment.prefix.glob(".partial/*")):
-            time.sleep(0.1)
+        await_partials(deployment.prefix, 1)
         threading.Timer(1, client.send, [b" way"]).start()
         _stop(process)
         assert client.getresponse().status == 201

@@ -10,20 +10,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import requests
 
 from docs.generate import MADE
 from pacifica.archiveinterface.application import BUILT_IN, read_cherrypy_config
 from pacifica.archiveinterface.config import Config, get_config
 
-from .support import TIMEOUT, free_port
+from .support import TIMEOUT, await_service, free_port
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "docs/exampleusage.md"]
@@ -129,18 +127,8 @@ class Reader:
         screen = self._home / "screen"
         with screen.open("w") as output:
             self._service = self._shell(command, output.fileno())
-        deadline = time.monotonic() + TIMEOUT
-        while not self._answers():
-            assert self._service.poll() is None, screen.read_text()
-            assert time.monotonic() < deadline, screen.read_text()
-            time.sleep(0.1)
+        await_service(self._service, f"http://127.0.0.1:{self._port}/")
         return screen.read_text()
-
-    def _answers(self) -> bool:
-        try:
-            return requests.get(f"http://127.0.0.1:{self._port}/", timeout=TIMEOUT).ok
-        except requests.ConnectionError:
-            return False
 
     def close(self) -> None:
         """Stop the service with all its processes."""
@@ -179,3 +167,8 @@ def test_the_shipped_configuration_is_the_defaults() -> None:
 
 def test_the_shipped_cherrypy_file_is_the_built_in_settings() -> None:
     assert read_cherrypy_config(str(ROOT / "server.conf")) == {"global": BUILT_IN}
+
+
+def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(ROOT / "docs"), str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT).stderr == ""

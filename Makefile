@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SYSTEM_PACKAGES := cc=gcc curl=curl /usr/include/stdio.h=libc6-dev
+SYSTEM_PACKAGES := cc=gcc curl=curl nginx=nginx-light /usr/include/stdio.h=libc6-dev
 
 .PHONY: run test check docs clean
 
@@ -40,7 +40,7 @@ $(VENV)/.run: $(VENV)/bin/python setup.py
 $(VENV)/.test: $(VENV)/bin/python setup.py scripts/need-packages
 	scripts/need-packages $(SYSTEM_PACKAGES) $$($(PYTHON) -c \
 	  'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
-	$(BIN)/pip install -q -e '.[test]'
+	$(BIN)/pip install -q -e '.[test,docs]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/bin/python setup.py

@@ -108,8 +108,10 @@ class ArchiveInterfaceGenerator:
 
     def OPTIONS(self, *_path: str, **_query: Any) -> Any:
         """Answer with the methods that the resource knows, in Allow: 200."""
+        headers = cherrypy.response.headers
+        headers.pop("Content-Type", None)  # there is no body
         if not _file_id():
-            cherrypy.response.headers["Allow"] = ROOT_METHODS
+            headers["Allow"] = ROOT_METHODS
         return b""
 
 

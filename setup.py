@@ -21,6 +21,7 @@ setup(
         "conformance": ["pytest>=8"],
         "test": ["pytest>=8", "pytest-cov>=5", "hypothesis>=6.100", "requests>=2.31", "uwsgi>=2.0.24"],
         "check": ["ruff>=0.6", "mypy>=1.11", "types-PyMySQL>=1.1", "types-requests>=2.31"],
+        "deployment-test": ["pytest>=8", "requests>=2.31"],
         "docs": ["sphinx>=7.3", "myst-parser>=3"],
     },
     entry_points={

@@ -3,7 +3,7 @@
     python -m tests.tree_roundtrip URL DIRECTORY --large 2147483648 --pid PID
 
 The files get the ids from ``--first`` on, the large one the first of them. Exits with 1 when a single
-byte differs. With the process id of the server it also tells the peak memory of the server's processes.
+byte differs. With the process id of the server it also tells the memory of the server's processes.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from post_deployment_tests.deployment_test import Stream
 THREADS = 8
 BLOCK_SIZE = 1 << 20  # bytes
 TIMEOUT = 600  # seconds without a byte
-_PEAK_MEMORY = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 _of_thread = threading.local()
 
 
@@ -112,9 +111,13 @@ def _digest(blocks: Iterable[bytes]) -> bytes:
 
 
 def _peak_memory(when: str, pid: int) -> str:
-    peaks = [_peak_of(process) / 1024 for process in _family(pid)]  # MiB
+    family = _family(pid)
+    peaks = [_kilobytes(process, "status", "VmHWM") / 1024 for process in family]  # MiB
+    # A page that processes share is in the peak of each of them, but in this sum only once.
+    memory = sum(_kilobytes(process, "smaps_rollup", "Pss") for process in family) / 1024
     return (
-        f"peak memory {when}: {max(peaks):.1f} MiB in the largest of {len(peaks)} processes, sum {sum(peaks):.1f} MiB"
+        f"memory {when}: peak {max(peaks):.1f} MiB in the largest of {len(peaks)} processes, "
+        f"sum of all peaks {sum(peaks):.1f} MiB, in use without counting shared pages twice {memory:.1f} MiB"
     )
 
 
@@ -123,8 +126,8 @@ def _family(pid: int) -> list[int]:
     return [pid, *(member for child in children for member in _family(int(child)))]
 
 
-def _peak_of(pid: int) -> int:
-    found = _PEAK_MEMORY.search(Path(f"/proc/{pid}/status").read_text())
+def _kilobytes(pid: int, file: str, name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{pid}/{file}").read_text(), re.MULTILINE)
     assert found, f"process {pid} has ended"
     return int(found[1])
 

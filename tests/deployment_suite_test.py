@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -22,7 +23,7 @@ from pacifica.archiveinterface.backends.posix.status import PosixStatus
 from pacifica.archiveinterface.exception import StorageError
 
 from .processes import Server, launcher, uwsgi
-from .support import serving
+from .support import TIMEOUT, serving
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,24 +34,39 @@ SUITE_TIMEOUT = 300  # seconds; never a measure of speed
 Launch = Callable[..., AbstractContextManager[Server]]
 Outcome = subprocess.CompletedProcess[str]
 RunSuite = Callable[..., Outcome]
+StartSuite = Callable[..., "subprocess.Popen[str]"]
 
 with_each_launcher = pytest.mark.parametrize("launch", [launcher, uwsgi])
 
 
 @pytest.fixture
-def run_suite(tmp_path: Path) -> RunSuite:
-    """Run the suite with small files against a URL, from a directory that holds nothing else."""
+def start_suite(tmp_path: Path) -> StartSuite:
+    """Start the suite with small files against a URL, from a directory that holds nothing else."""
     place = tmp_path / "suite"
     place.mkdir()
     shutil.copy(SUITE, place)
 
-    def run(url: str, **variables: str) -> Outcome:
+    def start(url: str, **variables: str) -> "subprocess.Popen[str]":
         small = {"LARGE_FILE_SIZE": str((3 << 20) + 1), "MANY_FILES_TEST_COUNT": "40", "STAGE_TIMEOUT": "60"}
         environment = {**os.environ, **small, "ARCHIVE_URL": url, **variables}
         command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=short", "-p", "no:cacheprovider", SUITE.name]
-        return subprocess.run(
-            command, cwd=place, env=environment, capture_output=True, text=True, timeout=SUITE_TIMEOUT, check=False
-        )
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=place, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+    return start
+
+
+@pytest.fixture
+def run_suite(start_suite: StartSuite) -> RunSuite:
+    """Run the suite to its end."""
+
+    def run(url: str, **variables: str) -> Outcome:
+        with start_suite(url, **variables) as suite:
+            try:
+                output, errors = suite.communicate(timeout=SUITE_TIMEOUT)
+            finally:
+                suite.kill()
+        return Outcome(suite.args, suite.returncode, output, errors)
 
     return run
 
@@ -70,6 +86,13 @@ def assert_passed(suite: Outcome) -> None:
 
 def files_in(directory: Path) -> list[Path]:
     return [path for path in directory.rglob("*") if not path.is_dir()]
+
+
+def await_condition(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @with_each_launcher
@@ -255,6 +278,19 @@ def test_the_suite_finds_a_fault(
 def test_the_suite_cleans_up_though_its_tests_fail(archive: Path, run_suite: RunSuite) -> None:
     with serving(CorruptingArchive(str(archive))) as service:
         assert run_suite(service.url).returncode == 1
+    assert files_in(archive) == []
+
+
+def test_the_suite_cleans_up_when_it_is_terminated(archive: Path, start_suite: StartSuite) -> None:
+    with serving(PosixBackendArchive(str(archive))) as service:
+        suite = start_suite(service.url, MANY_FILES_TEST_COUNT="3000")
+        try:
+            await_condition(lambda: len(files_in(archive)) > 100)
+            suite.terminate()
+            suite.communicate(timeout=SUITE_TIMEOUT)
+        finally:
+            suite.kill()
+    assert suite.returncode != 0
     assert files_in(archive) == []
 
 

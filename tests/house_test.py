@@ -30,8 +30,8 @@ LAYERS = [
     {"bodies", "backends.posix.durability", "backends.posix.notes", "backends.posix.partial"},
     {"backends.posix.store"},
     {"backends.posix.extendedfile"},
-    {"rest_generator", "backends.posix.archive"},
-    {"application", "backends.factory", "backends.conformance"},
+    {"rest_generator", "scrub", "backends.posix.archive"},
+    {"admin", "application", "backends.factory", "backends.conformance"},
     {"server", "uwsgi_request", "launch"},
     {"wsgi", "__main__"},
 ]

@@ -16,20 +16,22 @@ from ...exception import (
 from ...id2filename import id2filename, parse_file_id
 from ..abstract.archive import AbstractBackendArchive
 from ..abstract.status import AbstractStatus
-from ..posix.archive import PosixBackendArchive, Source
+from ..posix.archive import PosixBackendArchive, _Source
 from ..posix.extendedfile import PosixReader
 from ..posix.tree import split
-from .extended_file_factory import HsmSidebandWriter
+from .extended_file_factory import HsmSidebandWriter, SamQfsTree
 from .libsam import Libsam
 from .orm import Sideband, SidebandConnection
 from .recalls import Key, Recalls
-from .residency import BLOCK, Ask, DatabaseResidency, FirstAnswer, Residency, SamStatResidency, of_blocks
+from .residency import BLOCK, Ask, DatabaseResidency, FirstAnswer, Residency, SamStatResidency
 from .stagers import CommandStager, FirstSupported, LibsamStager, Stager, read_last_byte
 from .status import HsmSidebandStatus
 
 
 class HsmSidebandBackendArchive(PosixBackendArchive):
     """Files below a directory of a SAM-QFS mount; the sideband database or libsam tells where their bytes are."""
+
+    tree_type = SamQfsTree
 
     def __init__(self, prefix: str, config: Config | None = None) -> None:
         """Open the directory *prefix*, a place on the mount. The database is first asked when it is needed."""
@@ -56,21 +58,17 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
 
     def stage(self) -> bool:
         """Ask for the file to be recalled, once, and return whether it is on disk. Raises ConflictError."""
-        found = self._found()
-        if self._located(found).file_storage_media == "disk":
+        status = self._located()
+        if status.file_storage_media == "disk":
             return True
-        self._recalls.ask(_key(found), self.filepath)
+        self._recalls.ask(_key(status.stat), self.filepath)
         return False
 
     def _stat(self) -> AbstractStatus:
         try:
-            return self._located(self._found())
+            return self._located()
         except _NotMountedError:
             return self._recorded()
-
-    def _found(self) -> os.stat_result:
-        with self._mounted():
-            return super()._found()
 
     def _open_reader(self) -> PosixReader:
         with self._mounted():
@@ -78,31 +76,26 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
 
     def _open_writer(self, length: int | None) -> HsmSidebandWriter:
         with self._mounted():
-            return HsmSidebandWriter(
-                self._tree,
-                self.path,
-                self.describe,
-                length=length,
-                guard=self._guard,
-                replace=self._may_replace,
-                recall=self.stage,
-            )
+            return HsmSidebandWriter(self._store, self.path, length=length, guard=self._guard, recall=self.stage)
 
-    def _copy_here(self, source: Source) -> None:
-        found = os.fstat(source.fd)
-        if of_blocks(found, "").disk < found.st_size:
+    def _copy_here(self, source: _Source) -> None:
+        if not self._tree.is_at_hand(os.fstat(source.fd)):
             raise ConflictError("the file to move is on tape; it has to be staged first")
         super()._copy_here(source)
 
-    def _located(self, found: os.stat_result) -> HsmSidebandStatus:
-        residency, key = self._residency_of(found, self.filepath), _key(found)
-        if residency.disk < found.st_size:
-            return HsmSidebandStatus.located(found, self.filepath, residency)
-        if found.st_blocks * BLOCK < found.st_size and self._recalls.is_under_way(key):
-            residency = Residency(0, found.st_size)  # the first blocks are back, not the last
-        else:
-            self._recalls.forget(key)
-        return HsmSidebandStatus.located(found, self.filepath, residency)
+    def _located(self) -> HsmSidebandStatus:
+        """Return the status of the bound file on the mount. Raises MissingFileError, _NotMountedError."""
+        with self._mounted():
+            status = super()._stat()
+        assert isinstance(status, HsmSidebandStatus)
+        residency, key = self._residency_of(status.stat, self.filepath), _key(status.stat)
+        if residency.disk == status.filesize:
+            if status.stat.st_blocks * BLOCK < status.filesize and self._recalls.is_under_way(key):
+                residency = Residency(0, status.filesize)  # the first blocks are back, not the last
+            else:
+                self._recalls.forget(key)
+        status.locate(residency)
+        return status
 
     def _recorded(self) -> HsmSidebandStatus:
         """Return the status that the database has of the file, for when there is no mount to ask."""

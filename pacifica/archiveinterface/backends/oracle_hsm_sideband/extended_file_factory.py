@@ -4,11 +4,25 @@ import os
 from collections.abc import Callable
 
 from ...exception import BeingStagedError, translated_os_errors
-from ..abstract.archive import ExtendedFile, Guard
+from ..abstract.archive import Guard
+from ..abstract.extendedfile import ExtendedFile
 from ..abstract.status import AbstractStatus
-from ..posix.extendedfile import Describe, PosixReader, PosixWriter, stored_status
+from ..posix.extendedfile import PosixReader, PosixWriter
+from ..posix.store import Store
 from ..posix.tree import Tree
+from .residency import of_blocks
 from .status import HsmSidebandStatus
+
+
+class SamQfsTree(Tree):
+    """Directories on a SAM-QFS mount."""
+
+    # They are not archived with the file, and blocks of their own would hide that the file has none.
+    has_attributes = False
+
+    def is_at_hand(self, found: os.stat_result) -> bool:
+        """Return whether the file of which stat said *found* has blocks on disk."""
+        return of_blocks(found, "").disk == found.st_size
 
 
 def extended_hsmsideband_factory(filepath: str, mode: str, sam_qfs_path: str) -> ExtendedFile:
@@ -22,31 +36,23 @@ def extended_hsmsideband_factory(filepath: str, mode: str, sam_qfs_path: str) ->
         return HsmSidebandStatus.of(found, sam_qfs_path)
 
     with translated_os_errors():
-        tree = Tree(os.path.dirname(filepath))
+        store = Store(SamQfsTree(os.path.dirname(filepath)), describe=describe)
     name = os.path.basename(filepath)
-    return PosixReader(tree, name, describe) if mode == "r" else PosixWriter(tree, name, describe)
+    return PosixReader(store, name) if mode == "r" else PosixWriter(store, name)
 
 
 class HsmSidebandWriter(PosixWriter):
     """A file being written; it never waits for a tape."""
 
     def __init__(
-        self,
-        tree: Tree,
-        path: str,
-        describe: Describe,
-        *,
-        length: int | None,
-        guard: Guard | None,
-        replace: bool,
-        recall: Callable[[], object],
+        self, store: Store, path: str, *, length: int | None, guard: Guard | None, recall: Callable[[], object]
     ) -> None:
         """Start to write as PosixWriter does; *recall* brings the stored file back if it has to be read."""
-        super().__init__(tree, path, describe, length=length, guard=guard, replace=replace)
+        super().__init__(store, path, length=length, guard=guard)
         self._recall = recall
 
     def _equal_stored_file(self) -> AbstractStatus:
-        stored = stored_status(self._tree, self._path, self._describe)
+        stored = self._store.stored_status(self._path)
         if stored and stored.file_storage_media != "disk":
             self._recall()
             raise BeingStagedError("the stored file is being staged from tape to be compared, try again later")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class HsmSidebandStatus(PosixStatus):
     """Bytes on disk and bytes on tape, tape standing for every kind of archive copy."""
 
+    stat: os.stat_result
+
     def define_levels(self) -> tuple[str, ...]:
         """Return disk and tape."""
         return ("disk", "tape")
@@ -23,14 +25,10 @@ class HsmSidebandStatus(PosixStatus):
     @classmethod
     def of(cls, stat: os.stat_result, filepath: str) -> Self:
         """Return the status that *stat* alone describes, going by the allocated blocks."""
-        return cls.located(stat, filepath, of_blocks(stat, filepath))
-
-    @classmethod
-    def located(cls, stat: os.stat_result, filepath: str, residency: Residency) -> Self:
-        """Return the status of the file at *filepath* that *stat* describes and whose bytes are as *residency* says."""
-        status = cls(stat.st_mtime, stat.st_ctime, residency, stat.st_size)
+        status = cls(stat.st_mtime, stat.st_ctime, of_blocks(stat, filepath), stat.st_size)
         status.filepath = filepath
         status.version = version_of(stat)
+        status.stat = stat
         return status
 
     @classmethod
@@ -39,3 +37,8 @@ class HsmSidebandStatus(PosixStatus):
         status = cls(row.modify_time, row.create_time, Residency.of_row(row, online=row.online), row.size)
         status.filepath = filepath
         return status
+
+    def locate(self, residency: Residency) -> None:
+        """Note where the bytes are, found out by better means than the blocks."""
+        self.bytes_per_level = residency
+        self.file_storage_media = self.find_file_storage_media()

@@ -21,19 +21,25 @@ ROOT = Path(pacifica.archiveinterface.__file__).parent
 
 # Lower layers first; a module imports from layers below its own, or beside it within one folder.
 HSM = "backends.oracle_hsm_sideband"
-HSM_MODULES = ("archive", "extended_file_factory", "libsam", "orm", "recalls", "residency", "stagers", "status")
 LAYERS = [
     {"exception", "globals"},
     {"digests", "id2filename"},
     {"backends.abstract.status", "config"},
     {"archive_utils", "byte_ranges", "backends.abstract.extendedfile"},
     {"backends.abstract.archive"},
-    {"conditions", "rest_errors", "backends.posix.status", "backends.posix.tree"},
-    {"bodies", "backends.posix.durability", "backends.posix.notes", "backends.posix.partial"},
-    {"backends.posix.store"},
+    {"conditions", "rest_errors", "backends.posix.status", "backends.posix.tree", f"{HSM}.libsam", f"{HSM}.orm"},
+    {
+        "bodies",
+        "backends.posix.durability",
+        "backends.posix.notes",
+        "backends.posix.partial",
+        f"{HSM}.residency",
+        f"{HSM}.stagers",
+    },
+    {"backends.posix.store", f"{HSM}.recalls", f"{HSM}.status"},
     {"backends.posix.extendedfile"},
-    {"rest_generator", "scrub", "backends.posix.archive"},
-    {f"{HSM}.{name}" for name in HSM_MODULES},
+    {"rest_generator", "scrub", "backends.posix.archive", f"{HSM}.extended_file_factory"},
+    {f"{HSM}.archive"},
     {"admin", "application", "backends.factory", "backends.conformance"},
     {"server", "uwsgi_request", "launch"},
     {"wsgi", "__main__"},

@@ -2,10 +2,12 @@
 
 import argparse
 import logging
+import queue
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from .admin import add_commands, run
 from .application import Settings, log_to_stderr, make_application
@@ -90,24 +92,32 @@ def _serve(archive: AbstractBackendArchive, settings: Settings) -> int:
         server.prepare()
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {_place(server)}: {_reason(error)}") from error
-    stopping = threading.Event()
+    # An Event's lock may be held by the very thread that a second signal interrupts; this has none.
+    stops: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda number, _: stops.put(number))
     _log.info("%s serves %s on http://%s", _SERVER, archive.prefix, _place(server))
-    failure = _run(server, stopping)
+    failure = _run(server, stops)
     _log.info("%s has stopped", _SERVER)
     return failure
 
 
-def _run(server: ArchiveServer, stopping: threading.Event) -> int:
+def _run(server: ArchiveServer, stops: "queue.SimpleQueue[int]") -> int:
     thread = threading.Thread(target=server.serve, name="connections")
     thread.start()
-    while thread.is_alive() and not stopping.wait(0.5):  # seconds
-        pass
-    failed = not stopping.is_set()
+    failed = not _wait_for_stop(thread, stops)
     server.stop()
     thread.join()
     return int(failed)
+
+
+def _wait_for_stop(thread: threading.Thread, stops: "queue.SimpleQueue[int]") -> bool:
+    """Return True when asked to stop, False when *thread* ends by itself."""
+    while thread.is_alive():
+        with suppress(queue.Empty):
+            stops.get(timeout=0.5)  # seconds
+            return True
+    return False
 
 
 def _place(server: ArchiveServer) -> str:

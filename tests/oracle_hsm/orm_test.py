@@ -22,8 +22,9 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.orm import (
 )
 from tests.mariadb import MariaDB
 from tests.samqfs_emulator.filesystem import SamQfs
-from tests.samqfs_emulator.host import READER, SCHEMA
+from tests.samqfs_emulator.host import READER, SCHEMA, HsmHost
 from tests.samqfs_emulator.updater import Updater
+from tests.support import TIMEOUT
 
 
 @pytest.fixture
@@ -271,7 +272,8 @@ def test_a_server_that_never_answers_is_an_error(connection: SidebandConnection)
             Sideband(silent).inode(2)
 
 
-def test_threads_share_the_pool(sideband: Sideband, mariadb: MariaDB) -> None:
+def test_threads_share_the_pool(host: HsmHost, connection: SidebandConnection, mariadb: MariaDB) -> None:
+    sideband = Sideband(replace(connection, pool_timeout=TIMEOUT))
     for ino in range(5000, 5050):
         insert_inode(mariadb, ino, 1, size=ino)
     with ThreadPoolExecutor(16) as threads:

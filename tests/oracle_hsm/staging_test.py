@@ -9,8 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ import requests
 
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import extended_hsmsideband_factory
 from pacifica.archiveinterface.config import ArchiveOptions
-from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing
+from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
 from tests.samqfs_emulator.host import HsmHost
 from tests.support import TIMEOUT, Service
 
@@ -306,13 +305,6 @@ def blocking_service(host: HsmHost, library: Path, config: str, tmp_path: Path) 
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_readers_blocked_on_tape_hold_up_nobody(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """A service on an emulated SAM-QFS host, and what a test does to it."""
 
 import ast
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSi
 from pacifica.archiveinterface.config import ArchiveOptions, Config
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.samqfs_emulator.host import SCHEMA, HsmHost
-from tests.support import Service, serving
+from tests.support import TIMEOUT, Service, serving
 
 CONTENT = b"eighteen bytes ..."
 FILE = "12345"
@@ -90,3 +91,11 @@ def standing(host: HsmHost, below: str = "", archive: ArchiveOptions | None = No
     )
     with serving(HsmSidebandBackendArchive(str(prefix), config)) as service:
         yield Stand(host, service, below)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until *condition* holds; fail when it never does."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -96,6 +96,15 @@ def test_stage_brings_every_byte_back_into_the_same_inode(filesystem: SamQfs, pa
     assert (after.st_ino, after.st_mtime_ns, after.st_mode) == (before.st_ino, before.st_mtime_ns, before.st_mode)
 
 
+def test_a_second_copy_of_a_released_file_is_whole(filesystem: SamQfs, path: Path) -> None:
+    filesystem.archive(path)
+    filesystem.release(path)
+    filesystem.archive(path, copy=2, vsn="VOL002")
+    filesystem.damage(path, copy=1)
+    filesystem.stage(path)
+    assert path.read_bytes() == CONTENT
+
+
 def test_a_partial_release_keeps_the_first_bytes(filesystem: SamQfs, path: Path) -> None:
     filesystem.archive(path)
     assert filesystem.release(path, partial=16)

@@ -58,7 +58,9 @@ class SamQfs:
         """Make archive copy number *copy* of *path*, spread over as many volumes as *sections* says."""
         self.notice()
         with self.state.locked():
-            content, state = path.read_bytes(), self._state(path)
+            state = self._state(path)
+            # What is released is copied from tape to tape.
+            content = self._read_copy(state.good_copies()[0]) if state.offline else path.read_bytes()
             length = -(-len(content) // sections)
             state.copies[copy] = Copy(
                 [

@@ -7,7 +7,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from .tree import Tree
 
@@ -82,20 +82,34 @@ class _Batch:
 
     def __init__(self) -> None:
         self.descriptors: list[int] = []
-        self.done = False
-        self.error: OSError | None = None
+        self.over = False
         self.shared = False
+        # The kernel tells a write error to a descriptor once: whoever asked must pass it on.
+        self.errors: dict[int, OSError] = {}
+        self.synced: set[int] = set()
 
     def commit(self) -> None:
-        self.shared = len(self.descriptors) >= _SHARED_FROM and _can_share()
-        try:
-            if self.shared:
+        if len(self.descriptors) >= _SHARED_FROM and _can_share():
+            with suppress(OSError):  # each then asks for its own file
                 _sync_file_system(self.descriptors[0])
+                self.shared = True
+            return
+        for fd in self.descriptors:
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                self.errors[fd] = error
             else:
-                for fd in self.descriptors:
-                    _flush(fd)
-        except OSError as error:
-            self.error = error
+                self.synced.add(fd)
+
+    def settle(self, fd: int) -> None:
+        """Raise the error that *fd* met; sync it by itself if the common sync did not come that far."""
+        if fd in self.errors:
+            raise self.errors[fd]
+        if self.shared:
+            _raise_write_error(fd)
+        elif fd not in self.synced:
+            os.fsync(fd)
 
 
 class GroupCommit:
@@ -112,18 +126,14 @@ class GroupCommit:
 
         Raises OSError when it may not be.
         """
-        if self._leads(batch := self._join(descriptors)):
+        batch = self._join(descriptors)
+        if self._leads(batch):
             try:
                 batch.commit()
             finally:
                 self._finish(batch)
-        if batch.error:
-            # It need not be ours: ask for our own.
-            for fd in descriptors:
-                _flush(fd)
-        elif batch.shared:
-            for fd in descriptors:
-                _raise_write_error(fd)
+        for fd in descriptors:
+            batch.settle(fd)
 
     def _join(self, descriptors: list[int]) -> _Batch:
         with self._changed:
@@ -132,9 +142,9 @@ class GroupCommit:
 
     def _leads(self, batch: _Batch) -> bool:
         with self._changed:
-            while self._running and not batch.done:
+            while self._running and not batch.over:
                 self._changed.wait()
-            if batch.done:
+            if batch.over:
                 return False
             self._running = True
             self._waiting = _Batch()
@@ -142,13 +152,9 @@ class GroupCommit:
 
     def _finish(self, batch: _Batch) -> None:
         with self._changed:
-            batch.done = True
+            batch.over = True
             self._running = False
             self._changed.notify_all()
-
-
-def _flush(fd: int) -> None:
-    os.fsync(fd)
 
 
 def _can_share() -> bool:

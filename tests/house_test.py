@@ -22,11 +22,12 @@ ROOT = Path(pacifica.archiveinterface.__file__).parent
 # Lower layers first; a module imports from layers below its own, or beside it within one folder.
 LAYERS = [
     {"exception", "globals"},
-    {"id2filename", "backends.abstract.status"},
-    {"archive_utils", "byte_ranges", "config"},
-    {"conditions", "backends.abstract.archive"},
-    {"rest_errors", "backends.posix.status", "backends.posix.tree"},
-    {"bodies", "backends.posix.partial"},
+    {"digests", "id2filename"},
+    {"backends.abstract.status", "config"},
+    {"archive_utils", "byte_ranges", "backends.abstract.archive"},
+    {"conditions", "rest_errors", "backends.posix.status", "backends.posix.tree"},
+    {"bodies", "backends.posix.durability", "backends.posix.notes", "backends.posix.partial"},
+    {"backends.posix.store"},
     {"backends.posix.extendedfile"},
     {"rest_generator", "backends.posix.archive"},
     {"application", "backends.factory", "backends.conformance"},

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from ...config import Config
+from ...digests import Digests
 from ...exception import BeingStagedError, ConfigurationError, FileIdError, StorageError
 from ...id2filename import id2filename, parse_file_id
 from .status import AbstractStatus
@@ -39,6 +40,12 @@ class ExtendedFile(Protocol):
 
     def set_file_permissions(self, mode: int) -> None:
         """Set the permission bits."""
+
+    def set_digests(self, digests: Digests) -> None:
+        """Keep the digests of the content with the file, being written or stored."""
+
+    def mark_damaged(self, finding: str) -> None:
+        """Keep with the stored file that its content is not what was stored, and how that was found."""
 
     def status(self) -> AbstractStatus:
         """Return the status of this open file; once it is closed, as it was then."""
@@ -135,6 +142,14 @@ class AbstractBackendArchive(ABC):
     def set_file_permissions(self) -> None:
         """Make the file being written readable by all and writable by none (0444)."""
         self._open_file.set_file_permissions(PUBLISHED_MODE)
+
+    def set_digests(self, digests: Digests) -> None:
+        """Keep *digests* with the open file, by our names of the algorithms."""
+        self._open_file.set_digests(digests)
+
+    def mark_damaged(self, finding: str) -> None:
+        """Keep with the stored file, open for reading, that it is damaged; `status` tells from now on."""
+        self._open_file.mark_damaged(finding)
 
     def close(self) -> None:
         """Close the file; what was written replaces the old content now, whole or not at all."""

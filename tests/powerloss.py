@@ -218,10 +218,9 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def clients_at_work(server: Server, places: Places, seed: int) -> Iterator[list[Client]]:
-    """Let several clients work until the block is left. Raises what stopped one of them."""
+def at_work(clients: list[Client]) -> Iterator[None]:
+    """Let *clients* work until the block is left. Raises what stopped one of them."""
     stop = threading.Event()
-    clients = [Client(seed * _CLIENTS + number, server.url, places) for number in range(_CLIENTS)]
     failures: list[BaseException] = []
 
     def work(client: Client) -> None:
@@ -235,7 +234,7 @@ def clients_at_work(server: Server, places: Places, seed: int) -> Iterator[list[
     for thread in threads:
         thread.start()
     try:
-        yield clients
+        yield
     finally:
         stop.set()
         for thread in threads:
@@ -268,6 +267,8 @@ class Verdict:
                         self._judge(f"{cut.image.stem}: {file_id}", list(steps), cut, found, places)
             left = [path for path in places.prefix.rglob("*") if _is_left_over(path)]
             self.losses += [f"{cut.image.stem}: {path} was left" for path in left]
+            server.process.kill()  # a stop takes longer, and nobody is served any more
+            server.process.wait()
 
     def _judge(self, name: str, steps: list[Step], cut: Cut, found: Content | None, places: Places) -> None:
         begun = [step for step in steps if step.begun <= cut.before]
@@ -337,13 +338,12 @@ def cut_again_and_again(
     with disk(place, kind) as live:
         roots = f"{live.places.near}:{live.places.far}"
         config.write_text(f"[posix]\nuse_id2filename = true\n[archive]\nmove_roots = {roots}\n{options}")
-        with (
-            launcher(live.places.prefix, "-c", str(config)) as server,
-            clients_at_work(server, live.places, seed) as clients,
-        ):
+        with launcher(live.places.prefix, "-c", str(config)) as server:
+            clients = [Client(seed * _CLIENTS + number, server.url, live.places) for number in range(_CLIENTS)]
             while verdict.cuts < cuts and not enough(verdict):
-                time.sleep(moments.uniform(0, 0.5))  # the moment is what is random, nothing is waited for
-                cut = live.cut()
+                with at_work(clients):
+                    time.sleep(moments.uniform(0.02, 0.5))  # the moment is what is random, nothing is waited for
+                    cut = live.cut()
                 with live.after(cut) as left:
                     verdict.add(clients, cut, left)
     return verdict

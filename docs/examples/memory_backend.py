@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from threading import RLock
 
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive, Guard
+from pacifica.archiveinterface.backends.abstract.extendedfile import ExtendedFile
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
 from pacifica.archiveinterface.config import Config
 from pacifica.archiveinterface.exception import (
@@ -36,7 +37,7 @@ class Stored:
     status: MemoryStatus
 
 
-class MemoryReader:
+class MemoryReader(ExtendedFile):
     """A stored file, open for reading."""
 
     def __init__(self, stored: Stored) -> None:
@@ -56,26 +57,12 @@ class MemoryReader:
         """Let go of the file."""
         self._stream.close()
 
-    discard = close
-
     def status(self) -> AbstractStatus:
         """Return the status of the open file."""
         return self._stored.status
 
-    def write(self, block: bytes) -> int:
-        """Refuse: the file is open for reading."""
-        raise ConflictError("the file is open for reading")
 
-    def set_mod_time(self, mod_time: float) -> None:
-        """Refuse, as `write` does."""
-        self.write(b"")
-
-    def set_file_permissions(self, mode: int) -> None:
-        """Refuse, as `write` does."""
-        self.write(b"")
-
-
-class MemoryWriter:
+class MemoryWriter(ExtendedFile):
     """A file being written; `close` lets *archive* store it."""
 
     def __init__(self, archive: "MemoryBackendArchive") -> None:
@@ -84,14 +71,6 @@ class MemoryWriter:
         self._content = bytearray()
         self._mod_time = time.time()
         self._stored: Stored | None = None
-
-    def read(self, size: int) -> bytes:
-        """Refuse: the file is open for writing."""
-        raise ConflictError("the file is open for writing")
-
-    def seek(self, offset: int) -> None:
-        """Refuse, as `read` does."""
-        self.read(0)
 
     def write(self, block: bytes) -> int:
         """Append *block*."""

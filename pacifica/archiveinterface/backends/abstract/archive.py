@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...config import Config
 from ...digests import Digests
 from ...exception import BeingStagedError, ConfigurationError, FileIdError, StorageError
 from ...id2filename import id2filename, parse_file_id
+from .extendedfile import ExtendedFile
 from .status import AbstractStatus
 
 if TYPE_CHECKING:
@@ -23,38 +24,12 @@ Guard = Callable[["AbstractStatus | None"], None]
 PUBLISHED_MODE = 0o444
 
 
-class ExtendedFile(Protocol):
-    """One open file of a backend; its archive object calls it, and closes it once."""
+class Entry(NamedTuple):
+    """A file below the prefix; *file_id* is None for a name that no id maps to, or one that was never finished."""
 
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, at most *size*; none at the end of the file."""
-
-    def seek(self, offset: int) -> None:
-        """Go to *offset* bytes from the start of the file."""
-
-    def write(self, block: bytes) -> int:
-        """Append the whole *block* and return its length."""
-
-    def set_mod_time(self, mod_time: float) -> None:
-        """Set the modification time, epoch seconds."""
-
-    def set_file_permissions(self, mode: int) -> None:
-        """Set the permission bits."""
-
-    def set_digests(self, digests: Digests) -> None:
-        """Keep the digests of the content with the file, being written or stored."""
-
-    def mark_damaged(self, finding: str) -> None:
-        """Keep with the stored file that its content is not what was stored, and how that was found."""
-
-    def status(self) -> AbstractStatus:
-        """Return the status of this open file; once it is closed, as it was then."""
-
-    def close(self) -> None:
-        """Let go of the file; what was written becomes visible now, whole, and not before."""
-
-    def discard(self) -> None:
-        """Let go of the file; what was written is gone."""
+    path: str
+    file_id: str | None
+    is_partial: bool = False
 
 
 class AbstractBackendArchive(ABC):
@@ -188,6 +163,16 @@ class AbstractBackendArchive(ABC):
         if self._file is None:
             raise StorageError("no file is open")
         return self._file
+
+    def sweep(self) -> None:
+        """Remove what processes that died left half-written; a service does this when it starts."""
+
+    def entries(self, after: str = "") -> Iterator[Entry]:
+        """Yield every file below the prefix whose path comes after *after*, in one fixed order.
+
+        Raises ConfigurationError when the backend cannot list its files.
+        """
+        raise ConfigurationError("this backend cannot list its files, name their ids")
 
     @abstractmethod
     def stage(self) -> bool:

@@ -1,11 +1,11 @@
 """Open files on a POSIX file system, to read and to replace."""
 
 import os
-from typing import NoReturn
 
 from ...digests import Digests
 from ...exception import ConflictError, MissingFileError, ModTimeError, NotARegularFileError, translated_os_errors
-from ..abstract.archive import ExtendedFile, Guard
+from ..abstract.archive import Guard
+from ..abstract.extendedfile import ExtendedFile
 from ..abstract.status import AbstractStatus
 from .durability import preallocate
 from .notes import Notes, forget_sidecar, read_notes, write_notes
@@ -29,7 +29,7 @@ def extended_file_factory(filepath: str, mode: str) -> ExtendedFile:
     return PosixReader(store, name) if mode == "r" else PosixWriter(store, name)
 
 
-class PosixReader:
+class PosixReader(ExtendedFile):
     """A stored file, open for reading; it keeps its bytes though it be replaced meanwhile."""
 
     def __init__(self, store: Store, path: str) -> None:
@@ -78,22 +78,8 @@ class PosixReader:
         """Let go of the file."""
         os.close(self._fd)
 
-    discard = close
 
-    def write(self, block: bytes) -> NoReturn:
-        """Refuse: a stored file is replaced, never changed."""
-        raise ConflictError("the file is open for reading")
-
-    def set_mod_time(self, mod_time: float) -> None:
-        """Refuse, as `write` does."""
-        self.write(b"")
-
-    def set_file_permissions(self, mode: int) -> None:
-        """Refuse, as `write` does."""
-        self.write(b"")
-
-
-class PosixWriter:
+class PosixWriter(ExtendedFile):
     """A file being written beside the stored ones; `close` puts it in its place."""
 
     def __init__(self, store: Store, path: str, *, length: int | None = None, guard: Guard | None = None) -> None:
@@ -145,14 +131,6 @@ class PosixWriter:
             self._store.check_space(self._fd, 0)
         return len(block)
 
-    def read(self, size: int) -> NoReturn:
-        """Refuse: what is being written is nobody's to read."""
-        raise ConflictError("the file is open for writing")
-
-    def seek(self, offset: int) -> None:
-        """Refuse: files are written from the first byte to the last."""
-        self.read(0)
-
     def set_mod_time(self, mod_time: float) -> None:
         """Set the modification time. Raises ModTimeError when the file system cannot hold it."""
         nanoseconds = round(mod_time * 1e6) * 1000  # a float of today's seconds is exact to the microsecond
@@ -169,10 +147,6 @@ class PosixWriter:
     def set_digests(self, digests: Digests) -> None:
         """Let the file be published with the digests of its content."""
         self._digests = digests
-
-    def mark_damaged(self, finding: str) -> None:
-        """Refuse: nothing is stored yet."""
-        self.read(0)
 
     def status(self) -> AbstractStatus:
         """Return the status of what was published, or of what has been written so far."""

@@ -1,7 +1,6 @@
 """The service killed at each system call of a request: the old file or the new one, whole, and nothing else."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from .tracing import DISK_CALLS, Call, require_tracing, traced
 # A kill before a call that only finds or locks leaves what a kill before the next change leaves; make test-faults
 # tries these too.
 EVERY_CALL = os.getenv("FAULTS") == "all"
-HARMLESS = ("flock", "sync_file_range")
 
 
 @pytest.fixture(autouse=True)
@@ -23,24 +21,14 @@ def _traceable() -> None:
 
 @pytest.mark.parametrize("ordeal", ORDEALS, ids=str)
 def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, far: Path, ordeal: Ordeal) -> None:
-    faults, kills = [], 0
+    ids = ids_of(ordeal)
     with site_in(tmp_path, far) as site:
-        ids = ids_of(ordeal)
-        # The last calls tell the client.
-        for call in deadly(calls_of(ordeal, site, ids, (*DISK_CALLS, "sendto"))):
-            faults += [f"killed at {call}: {fault}" for fault in kill_at(call, ordeal, site, next(ids))]
-            kills += 1
-    print(f"\n{ordeal}: {kills} kills, {len(faults)} faults")
-    assert faults == []
-    assert kills
-
-
-def deadly(calls: list[Call]) -> Iterator[Call]:
-    """Yield the calls to be killed at."""
-    for call in calls:
-        finds_only = call.name in HARMLESS or (call.name == "openat" and "O_CREAT" not in call.text)
-        if EVERY_CALL or not finds_only:
-            yield call
+        calls = calls_of(ordeal, site, ids, (*DISK_CALLS, "sendto"))  # the last ones tell the client
+        deadly = [call for call in calls if EVERY_CALL or call.changes_names_or_files]
+        faults = [fault for call in deadly for fault in kill_at(call, ordeal, site, next(ids))]
+    print(f"\n{ordeal}: {len(deadly)} kills, {len(faults)} faults")
+    assert not faults, "\n".join(faults)
+    assert deadly
 
 
 def kill_at(call: Call, ordeal: Ordeal, site: Site, file_id: int) -> list[str]:
@@ -51,5 +39,5 @@ def kill_at(call: Call, ordeal: Ordeal, site: Site, file_id: int) -> list[str]:
         site.server.process.wait(TIMEOUT)
     site.start()
     faults = list(ordeal.faults(site, file_id, answer))
-    again = ordeal.repeat(site, file_id)
-    return faults + [f"and then: {fault}" for fault in again]
+    faults += [f"and then: {fault}" for fault in ordeal.repeat(site, file_id)]
+    return [f"killed at {call}: {fault}" for fault in faults]

@@ -29,7 +29,7 @@ from pathlib import Path
 import requests
 
 from .mounts import SMALLEST, make_file_system, mounted, mounted_new, run
-from .processes import Server, launcher
+from .processes import launcher
 from .support import TIMEOUT
 
 FICLONE = 0x40049409  # linux/fs.h
@@ -245,9 +245,9 @@ def at_work(clients: list[Client]) -> Iterator[None]:
 
 @dataclass
 class Verdict:
-    """What cuts have shown: how many, how many acknowledged steps stood to be lost, and what was.
+    """What cuts of one disk have shown: how many steps were acknowledged before the last, and what was lost.
 
-    *config* is the configuration that the service is started with after each.
+    Steps in flight are counted at each cut. *config* is what the service is started with after it.
     """
 
     config: Path
@@ -259,6 +259,7 @@ class Verdict:
     def add(self, clients: list[Client], cut: Cut, places: Places) -> None:
         """Judge what the service, started on *places*, makes of what the cut has left."""
         self.cuts += 1
+        self.acknowledged = 0
         with launcher(places.prefix, "-c", str(self.config)) as server:
             with requests.Session() as session:
                 for client in clients:

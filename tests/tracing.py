@@ -6,10 +6,11 @@ import signal
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,8 +25,20 @@ DISK_CALLS = (
     *("symlink", "symlinkat", "setxattr", "fsetxattr", "removexattr", "fremovexattr"),
     *("chmod", "fchmod", "fchmodat", "chown", "fchown", "utime", "utimes", "utimensat", "flock"),
 )
+SYNCS = ("fsync", "fdatasync", "syncfs", "sync_file_range", "sync")
 # What reading a file needs.
-READING_CALLS = ("openat", "read", "pread64", "preadv", "sendfile", "lseek", "fstat", "newfstatat", "statx", "fgetxattr")
+READING_CALLS = (
+    "openat",
+    "read",
+    "pread64",
+    "preadv",
+    "sendfile",
+    "lseek",
+    "fstat",
+    "newfstatat",
+    "statx",
+    "fgetxattr",
+)
 
 _CALL = re.compile(r"\d+ +(\w+)\((.*)")
 
@@ -40,6 +53,18 @@ class Call(NamedTuple):
     def __str__(self) -> str:
         return f"{self.name} {self.number}: {self.text}"
 
+    @property
+    def descriptor(self) -> str:
+        """The first argument, where that is a descriptor."""
+        return re.split("[,)]", self.text)[0]
+
+    @property
+    def changes_names_or_files(self) -> bool:
+        """Whether the disk, or what the client knows of it, differs after the call; a sync counts, too."""
+        if self.name == "openat":
+            return "O_CREAT" in self.text
+        return self.name not in ("flock", "sync_file_range")
+
 
 @dataclass
 class Trace:
@@ -48,9 +73,9 @@ class Trace:
     calls: list[Call] = field(default_factory=list)
 
     @property
-    def injected(self) -> bool:
-        """Whether a call was made to fail."""
-        return any("(INJECTED)" in call.text for call in self.calls)
+    def failed(self) -> int:
+        """The index of the call that was made to fail. Raises StopIteration when none was."""
+        return next(index for index, call in enumerate(self.calls) if "(INJECTED)" in call.text)
 
 
 def require_tracing() -> None:
@@ -69,7 +94,7 @@ def _why_nothing_is_traced() -> str:
 
 
 @contextmanager
-def traced(pid: int, names: Sequence[str], injection: str = "") -> Iterator[Trace]:
+def traced(pid: int, names: Iterable[str], injection: str = "") -> Iterator[Trace]:
     """Trace the calls *names* of process *pid*, of all its threads, within the block.
 
     *injection* is what befalls one of them, as strace's ``inject=`` takes it: a call is
@@ -92,6 +117,14 @@ def traced(pid: int, names: Sequence[str], injection: str = "") -> Iterator[Trac
                 strace.send_signal(signal.SIGTERM)  # it lets go of the process
                 strace.communicate(timeout=TIMEOUT)
         trace.calls += _calls_in(output.read_text(errors="replace"))
+
+
+def ends_of_runs(calls: Iterable[Call]) -> Iterator[Call]:
+    """Yield the first and the last of calls of one name that follow each other."""
+    for _, run in groupby(calls, lambda call: call.name):
+        first, *others = run
+        yield first
+        yield from others[-1:]
 
 
 def _calls_in(text: str) -> Iterator[Call]:

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import ExitStack
+from itertools import groupby
 
 from .tree import Tree
 
@@ -27,13 +28,13 @@ class Durability:
         """Promise *level*: ``full`` files and names, ``file`` the bytes of files, ``none`` nothing."""
         self._files = level != "none"
         self._names = level == "full"
-        self._commit = GroupCommit()
+        self._commits: dict[int, GroupCommit] = {}  # by device
         self._durable = _Recent(_REMEMBERED_DIRECTORIES)
 
     def sync_file(self, fd: int) -> None:
         """Return when the open file is on stable storage. Raises OSError."""
         if self._files:
-            self._commit.sync([fd])
+            self._sync([fd])
 
     def sync_names(self, tree: Tree, directories: Iterable[str]) -> None:
         """Return when the entries of *directories*, and these themselves, are on stable storage. Raises OSError.
@@ -44,11 +45,22 @@ class Durability:
         if not self._names:
             return
         below = set(directories)
-        above = {parent for path in below for parent, child in _steps(path) if child not in self._durable}
+        above = {
+            parent for path in below for parent, child in _steps(path) if f"{tree.root}/{child}" not in self._durable
+        }
         with ExitStack() as stack:
-            self._commit.sync([stack.enter_context(tree.directory(path)) for path in below | above])
+            self._sync([stack.enter_context(tree.directory(path)) for path in below | above])
         for path in below:
-            self._durable.update(child for _, child in _steps(path))
+            self._durable.update(f"{tree.root}/{child}" for _, child in _steps(path))
+
+    def _sync(self, descriptors: list[int]) -> None:
+        # Files may be moved in from other file systems, which a shared sync does not reach.
+        for device, group in groupby(sorted(descriptors, key=_device), _device):
+            self._commits.setdefault(device, GroupCommit()).sync(list(group))
+
+
+def _device(fd: int) -> int:
+    return os.fstat(fd).st_dev
 
 
 def _steps(path: str) -> list[tuple[str, str]]:
@@ -83,19 +95,21 @@ class _Batch:
     def __init__(self) -> None:
         self.descriptors: list[int] = []
         self.done = False
-        self.error: OSError | None = None
         self.shared = False
+        self.errors: dict[int, OSError] = {}
 
     def commit(self) -> None:
-        self.shared = len(self.descriptors) >= _SHARED_FROM and _can_share()
+        self.shared = len(self.descriptors) >= _SHARED_FROM and _can_share() and _sync_file_system(self.descriptors[0])
+        if not self.shared:
+            for fd in self.descriptors:
+                self._flush(fd)
+
+    def _flush(self, fd: int) -> None:
+        # Once and no more: the kernel tells an error of writing once, and the next fsync() finds nothing amiss.
         try:
-            if self.shared:
-                _sync_file_system(self.descriptors[0])
-            else:
-                for fd in self.descriptors:
-                    _flush(fd)
+            os.fsync(fd)
         except OSError as error:
-            self.error = error
+            self.errors[fd] = error
 
 
 class GroupCommit:
@@ -117,12 +131,10 @@ class GroupCommit:
                 batch.commit()
             finally:
                 self._finish(batch)
-        if batch.error:
-            # It need not be ours: ask for our own.
-            for fd in descriptors:
-                _flush(fd)
-        elif batch.shared:
-            for fd in descriptors:
+        for fd in descriptors:
+            if fd in batch.errors:
+                raise batch.errors[fd]
+            if batch.shared:
                 _raise_write_error(fd)
 
     def _join(self, descriptors: list[int]) -> _Batch:
@@ -147,19 +159,15 @@ class GroupCommit:
             self._changed.notify_all()
 
 
-def _flush(fd: int) -> None:
-    os.fsync(fd)
-
-
 def _can_share() -> bool:
     # Before 5.8, syncfs() did not report write errors.
     release = re.match(r"(\d+)\.(\d+)", os.uname().release)
     return os.uname().sysname == "Linux" and release is not None and (int(release[1]), int(release[2])) >= (5, 8)
 
 
-def _sync_file_system(fd: int) -> None:
-    if _libc.syncfs(fd):
-        raise OSError(ctypes.get_errno(), "syncfs")
+def _sync_file_system(fd: int) -> bool:
+    """Return whether all of the file system is on stable storage; what failed need not be a file of ours."""
+    return not _libc.syncfs(fd)
 
 
 def _raise_write_error(fd: int) -> None:

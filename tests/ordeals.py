@@ -19,15 +19,15 @@ from .tracing import Call, traced
 OLD = b"old" * 1000
 NEW = bytes(range(256)) * 5000  # more than a MiB: space is reserved for it, and it is written in several blocks
 
-# One thread works, so that the calls of a request follow each other.
-_SETTINGS = "[global]\nserver.thread_pool: 1\n"
-
 
 class Site:
     """An archive with its service, and two directories that files are moved from."""
 
-    def __init__(self, place: Path, far: Path, options: str = "") -> None:
-        """Keep the archive below *place*; *far* is on another file system, *options* are lines for ``[archive]``."""
+    def __init__(self, place: Path, far: Path, options: str = "", threads: int = 1) -> None:
+        """Keep the archive below *place*; *far* is on another file system, *options* are lines for ``[archive]``.
+
+        With one thread, the calls of a request follow each other.
+        """
         self.prefix, self.near, self.far = place / "archive", place / "uploads", far
         for directory in (self.prefix, self.near):
             directory.mkdir()
@@ -35,7 +35,7 @@ class Site:
         self._config.write_text(
             f"[posix]\nuse_id2filename = true\n[archive]\nmove_roots = {self.near}:{self.far}\n{options}"
         )
-        self._settings.write_text(_SETTINGS)
+        self._settings.write_text(f"[global]\nserver.thread_pool: {threads}\n")
         self._stack = ExitStack()
         self.server: Server
 
@@ -182,9 +182,9 @@ def ids_of(ordeal: Ordeal) -> Iterator[int]:
 
 
 @contextmanager
-def site_in(place: Path, far: Path, options: str = "") -> Iterator[Site]:
+def site_in(place: Path, far: Path, options: str = "", threads: int = 1) -> Iterator[Site]:
     """Give a site whose service runs."""
-    site = Site(place, far, options)
+    site = Site(place, far, options, threads)
     try:
         site.start()
         yield site

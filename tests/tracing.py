@@ -102,7 +102,17 @@ def traced(pid: int, names: Iterable[str], injection: str = "") -> Iterator[Trac
     """
     trace = Trace()
     # A question mark: not every machine knows every call.
-    command = ["strace", "-f", "-p", str(pid), "-s", "32", "-e", "trace=" + ",".join(f"?{name}" for name in names)]
+    command = [
+        "strace",
+        "-f",
+        "-y",
+        "-p",
+        str(pid),
+        "-s",
+        "32",
+        "-e",
+        "trace=" + ",".join(f"?{name}" for name in names),
+    ]
     if injection:
         command += ["-e", f"inject={injection}"]
     with tempfile.TemporaryDirectory() as place:

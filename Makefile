@@ -10,7 +10,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SYSTEM_PACKAGES := cc=gcc curl=curl nginx=nginx-light mariadbd=mariadb-server-core /usr/include/stdio.h=libc6-dev
+HSM_PACKAGES := cc=gcc mariadbd=mariadb-server-core /usr/include/stdio.h=libc6-dev
+SYSTEM_PACKAGES := $(HSM_PACKAGES) curl=curl nginx=nginx-light
 
 .PHONY: run test check docs deployment-test clean run-hsm-demo hsm-demo-tape
 
@@ -52,7 +53,7 @@ $(VENV)/.run: $(VENV)/bin/python setup.py
 	@touch $@
 
 $(VENV)/.hsm-demo: $(VENV)/.run Makefile scripts/need-packages
-	scripts/need-packages $(SYSTEM_PACKAGES)
+	scripts/need-packages $(HSM_PACKAGES)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/bin/python setup.py Makefile scripts/need-packages

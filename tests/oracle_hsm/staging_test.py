@@ -370,6 +370,21 @@ def test_a_failed_read_is_told_to_who_asks_next(host: HsmHost, libraries: tuple[
         wait_for(lambda: service.request("POST", f"/{FILE}").status_code != 202)
 
 
+def test_digests_that_are_on_tape_are_not_waited_for(
+    host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with blocking_service(host, libraries[1], "", tmp_path) as service:
+        stand = Stand(host, service)
+        stand.put()
+        assert "Repr-Digest" in service.request("HEAD", f"/{FILE}").headers
+        [notes] = [path for path in (host.filesystem.mount / ".notes").rglob("*") if path.is_file()]
+        host.filesystem.archive(notes)
+        assert host.filesystem.release(notes)
+        assert "Repr-Digest" not in service.request("HEAD", f"/{FILE}").headers
+        assert service.request("GET", f"/{FILE}").content == CONTENT
+        assert host.filesystem.requests() == []
+
+
 # The documented factory
 
 

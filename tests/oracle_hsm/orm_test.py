@@ -294,17 +294,23 @@ def test_threads_that_end_leave_their_connection_to_others(
     assert mariadb.connections(READER) <= 2
 
 
-def test_a_forked_child_does_not_disturb_its_parent(sideband: Sideband, stored: Path, mariadb: MariaDB) -> None:
+def test_a_forked_child_has_a_connection_of_its_own(sideband: Sideband, stored: Path, mariadb: MariaDB) -> None:
     ino = stored.stat().st_ino
     assert sideband.inode(ino)
-    [[before]] = mariadb.execute(f"SELECT MIN(id) FROM information_schema.processlist WHERE user = '{READER}'")
+    asked, end = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
-        os._exit(0 if sideband.inode(ino) else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        os.close(end[1])
+        os.write(asked[1], b"1" if sideband.inode(ino) else b"0")
+        os.read(end[0], 1)  # until the parent has looked
+        os._exit(0)
+    assert os.read(asked[0], 1) == b"1"
+    assert mariadb.connections(READER) == 2
+    os.close(end[1])
+    os.waitpid(child, 0)
     assert sideband.inode(ino)
-    [[after]] = mariadb.execute(f"SELECT MIN(id) FROM information_schema.processlist WHERE user = '{READER}'")
-    assert after == before
+    for descriptor in (*asked, end[0]):
+        os.close(descriptor)
 
 
 def test_closing_gives_the_connections_back(sideband: Sideband, mariadb: MariaDB) -> None:

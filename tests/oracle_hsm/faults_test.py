@@ -1,5 +1,7 @@
 """Whatever is wrong with the sideband database, HEAD answers what can be known."""
 
+import logging
+
 import pytest
 
 from tests.oracle_hsm.faults import FAULTS, Fault
@@ -9,6 +11,7 @@ from tests.samqfs_emulator.host import HsmHost
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_head_answers_in_spite_of(fault: Fault, host: HsmHost, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     with standing(host, fault.below, **fault.options) as stand:
         try:
             fault.make(stand)

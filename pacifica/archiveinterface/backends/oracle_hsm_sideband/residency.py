@@ -124,7 +124,8 @@ class FirstAnswer:
         """Return the residency of the file at *filepath*; there always is one."""
         residency = self._first(found, filepath)
         if found.st_size and not any(residency):
-            self._tell(found, filepath, "is not on disk and no archive copy of it is good: it seems damaged")
+            what = "is not on disk and no archive copy of it is good: it seems damaged"
+            self._tell(logging.WARNING, found, filepath, what)
         return residency
 
     def _first(self, found: os.stat_result, filepath: str) -> Residency:
@@ -132,14 +133,15 @@ class FirstAnswer:
             try:
                 return way(found, filepath)
             except UnknownResidencyError as reason:
-                self._tell(found, filepath, f"goes by the next best: {reason}")
+                # Every file that was just stored is ahead of its row for some seconds.
+                self._tell(logging.INFO, found, filepath, f"goes by the next best: {reason}")
         return of_blocks(found, filepath)
 
-    def _tell(self, found: os.stat_result, filepath: str, what: str) -> None:
+    def _tell(self, level: int, found: os.stat_result, filepath: str, what: str) -> None:
         # cartd asks for one file many times a second.
         if (found.st_ino, what) in self._told:
             return
         if len(self._told) >= MOST_REMEMBERED:
             self._told.clear()
         self._told.add((found.st_ino, what))
-        _log.warning("residency of %s: %s", filepath, what)
+        _log.log(level, "residency of %s: %s", filepath, what)

@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
+# Most tests wait for servers and disks: more of them than cores run at a time.
+TEST_JOBS ?= 4
 SYSTEM_PACKAGES := cc=gcc curl=curl nginx=nginx-light /usr/include/stdio.h=libc6-dev
 
 .PHONY: run test check docs deployment-test clean
@@ -18,7 +20,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/pacifica-archiveinterface -t posix -a 127.0.0.1 -p $(PORT) --prefix archive
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

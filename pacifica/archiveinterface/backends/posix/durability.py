@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from itertools import groupby
 
 from .tree import Tree
 
@@ -30,13 +31,13 @@ class Durability:
         """Promise *level*: ``full`` files and names, ``file`` the bytes of files, ``none`` nothing."""
         self._files = level != "none"
         self._names = level == "full"
-        self._commit = GroupCommit()
+        self._commits: dict[int, GroupCommit] = {}  # by device
         self._durable = _Recent(_REMEMBERED_DIRECTORIES)
 
     def sync_file(self, fd: int) -> None:
         """Return when the open file is on stable storage. Raises OSError."""
         if self._files:
-            self._commit.sync([fd])
+            self._sync([fd])
 
     def sync_names(self, tree: Tree, directories: Iterable[str]) -> None:
         """Return when the entries of *directories*, and these themselves, are on stable storage. Raises OSError.
@@ -47,11 +48,22 @@ class Durability:
         if not self._names:
             return
         below = set(directories)
-        above = {parent for path in below for parent, child in _steps(path) if child not in self._durable}
+        above = {
+            parent for path in below for parent, child in _steps(path) if f"{tree.root}/{child}" not in self._durable
+        }
         with ExitStack() as stack:
-            self._commit.sync([stack.enter_context(tree.directory(path)) for path in below | above])
+            self._sync([stack.enter_context(tree.directory(path)) for path in below | above])
         for path in below:
-            self._durable.update(child for _, child in _steps(path))
+            self._durable.update(f"{tree.root}/{child}" for _, child in _steps(path))
+
+    def _sync(self, descriptors: list[int]) -> None:
+        # Files may be moved in from other file systems, which a shared sync does not reach.
+        for device, group in groupby(sorted(descriptors, key=_device), _device):
+            self._commits.setdefault(device, GroupCommit()).sync(list(group))
+
+
+def _device(fd: int) -> int:
+    return os.fstat(fd).st_dev
 
 
 def _steps(path: str) -> list[tuple[str, str]]:

@@ -49,6 +49,7 @@ class Call(NamedTuple):
     name: str
     number: int
     text: str
+    thread: str
 
     def __str__(self) -> str:
         return f"{self.name} {self.number}: {self.text}"
@@ -144,4 +145,4 @@ def _calls_in(text: str) -> Iterator[Call]:
         if found:
             thread, name = line.split(maxsplit=1)[0], found[1]
             made[thread, name] += 1
-            yield Call(name, made[thread, name], found[2])
+            yield Call(name, made[thread, name], found[2], thread)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from itertools import groupby
 
 from .tree import Tree
@@ -21,7 +21,6 @@ _GATHER_SECONDS = 0.002
 _WAIT_BEFORE = 1  # SYNC_FILE_RANGE_WAIT_BEFORE
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_SYNC_FILE_RANGE = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 
 class Durability:
@@ -99,26 +98,27 @@ class _Batch:
         self.descriptors: list[int] = []
         self.over = False
         self.shared = False
-        # The kernel tells a write error to a descriptor once: whoever asked must pass it on.
-        self.errors: dict[int, OSError] = {}
         self.synced: set[int] = set()
+        self.errors: dict[int, OSError] = {}
 
     def commit(self) -> None:
         if len(self.descriptors) >= _SHARED_FROM and _can_share():
-            with suppress(OSError):  # each then asks for its own file
-                _sync_file_system(self.descriptors[0])
-                self.shared = True
-            return
-        for fd in self.descriptors:
-            try:
-                os.fsync(fd)
-            except OSError as error:
-                self.errors[fd] = error
-            else:
-                self.synced.add(fd)
+            self.shared = _sync_file_system(self.descriptors[0])
+        if not self.shared:
+            for fd in self.descriptors:
+                self._sync(fd)
+
+    def _sync(self, fd: int) -> None:
+        # Once and no more: the kernel tells an error of writing once, and the next fsync() finds nothing amiss.
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            self.errors[fd] = error
+        else:
+            self.synced.add(fd)
 
     def settle(self, fd: int) -> None:
-        """Raise the error that *fd* met; sync it by itself if the common sync did not come that far."""
+        """Raise the error that *fd* met; sync it alone if whoever led the batch was stopped before it."""
         if fd in self.errors:
             raise self.errors[fd]
         if self.shared:
@@ -135,7 +135,7 @@ class GroupCommit:
         self._changed = threading.Condition()
         self._running = False
         self._waiting = _Batch()
-        self._gather = 0.0
+        self._gather = 0.0  # seconds
 
     def sync(self, descriptors: list[int]) -> None:
         """Return when what was written through *descriptors*, of one file system, is on stable storage.
@@ -183,16 +183,15 @@ def _can_share() -> bool:
     return os.uname().sysname == "Linux" and release is not None and (int(release[1]), int(release[2])) >= (5, 8)
 
 
-def _sync_file_system(fd: int) -> None:
-    if _libc.syncfs(fd):
-        raise OSError(ctypes.get_errno(), "syncfs")
+def _sync_file_system(fd: int) -> bool:
+    """Return whether all of the file system is on stable storage; what failed need not be a file of ours."""
+    return not _libc.syncfs(fd)
 
 
 def _raise_write_error(fd: int) -> None:
     """Raise the error, if any, that writing back this file met; the shared sync told it to one descriptor only."""
-    if _libc.sync_file_range(
-        *(kind(value) for kind, value in zip(_SYNC_FILE_RANGE, (fd, 0, 0, _WAIT_BEFORE), strict=True))
-    ):
+    whole_file = ctypes.c_int64(0)
+    if _libc.sync_file_range(ctypes.c_int(fd), whole_file, whole_file, ctypes.c_uint(_WAIT_BEFORE)):
         raise OSError(ctypes.get_errno(), "sync_file_range")
 
 

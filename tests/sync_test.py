@@ -28,7 +28,7 @@ def _traceable() -> None:
 
 @pytest.mark.parametrize("ordeal", ORDEALS, ids=str)
 def test_all_is_synced_before_it_is_told(tmp_path: Path, far: Path, ordeal: Ordeal) -> None:
-    with site_in(tmp_path, far) as site:
+    with site_in(tmp_path, far, ordeal.options) as site:
         calls = calls_of(ordeal, site, ids_of(ordeal), CALLS)
     faults = list(unsynced(calls))
     assert not faults, "\n".join(faults)

@@ -84,10 +84,22 @@ def unsynced(calls: list[Call]) -> Iterator[str]:
             changed[found[0][0], call.thread] = call
         elif call.name in NAME_CHANGES:
             change = changed.pop((found[0][1], call.thread), None)
-            if change and not call.name.startswith("unlink"):
-                yield f"{found[0][1]} was published before this was synced: {change}"
+            if call.name.startswith("unlink"):
+                change = copied_elsewhere(changed, call, found[0][0])
+            if change:
+                yield f"{found[0][1]} was published or removed before this was synced: {change}"
             kept = [directory for directory, _ in found if not directory.endswith("/.partial")]
             changed |= {(directory, call.thread): call for directory in kept}
+
+
+def copied_elsewhere(changed: dict[tuple[str, str], Call], removal: Call, directory: str) -> Call | None:
+    """Return a change to another file system than that of *directory*, from which the thread removes a file."""
+    others = (
+        change
+        for (path, thread), change in changed.items()
+        if thread == removal.thread and device(path) != device(directory)
+    )
+    return next(others, None)
 
 
 def device(path: str) -> int:

@@ -1,5 +1,6 @@
 # make run   the service on 127.0.0.1:8080, files under ./archive
 # make test  everything the tests need, then the tests
+# make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make check format, lint and types
 # make docs  the documentation as HTML, under docs/_build/html
 # make deployment-test ARCHIVE_URL=http://host:8080   what a deployed service owes its clients
@@ -10,10 +11,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
+# Most tests wait for servers and disks: more of them than cores run at a time.
+TEST_JOBS ?= 4
+CUTS ?= 100
 HSM_PACKAGES := cc=gcc mariadbd=mariadb-server-core /usr/include/stdio.h=libc6-dev
-SYSTEM_PACKAGES := $(HSM_PACKAGES) curl=curl nginx=nginx-light
+SYSTEM_PACKAGES := $(HSM_PACKAGES) curl=curl nginx=nginx-light strace=strace mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs \
+  mount=mount
 
-.PHONY: run test check docs deployment-test clean run-hsm-demo hsm-demo-tape
+.PHONY: run test check docs deployment-test test-powerloss test-faults clean run-hsm-demo hsm-demo-tape
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -28,7 +33,14 @@ hsm-demo-tape: $(VENV)/.hsm-demo
 	@$(BIN)/python -m tests.samqfs_emulator.demo hsm-demo tape $(ID)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+# As root. Some minutes each.
+test-powerloss: $(VENV)/.test
+	CI=true POWERLOSS_CUTS=$(CUTS) $(BIN)/python -m pytest -s tests/powerloss_test.py
+
+test-faults: $(VENV)/.test
+	CI=true FAULTS=all $(BIN)/python -m pytest -s tests/kill_test.py tests/fault_test.py tests/sync_test.py
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

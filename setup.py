@@ -22,6 +22,7 @@ setup(
         "test": [
             "pytest>=8",
             "pytest-cov>=7",
+            "pytest-xdist>=3.6",
             "coverage>=7.10",
             "hypothesis>=6.100",
             "requests>=2.31",

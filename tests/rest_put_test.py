@@ -13,7 +13,7 @@ import pytest
 from pacifica.archiveinterface.config import ArchiveOptions
 
 from .conftest import Serve
-from .support import TIMEOUT, Backend, Service, serving, tree_of
+from .support import TIMEOUT, Backend, Service, serving, stored_files, tree_of
 
 
 def head(service: Service, path: str = "/7") -> dict[str, str]:
@@ -202,7 +202,7 @@ def test_a_date_that_is_none_is_refused(service: Service, prefix: Path, text: st
 
 def test_stored_files_are_read_only(service: Service, prefix: Path) -> None:
     service.request("PUT", "/7", data=b"x")
-    modes = {path.stat().st_mode & 0o777 for path in prefix.rglob("*") if path.is_file()}
+    modes = {path.stat().st_mode & 0o777 for path in stored_files(prefix)}
     assert modes == {0o444}
 
 
@@ -227,7 +227,7 @@ def test_if_match_replaces_what_the_client_knows_and_nothing_else(service: Servi
     assert service.request("PUT", "/7", data=b"3", headers={"If-Match": tag}).status_code == 412
     assert service.request("PUT", "/800", data=b"3", headers={"If-Match": "*"}).status_code == 412
     assert service.request("GET", "/7").content == b"2"
-    assert len([path for path in prefix.rglob("*") if path.is_file()]) == 1
+    assert len(stored_files(prefix)) == 1
 
 
 def test_a_condition_is_weighed_again_when_the_body_is_there(service: Service) -> None:

@@ -125,6 +125,12 @@ def tree_of(root: Path) -> dict[str, bytes | None]:
     }
 
 
+def stored_files(prefix: Path) -> list[Path]:
+    """Return the files below *prefix*; what a backend keeps beside them in directories with a dot left out."""
+    found = [path for path in prefix.rglob("*") if path.is_file()]
+    return [path for path in found if not path.relative_to(prefix).parts[0].startswith(".")]
+
+
 def descriptors() -> int:
     """Return how many files this process has open."""
     return len(os.listdir("/proc/self/fd"))

@@ -19,7 +19,7 @@ from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.config import Config, PosixOptions
 from pacifica.archiveinterface.server import ArchiveServer
 
-TIMEOUT = 60  # seconds that a test waits before it gives up; never a measure of speed
+TIMEOUT = 180  # seconds that a test waits before it gives up; never a measure of speed
 
 
 @dataclass

@@ -25,7 +25,7 @@ from pacifica.archiveinterface.server import ArchiveServer
 from tests.mariadb import shared_server
 from tests.samqfs_emulator.host import HsmHost
 
-TIMEOUT = 60  # seconds that a test waits before it gives up; never a measure of speed
+TIMEOUT = 180  # seconds that a test waits before it gives up; never a measure of speed
 
 
 @dataclass

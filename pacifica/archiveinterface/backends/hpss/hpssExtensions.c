@@ -562,6 +562,14 @@ static PyObject *open_file(PyObject *module, PyObject *args) {
 
 /* ---- Attributes ---- */
 
+static PyObject *stat_or_error(module_state *state, const outcome *result, const hpss_stat_t *found) {
+    if (result->code < 0)
+        return raise_error(state, result);
+    return Py_BuildValue("{s:I,s:K,s:I,s:I}", "mode", (unsigned int)found->st_mode, "size",
+                         (unsigned long long)found->st_size, "mtime", (unsigned int)found->hpss_st_mtime, "ctime",
+                         (unsigned int)found->hpss_st_ctime);
+}
+
 static PyObject *stat_file(PyObject *module, PyObject *args) {
     const char *path;
     hpss_stat_t found;
@@ -570,11 +578,18 @@ static PyObject *stat_file(PyObject *module, PyObject *args) {
         return NULL;
     memset(&found, 0, sizeof found);
     CALL(result, hpss_Stat, TEXT(path), &found);
-    if (result.code < 0)
-        return raise_error(state_of(module), &result);
-    return Py_BuildValue("{s:I,s:K,s:I,s:I}", "mode", (unsigned int)found.st_mode, "size",
-                         (unsigned long long)found.st_size, "mtime", (unsigned int)found.hpss_st_mtime, "ctime",
-                         (unsigned int)found.hpss_st_ctime);
+    return stat_or_error(state_of(module), &result, &found);
+}
+
+static PyObject *stat_link(PyObject *module, PyObject *args) {
+    const char *path;
+    hpss_stat_t found;
+    outcome result;
+    if (!PyArg_ParseTuple(args, "s", &path))
+        return NULL;
+    memset(&found, 0, sizeof found);
+    CALL(result, hpss_Lstat, TEXT(path), &found);
+    return stat_or_error(state_of(module), &result, &found);
 }
 
 static bool is_file(const hpss_Attrs_t *attributes) {
@@ -934,6 +949,7 @@ static PyMethodDef functions[] = {
     FUNCTION("ping_core", ping_core, "Ask a core server for its clock: (seconds, microseconds)."),
     FUNCTION("open", open_file, "Open (path, flags, mode, class of service, family, size); return a Descriptor."),
     FUNCTION("stat", stat_file, "Return mode, size, mtime and ctime of a name."),
+    FUNCTION("lstat", stat_link, "Return the same of a name itself, be it a symbolic link."),
     FUNCTION("residency", residency, "Return where a file's bytes are; never waits, opens or recalls."),
     FUNCTION("utime", set_times, "Set (path, access time, modification time), in whole seconds."),
     FUNCTION("chmod", change_mode, "Set the permissions of a file."),

@@ -1,0 +1,317 @@
+"""The archive in IBM HPSS."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import secrets
+import stat
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from ...config import Config
+from ...exception import (
+    BackendUnavailableError,
+    BeingStagedError,
+    BodyTooLargeError,
+    ConflictError,
+    ForbiddenPathError,
+    MissingFileError,
+    NotARegularFileError,
+    RequestError,
+    StorageError,
+    translated_os_errors,
+)
+from ...globals import LOG_NAME
+from ...id2filename import id2filename, parse_file_id
+from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Guard
+from .client import load_client
+from .extended import HpssExtended, HpssReader, HpssWriter, OpenReaders, stored_checksum
+from .recalls import Recalls, request_id
+from .session import Session
+from .status import HpssStatus
+
+T = TypeVar("T")
+
+PARTIAL = ".partial"  # below the prefix: uploads, and removed files that are still being read
+_DIRECTORY_MODE = 0o755
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds between two looks at a recall
+_OTHER_BYTES = "the file exists with other bytes and may not be replaced"
+_log = logging.getLogger(LOG_NAME)
+
+
+def path_info_munge(filepath: str) -> str:
+    """Return the path below the prefix, without a leading slash, of the id *filepath*. Raises FileIdError."""
+    return id2filename(parse_file_id(filepath))[1:]
+
+
+class HpssBackendArchive(AbstractBackendArchive):
+    """Files below a directory of HPSS; uploads grow in ``.partial`` and are renamed into place."""
+
+    def __init__(self, prefix: str, config: Config | None = None) -> None:
+        """Load the client library; the login comes with the first request of each process."""
+        super().__init__(prefix, config)
+        self._session = Session(load_client(self.config.hpss.library), self.config.hpss)
+        self._client = self._session.client
+        self._readers = OpenReaders()
+        self._recalls = Recalls()
+
+    def stage(self) -> bool:
+        """Ask for the file's recall unless it is under way, and return whether the file is on disk."""
+        found = self._stat()
+        if found.file_storage_media == "disk":
+            self._recalls.arrived(found.bitfile)
+            return True
+        request = request_id(found.bitfile)
+        with translated_os_errors(), self._session.lock_for(self.filepath):
+            if self._call(self._client.stage_status, request, found.bitfile) != "unknown":
+                return False
+            if self._describe(self.filepath).file_storage_media == "disk":  # since the first look
+                return True
+            self._submit(request, found.bitfile)
+        return False
+
+    def remove(self) -> None:
+        """Remove the file; who is reading it reads on."""
+        self._require_prompt_server()
+        with translated_os_errors(), self._session.lock_for(self.filepath):
+            self._admit(self._describe(self.filepath))
+            if self._readers.any_of(self.filepath):
+                aside = self._new_name()
+                self._in_directory(aside, partial(self._call, self._client.rename, self.filepath, aside))
+                self._readers.move(self.filepath, aside)
+            else:
+                self._call(self._client.unlink, self.filepath)
+
+    def patch(self, file_id: str, old_path: str, guard: Guard | None = None) -> None:
+        """Rename the file at *old_path* to *file_id*."""
+        target = self.file(file_id, guard)
+        source, place = self._allowed_place(old_path)
+        self._require_prompt_server()
+        with translated_os_errors():
+            mode = self._mode_of(source, place)
+            self._call(self._client.chmod, source, PUBLISHED_MODE)
+            try:
+                target._take(source)
+            except BaseException:
+                self._call(self._client.chmod, source, mode)
+                raise
+
+    def _stat(self) -> HpssStatus:
+        self._require_prompt_server()
+        with translated_os_errors():
+            return self._describe(self.filepath)
+
+    def _open_reader(self) -> HpssReader:
+        if self.config.archive.offline_read == "wait":
+            self._wait_until_online()
+        with translated_os_errors(), self._session.lock_for(self.filepath):
+            while True:
+                before = self._describe(self.filepath)
+                reader = HpssReader(self.filepath, self._session, before, self._leave)
+                self._readers.add(reader)
+                # Another process may have replaced the file between the two calls.
+                if self._version_now() == before.version:
+                    return reader
+                reader.close()
+
+    def _open_writer(self, length: int | None) -> HpssWriter:
+        self._require_prompt_server()
+        with translated_os_errors():
+            if self._guard or not self._may_replace:
+                self._refuse_early(length)
+            name = self._new_name()
+            try:
+                return self._in_directory(name, partial(HpssWriter, name, self._session, length, self._publish))
+            except self._client.HPSSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                raise BodyTooLargeError("no class of service of the archive takes this many bytes") from error
+
+    @property
+    def _may_replace(self) -> bool:
+        return self.config.archive.overwrite == "replace"
+
+    def _call(self, function: Callable[..., T], *arguments: object) -> T:
+        return self._session.call(partial(function, *arguments))
+
+    def _require_prompt_server(self) -> None:
+        latency = HpssExtended.parse_latency(self._session.ping())
+        if latency > self.config.hpss.accept_latency:
+            _log.warning("the HPSS core server took %.3f seconds to answer", latency)
+            raise BackendUnavailableError("the HPSS core server answers too slowly, try again later")
+
+    def _describe(self, path: str) -> HpssStatus:
+        client = self._client
+        found, residency = self._session.call(lambda: (client.stat(path), client.residency(path)))
+        if not residency["is_file"]:
+            raise MissingFileError("no such file in the archive")
+        return HpssStatus.of(path, found, residency)
+
+    def _existing(self) -> HpssStatus | None:
+        try:
+            return self._describe(self.filepath)
+        except self._client.HPSSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise
+            return None
+
+    def _version_now(self) -> str | None:
+        existing = self._existing()
+        return existing.version if existing else None
+
+    def _admit(self, existing: HpssStatus | None) -> None:
+        if self._guard:
+            self._guard(existing)
+
+    def _refuse_early(self, length: int | None) -> None:
+        existing = self._existing()
+        self._admit(existing)
+        if existing and not self._may_replace and length not in (None, existing.filesize):
+            raise ConflictError(_OTHER_BYTES)
+
+    def _submit(self, request: bytes, bitfile: bytes) -> None:
+        if self._recalls.has_failed(bitfile):
+            raise ConflictError("the recall has failed again and again: the tape copy cannot be read now")
+        self._call(self._client.stage, self.filepath, request)
+        in_vain = self._recalls.submitted(bitfile)
+        if in_vain:
+            _log.warning("%s was recalled %d times and did not come to disk", self.filepath, in_vain)
+
+    def _wait_until_online(self) -> None:
+        wait, end = _FIRST_WAIT, time.monotonic() + self.config.hpss.stage_timeout
+        while not self.stage():
+            if time.monotonic() > end:
+                raise BeingStagedError("the file is still being staged from tape, try again later")
+            time.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
+
+    def _leave(self, reader: HpssReader) -> None:
+        """Take note that *reader* is closed; a file that was kept for its readers only goes with the last."""
+        path = reader.filepath
+        if self._readers.discard(reader) and path.startswith(f"{self.prefix}/{PARTIAL}/"):
+            self._call(self._client.unlink, path)
+
+    def _publish(self, writer: HpssWriter) -> HpssStatus:
+        try:
+            self._take(writer.filepath)
+        except FileExistsError:
+            return self._equal_stored_file(writer)
+        return self._describe(self.filepath)
+
+    def _take(self, source: str) -> None:
+        """Give the file at *source* this file's name. Raises FileExistsError when it may not replace what is there."""
+        if source == self.filepath:
+            self._admit(self._existing())
+            return
+        with self._session.lock_for(self.filepath):
+            while not self._take_once(source):
+                pass
+
+    def _take_once(self, source: str) -> bool:
+        """Do it, or return False when somebody else's file came in between."""
+        client, target = self._client, self.filepath
+        existing = self._existing() if self._guard else None
+        self._admit(existing)
+        if self._may_replace and not (self._guard and existing is None):
+            self._keep_for_readers(target)
+            # Readers see the old file or the new one, never half of either.
+            self._in_directory(target, partial(self._call, client.rename, source, target))
+            return True
+        try:
+            # Of two processes that both found nothing here, one fails.
+            self._in_directory(target, partial(self._call, client.link, source, target))
+        except client.HPSSError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            if self._may_replace:
+                return False
+            raise FileExistsError(errno.EEXIST, _OTHER_BYTES) from error
+        self._call(client.unlink, source)
+        return True
+
+    def _keep_for_readers(self, path: str) -> None:
+        if self._readers.any_of(path):
+            aside = self._new_name()
+            self._in_directory(aside, partial(self._call, self._client.link, path, aside))
+            self._readers.move(path, aside)
+
+    def _equal_stored_file(self, writer: HpssWriter) -> HpssStatus:
+        """Return the status of the file in the way if it holds the same bytes, by checksum: it may be on tape."""
+        stored = self._describe(self.filepath)
+        checksum = stored_checksum(self._session, self.filepath, stored.filesize)
+        if stored.filesize != writer.position or (checksum or self._checksum_on_disk(stored)) != writer.checksum:
+            raise ConflictError(_OTHER_BYTES)
+        writer.discard()
+        return stored
+
+    def _checksum_on_disk(self, stored: HpssStatus) -> str | None:
+        if stored.file_storage_media != "disk":
+            return None
+        md5, reader = hashlib.md5(usedforsecurity=False), self._open_reader()
+        try:
+            while block := reader.read(self.config.hpss.io_block_size):
+                md5.update(block)
+        finally:
+            reader.close()
+        return md5.hexdigest()
+
+    def _new_name(self) -> str:
+        return f"{self.prefix}/{PARTIAL}/{secrets.token_hex(16)}"
+
+    def _in_directory(self, path: str, action: Callable[[], T]) -> T:
+        """Return what *action* returns, once the directories of *path* that it needs are there."""
+        try:
+            return action()
+        except self._client.HPSSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        self._make_directories(path)
+        return action()
+
+    def _make_directories(self, path: str) -> None:
+        directory = self.prefix
+        for name in path.removeprefix(f"{self.prefix}/").split("/")[:-1]:
+            directory += f"/{name}"
+            try:
+                self._call(self._client.mkdir, directory, _DIRECTORY_MODE)
+            except self._client.HPSSError as error:
+                if error.errno == errno.ENOENT:
+                    raise StorageError("the archive's prefix is not there") from error
+                if error.errno != errno.EEXIST:  # another request made it just now
+                    raise
+
+    def _allowed_place(self, old_path: str) -> tuple[str, str]:
+        """Return *old_path* without its oddities and the place it lies below. Raises ForbiddenPathError."""
+        if not old_path.startswith("/") or "\0" in old_path or not _is_encodable(old_path):
+            raise RequestError("path is no absolute path")
+        names = [name for name in old_path.split("/") if name not in ("", ".")]
+        if ".." in names or PARTIAL in names:
+            raise ForbiddenPathError("path leads out of the places that files may be moved from")
+        path = "/" + "/".join(names)
+        for place in (self.prefix, *self.config.archive.move_roots):
+            if path.startswith(place.rstrip("/") + "/"):
+                return path, place.rstrip("/")
+        raise ForbiddenPathError("path lies outside the places that files may be moved from")
+
+    def _mode_of(self, path: str, place: str) -> int:
+        """Return the permissions of the file at *path*, to which no symbolic link below *place* may lead."""
+        names, mode = path.removeprefix(f"{place}/").split("/"), 0
+        for depth in range(1, len(names) + 1):
+            mode = self._call(self._client.lstat, "/".join((place, *names[:depth])))["mode"]
+            if stat.S_ISLNK(mode):
+                raise ForbiddenPathError("the path leads through a symbolic link")
+        if not stat.S_ISREG(mode):
+            raise NotARegularFileError("this is no regular file")
+        return stat.S_IMODE(mode)
+
+
+def _is_encodable(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

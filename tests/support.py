@@ -17,15 +17,33 @@ from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.config import Config, PosixOptions
 from pacifica.archiveinterface.server import ArchiveServer
 
+from .hpss import support as hpss
+
 TIMEOUT = 60  # seconds that a test waits before it gives up; never a measure of speed
+
+
+def _place_on_disk(directory: Path, name: str, content: bytes) -> str:
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return str(path)
+
+
+def _is_on_disk(directory: Path, path: str) -> bool:
+    return os.path.isfile(path)
 
 
 @dataclass
 class Backend:
-    """A kind of archive that the suites run on; *make* gives one below a directory."""
+    """A kind of archive that the suites run on; *make* gives one below a directory.
+
+    *place* puts a file below the prefix, past the archive, and returns its path; *holds* tells whether there is one.
+    """
 
     name: str
     make: Callable[[Path, dict[str, Any]], AbstractBackendArchive]
+    place: Callable[[Path, str, bytes], str] = _place_on_disk
+    holds: Callable[[Path, str], bool] = _is_on_disk
 
     def __str__(self) -> str:
         return self.name
@@ -42,7 +60,23 @@ def _posix(use_id2filename: bool) -> Callable[[Path, dict[str, Any]], AbstractBa
 
 POSIX_FLAT = Backend("posix-flat", _posix(False))
 POSIX_TREE = Backend("posix-tree", _posix(True))
-BACKENDS = [POSIX_FLAT, POSIX_TREE]
+
+
+def _hpss(flavour: str) -> Backend:
+    def make(root: Path, options: dict[str, Any]) -> AbstractBackendArchive:
+        return hpss.archive_on(flavour, hpss.simulator_of(flavour, root), **options)
+
+    def place(root: Path, name: str, content: bytes) -> str:
+        hpss.simulator_of(flavour, root).write(f"{hpss.PREFIX}/{name}", content)
+        return f"{hpss.PREFIX}/{name}"
+
+    def holds(root: Path, path: str) -> bool:
+        return hpss.simulator_of(flavour, root).names().get(path) is False
+
+    return Backend(f"hpss-{flavour}", make, place, holds)
+
+
+BACKENDS = [POSIX_FLAT, POSIX_TREE, *(_hpss(flavour) for flavour in hpss.FLAVOURS)]
 
 
 class Service:

@@ -74,6 +74,8 @@ static void open_archive(void) {
 
 /* Choose the directory that holds the archive; the old one stays mapped, for threads that are still in a call. */
 void sim_use_root(const char *path) {
+    if (state != NULL && strcmp(root, path) == 0)
+        return;
     if (state != NULL)
         sim_files_reset();
     pthread_mutex_lock(&opening);

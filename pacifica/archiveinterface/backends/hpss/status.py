@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ class HpssStatus(AbstractStatus):
         status.filepath = filepath
         status.bitfile = residency["bitfile"]
         # Every upload is a bitfile of its own; migrating, purging and staging keep it.
-        status.version = f"{status.bitfile.hex()}-{status.filesize:x}-{stat['mtime']:x}"
+        identity = hashlib.blake2b(status.bitfile, digest_size=8).hexdigest()
+        status.version = f"{identity}-{status.filesize:x}-{stat['mtime']:x}"
         return status
 
     def define_levels(self) -> Sequence[str]:

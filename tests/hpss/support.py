@@ -1,0 +1,111 @@
+"""The extension built for each flavour of the simulator, and archives on them."""
+
+import ctypes
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pacifica.archiveinterface.backends.hpss as package
+from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
+from pacifica.archiveinterface.config import Config, HpssOptions
+
+from ..hpss_simulator import HERE, Simulator, build
+
+FLAVOURS = ("7.4", "7.5", "9.3")
+PREFIX = "/archive"
+PROJECT = HERE.parent.parent
+BUILT = PROJECT / "build" / "hpss"
+EXTENSION = f"{package.__name__}._hpssExtensions"
+WARNINGS = "-Wall -Wextra -Werror"
+
+SOURCES = [
+    *HERE.rglob("*.[ch]"),
+    HERE / "__init__.py",
+    *Path(package.__file__).parent.glob("*.c"),
+    PROJECT / "setup.py",
+]
+
+
+def prefix_of(flavour: str) -> Path:
+    """Return what HPSS_PREFIX is to name for *flavour*."""
+    return BUILT / flavour
+
+
+def python_path_of(flavour: str) -> Path:
+    """Return the directory below which the extension for *flavour* and this Python is built."""
+    return prefix_of(flavour) / f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@functools.cache
+def library_of(flavour: str) -> Path:
+    """Return libhpss.so of *flavour*, with the extension beside it; compiled when older than its sources."""
+    library, built = prefix_of(flavour) / "lib" / "libhpss.so", python_path_of(flavour) / "built"
+    if not built.exists() or built.stat().st_mtime < max(source.stat().st_mtime for source in SOURCES):
+        build(flavour, prefix_of(flavour))
+        build_extension(prefix_of(flavour), python_path_of(flavour))
+        built.touch()
+    return library
+
+
+def build_extension(prefix: Path, target: Path, **environment: str) -> None:
+    """Build the extension against *prefix* as an installation does, with warnings as errors."""
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", str(target), "--build-temp", str(target / "o")],
+        cwd=PROJECT,
+        env={**os.environ, "HPSS_PREFIX": str(prefix), "CFLAGS": WARNINGS, **environment},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+@functools.cache
+def client_of(flavour: str) -> Any:
+    """Return the extension for *flavour*; those of several flavours live in one process."""
+    # As load_client() does: the library first, which the extension then finds by its name.
+    ctypes.CDLL(str(library_of(flavour)), mode=os.RTLD_LAZY | os.RTLD_DEEPBIND)
+    directory = python_path_of(flavour).joinpath(*package.__name__.split("."))
+    (path,) = directory.glob("_hpssExtensions*.so")
+    spec = importlib.util.spec_from_file_location(EXTENSION, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def installed(flavour: str) -> Iterator[None]:
+    """Let the package find the extension for *flavour* within the block."""
+    with patch.dict(sys.modules, {EXTENSION: client_of(flavour)}):
+        yield
+
+
+def simulator_of(flavour: str, root: Path) -> Simulator:
+    """Return the simulator of *flavour* with its archive in *root*, a keytab and the prefix made."""
+    simulator = Simulator(library_of(flavour), root)
+    simulator.write_keytab()
+    simulator.mkdir(PREFIX)
+    return simulator
+
+
+def archive_on(
+    flavour: str, simulator: Simulator, hpss: dict[str, Any] | None = None, **options: Any
+) -> HpssBackendArchive:
+    """Return an archive of the simulator's files; *hpss* are options of its section, *options* other sections."""
+    settings = {
+        "library": str(simulator.library),
+        "auth": str(simulator.root / "keytab"),
+        "sitename": "sim",
+        "io_block_size": 1 << 16,
+        "busy_delay": 1,
+        **(hpss or {}),
+    }
+    with installed(flavour):
+        return HpssBackendArchive(PREFIX, Config(**{"hpss": HpssOptions(**settings), **options}))

@@ -22,28 +22,12 @@ from .hpss import support as hpss
 TIMEOUT = 60  # seconds that a test waits before it gives up; never a measure of speed
 
 
-def _place_on_disk(directory: Path, name: str, content: bytes) -> str:
-    path = directory / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return str(path)
-
-
-def _is_on_disk(directory: Path, path: str) -> bool:
-    return os.path.isfile(path)
-
-
 @dataclass
 class Backend:
-    """A kind of archive that the suites run on; *make* gives one below a directory.
-
-    *place* puts a file below the prefix, past the archive, and returns its path; *holds* tells whether there is one.
-    """
+    """A kind of archive that the suites run on; *make* gives one below a directory."""
 
     name: str
     make: Callable[[Path, dict[str, Any]], AbstractBackendArchive]
-    place: Callable[[Path, str, bytes], str] = _place_on_disk
-    holds: Callable[[Path, str], bool] = _is_on_disk
 
     def __str__(self) -> str:
         return self.name
@@ -63,17 +47,10 @@ POSIX_TREE = Backend("posix-tree", _posix(True))
 
 
 def _hpss(flavour: str) -> Backend:
-    def make(root: Path, options: dict[str, Any]) -> AbstractBackendArchive:
-        return hpss.archive_on(flavour, hpss.simulator_of(flavour, root), **options)
+    def make(prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
+        return hpss.archive_on(hpss.simulator_of(flavour, prefix), prefix, **options)
 
-    def place(root: Path, name: str, content: bytes) -> str:
-        hpss.simulator_of(flavour, root).write(f"{hpss.PREFIX}/{name}", content)
-        return f"{hpss.PREFIX}/{name}"
-
-    def holds(root: Path, path: str) -> bool:
-        return hpss.simulator_of(flavour, root).names().get(path) is False
-
-    return Backend(f"hpss-{flavour}", make, place, holds)
+    return Backend(f"hpss-{flavour}", make)
 
 
 BACKENDS = [POSIX_FLAT, POSIX_TREE, *(_hpss(flavour) for flavour in hpss.FLAVOURS)]

@@ -19,7 +19,6 @@ from pacifica.archiveinterface.config import Config, HpssOptions
 from ..hpss_simulator import HERE, Simulator, build
 
 FLAVOURS = ("7.4", "7.5", "9.3")
-PREFIX = "/archive"
 PROJECT = HERE.parent.parent
 BUILT = PROJECT / "build" / "hpss"
 EXTENSION = f"{package.__name__}._hpssExtensions"
@@ -87,18 +86,20 @@ def installed(flavour: str) -> Iterator[None]:
         yield
 
 
-def simulator_of(flavour: str, root: Path) -> Simulator:
-    """Return the simulator of *flavour* with its archive in *root*, a keytab and the prefix made."""
-    simulator = Simulator(library_of(flavour), root)
+def simulator_of(flavour: str, directory: Path) -> Simulator:
+    """Return the simulator of *flavour* whose archive shows in *directory*: HPSS paths are local ones."""
+    # Beside the test's own directory, for tests that look for traces in it.
+    root = directory.parent.with_name(f"{directory.parent.name}-hpss")
+    simulator = Simulator(library_of(flavour), root, Path("/"))
     simulator.write_keytab()
-    simulator.mkdir(PREFIX)
+    simulator.mkdir(str(directory))
     return simulator
 
 
 def archive_on(
-    flavour: str, simulator: Simulator, hpss: dict[str, Any] | None = None, **options: Any
+    simulator: Simulator, directory: Path, hpss: dict[str, Any] | None = None, **options: Any
 ) -> HpssBackendArchive:
-    """Return an archive of the simulator's files; *hpss* are options of its section, *options* other sections."""
+    """Return an archive below *directory*; *hpss* are options of its section, *options* other sections."""
     settings = {
         "library": str(simulator.library),
         "auth": str(simulator.root / "keytab"),
@@ -107,5 +108,5 @@ def archive_on(
         "busy_delay": 1,
         **(hpss or {}),
     }
-    with installed(flavour):
-        return HpssBackendArchive(PREFIX, Config(**{"hpss": HpssOptions(**settings), **options}))
+    with installed(simulator.library.parent.parent.name):
+        return HpssBackendArchive(str(directory), Config(**{"hpss": HpssOptions(**settings), **options}))

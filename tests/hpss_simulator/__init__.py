@@ -71,18 +71,23 @@ class SimulatorError(Exception):
 
 
 class Simulator:
-    """The operator's side of one simulated archive: *library* is a built libhpss.so, *root* the archive's directory."""
+    """The operator's side of one simulated archive: *library* is a built libhpss.so, *root* the archive's directory.
 
-    def __init__(self, library: Path, root: Path) -> None:
+    The archive's names show as symbolic links to its data below *names*, ``root/names`` if not given;
+    a plain file that is put there becomes a file of the archive.
+    """
+
+    def __init__(self, library: Path, root: Path, names: Path | None = None) -> None:
         self.library = library
         self.root = root
+        self.names = names or root / "names"
         self._calls = ctypes.CDLL(str(library), mode=os.RTLD_LAZY | os.RTLD_DEEPBIND)
         self._calls.sim_advance.argtypes = [ctypes.c_double]
         self._calls.sim_damage.argtypes = [ctypes.c_char_p, ctypes.c_uint64]
         self._calls.sim_show.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
         self._calls.sim_counters.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
-        self._calls.sim_write.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
-        self._calls.sim_use_root(os.fsencode(root))
+        self._calls.sim_use_root.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+        self._calls.sim_use_root(os.fsencode(root), os.fsencode(self.names))
 
     def write_keytab(self, principal: str = "hpss") -> Path:
         """Write the keytab that logs *principal* in, and return its path."""
@@ -90,23 +95,13 @@ class Simulator:
         keytab.write_text(f"{principal} not-a-secret\n")
         return keytab
 
+    def place(self, path: str) -> Path:
+        """Return where *path* of the archive shows."""
+        return Path(f"{self.names}/{path.lstrip('/')}")
+
     def mkdir(self, path: str) -> None:
         """Make a directory, and those above it."""
-        (self.root / "names" / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
-
-    def write(self, path: str, content: bytes) -> None:
-        """Make a file as another HPSS client would."""
-        self.mkdir(os.path.dirname(path))
-        self._check("write", path, self._calls.sim_write(path.encode(), content, len(content)))
-
-    def symlink(self, path: str) -> None:
-        """Make a symbolic link; where it leads is nobody's to know."""
-        (self.root / "names" / path.lstrip("/")).symlink_to("->elsewhere")
-
-    def names(self) -> dict[str, bool]:
-        """Return every path there is, and whether it is a directory."""
-        top = self.root / "names"
-        return {f"/{path.relative_to(top)}": path.is_dir() for path in sorted(top.rglob("*"))}
+        self.place(path).mkdir(parents=True, exist_ok=True)
 
     def migrate(self, path: str) -> None:
         """Copy the file to every level below the top."""

@@ -29,30 +29,6 @@ int sim_purge(const char *path) {
     return code;
 }
 
-static int fill_file(struct record *record, const void *content, size_t length) {
-    char place[PATH_BYTES];
-    sim_level_path(record, 0, place);
-    FILE *file = fopen(place, "w");
-    size_t written = file != NULL ? fwrite(content, 1, length, file) : 0;
-    if (file == NULL || fclose(file) != 0 || written != length)
-        return HPSS_EIO;
-    record->size = record->level[0].bytes = length;
-    return 0;
-}
-
-/* Make a file of the first class of service, as another HPSS client would; its directory must be there. */
-int sim_write(const char *path, const void *content, size_t length) {
-    sim_lock();
-    struct record *record = sim_record_new(1, 0644);
-    int code = record != NULL ? sim_bind(path, record) : HPSS_ENOSPACE;
-    if (code == 0)
-        code = fill_file(record, content, length);
-    if (record != NULL)
-        sim_record_release(record);
-    sim_unlock();
-    return code;
-}
-
 /* Every byte of the file's tape copy from *offset* on can no longer be read. */
 int sim_damage(const char *path, uint64_t offset) {
     struct record *record;

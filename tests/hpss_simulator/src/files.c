@@ -99,6 +99,17 @@ static int choose_cos(SIM_CONST hpss_cos_hints_t *hints, SIM_CONST hpss_cos_prio
     return must ? HPSS_EINVAL : 1;
 }
 
+static int make_empty(const struct record *record) {
+    char path[PATH_BYTES];
+    sim_level_path(record, 0, path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    close(fd);
+    sim_show_mode(record);
+    return 0;
+}
+
 /* Lock held. */
 static int create(const char *path, mode_t mode, SIM_CONST hpss_cos_hints_t *hints,
                   SIM_CONST hpss_cos_priorities_t *priorities, struct record **record) {
@@ -113,6 +124,8 @@ static int create(const char *path, mode_t mode, SIM_CONST hpss_cos_hints_t *hin
     if (hints != NULL && priorities->FamilyIdPriority == REQUIRED_PRIORITY)
         (*record)->family = hints->FamilyId;
     int code = sim_bind(path, *record);
+    if (code == 0)
+        code = make_empty(*record);
     sim_record_release(*record);
     return code;
 }

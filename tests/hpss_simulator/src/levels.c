@@ -64,19 +64,31 @@ bool sim_online(const struct record *record) {
     return source < 0 || record->level[0].bytes >= record->level[source].bytes;
 }
 
-static int copy_level(const struct record *record, int from, int to) {
-    char source[PATH_BYTES], target[PATH_BYTES];
-    sim_level_path(record, from, source);
-    sim_level_path(record, to, target);
-    int in = open(source, O_RDONLY | O_CLOEXEC), out = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+/* A new file at *target*; the old one may be read-only. */
+int sim_copy(const char *source, const char *target) {
+    unlink(target);
+    int in = open(source, O_RDONLY | O_CLOEXEC), out = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    static char block[COPY_BYTES]; /* the archive's lock guards it */
     ssize_t moved = in < 0 || out < 0 ? -1 : 1;
-    while (moved > 0)
-        moved = copy_file_range(in, NULL, out, NULL, COPY_BYTES, 0);
+    while (moved > 0) {
+        moved = read(in, block, COPY_BYTES);
+        if (moved > 0 && write(out, block, (size_t)moved) != moved)
+            moved = -1;
+    }
     if (in >= 0)
         close(in);
     if (out >= 0)
         close(out);
     return moved < 0 ? HPSS_EIO : 0;
+}
+
+static int copy_level(const struct record *record, int from, int to) {
+    char source[PATH_BYTES], target[PATH_BYTES];
+    sim_level_path(record, from, source);
+    sim_level_path(record, to, target);
+    int code = sim_copy(source, target);
+    sim_show_mode(record);
+    return code;
 }
 
 /* Let a stage whose time has come take effect. */

@@ -1,51 +1,10 @@
-/* Names, attributes and user attributes. A name is a symbolic link that says the number of the file's record. */
+/* The calls that go by name: attributes, renaming and removing, directories. */
 #include "sim.h"
 
 #include <dirent.h>
 #include <stddef.h>
 
 #define DIRECTORIES 64
-
-int sim_name_path(const char *path, char *real) {
-    if (path == NULL)
-        return HPSS_EFAULT;
-    if (*path == '\0')
-        return HPSS_ENOENT;
-    if (*path != '/' || strstr(path, "/../") != NULL)
-        return HPSS_EINVAL;
-    int length = snprintf(real, PATH_BYTES, "%s/names%s", sim_root(), path);
-    return length >= PATH_BYTES ? HPSS_ENAMETOOLONG : 0;
-}
-
-/* Lock held. 0, -EISDIR for a directory, or another code. */
-int sim_find(const char *path, struct record **record) {
-    char real[PATH_BYTES], number[16];
-    int code = sim_name_path(path, real);
-    if (code != 0)
-        return code;
-    ssize_t length = readlink(real, number, sizeof number - 1);
-    if (length < 0)
-        return errno == EINVAL ? HPSS_EISDIR : -errno;
-    number[length] = '\0';
-    if (*number == '-') /* "->target": a symbolic link of HPSS, which nothing here follows */
-        return -ELOOP;
-    *record = &sim_state()->record[atoi(number)];
-    sim_settle(*record);
-    return 0;
-}
-
-/* Lock held. Give *record* the name *path*. */
-int sim_bind(const char *path, struct record *record) {
-    char real[PATH_BYTES], number[16];
-    int code = sim_name_path(path, real);
-    if (code != 0)
-        return code;
-    snprintf(number, sizeof number, "%u", sim_id(record));
-    if (symlink(number, real) != 0)
-        return -errno;
-    record->links++;
-    return 0;
-}
 
 /* Lock held. A name of *record* is gone. */
 static void unbind(struct record *record) {
@@ -82,7 +41,7 @@ static int stat_name(const char *path, bool lag, hpss_stat_t *out) {
     sim_unlock();
     if (code != HPSS_EISDIR)
         return code;
-    if ((code = sim_name_path(path, real)) != 0 || stat(real, &real_stat) != 0)
+    if ((code = sim_name_path(path, real)) != 0 || lstat(real, &real_stat) != 0)
         return code != 0 ? code : -errno;
     memset(out, 0, sizeof *out);
     out->st_ino = real_stat.st_ino;
@@ -274,6 +233,7 @@ int hpss_Chmod(SIM_CONST char *path, mode_t mode) {
     sim_lock();
     if (code == 0 && (code = sim_find(path, &record)) == 0) {
         record->mode = mode & 07777;
+        sim_show_mode(record);
         record->change_time = (uint32_t)(sim_now() / NANO);
     }
     sim_unlock();

@@ -98,6 +98,7 @@ struct call {
 /* state.c */
 struct state *sim_state(void);
 const char *sim_root(void);
+const char *sim_names(void);
 void sim_lock(void);
 void sim_unlock(void);
 uint64_t sim_now(void);
@@ -129,15 +130,19 @@ int sim_source_level(const struct record *record);
 bool sim_online(const struct record *record);
 int sim_stage_start(struct record *record, const struct failure *failure, const void *request, size_t request_size);
 void sim_stage_wait(uint32_t id, uint32_t generation);
+int sim_copy(const char *source, const char *target);
 int sim_move_down(struct record *record, int level);
 int sim_empty_level(struct record *record, int level, uint64_t *bytes);
 void sim_drop_data(struct record *record, int level);
 void sim_level_path(const struct record *record, int level, char *path);
 
-/* names.c */
+/* paths.c */
 int sim_name_path(const char *path, char *real);
 int sim_find(const char *path, struct record **record);
 int sim_bind(const char *path, struct record *record);
+void sim_show_mode(const struct record *record);
+
+/* names.c */
 void sim_bitfile_of(const struct record *record, sim_bitfile_t *out);
 
 /* files.c */

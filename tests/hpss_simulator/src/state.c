@@ -9,7 +9,7 @@
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static struct state *state;
-static char root[PATH_BYTES / 2];
+static char root[PATH_BYTES / 4], names[PATH_BYTES / 4];
 
 static void default_settings(struct state *fresh) {
     fresh->settings.tape_rate = 100e6;
@@ -48,18 +48,17 @@ static void give_up(const char *what) {
     abort();
 }
 
-static void make_directory(const char *name) {
-    char path[PATH_BYTES];
-    snprintf(path, sizeof path, "%s%s", root, name);
+static void make_directory(const char *path) {
     if (mkdir(path, 0755) != 0 && errno != EEXIST)
         give_up("cannot make the archive");
 }
 
 static void open_archive(void) {
-    const char *names[] = {"", "/names", "/data"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        make_directory(names[i]);
     char path[PATH_BYTES];
+    make_directory(root);
+    make_directory(names);
+    snprintf(path, sizeof path, "%s/data", root);
+    make_directory(path);
     snprintf(path, sizeof path, "%s/state", root);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0 || flock(fd, LOCK_EX) != 0 || ftruncate(fd, sizeof *state) != 0)
@@ -72,14 +71,23 @@ static void open_archive(void) {
     close(fd);
 }
 
-/* Choose the directory that holds the archive; the old one stays mapped, for threads that are still in a call. */
-void sim_use_root(const char *path) {
+static void choose(const char *path, const char *names_path) {
+    snprintf(root, sizeof root, "%s", path);
+    if (names_path != NULL)
+        snprintf(names, sizeof names, "%s", names_path);
+    else
+        snprintf(names, sizeof names, "%.*s/names", (int)sizeof names - 8, root);
+}
+
+/* Choose the directory that holds the archive, and the one that shows its names (NULL: below the first). The old
+ * archive stays mapped, for threads that are still in a call. */
+void sim_use_root(const char *path, const char *names_path) {
     if (state != NULL && strcmp(root, path) == 0)
         return;
     if (state != NULL)
         sim_files_reset();
     pthread_mutex_lock(&opening);
-    snprintf(root, sizeof root, "%s", path);
+    choose(path, names_path);
     open_archive();
     pthread_mutex_unlock(&opening);
     sim_session_reset();
@@ -91,7 +99,7 @@ struct state *sim_state(void) {
     pthread_mutex_lock(&opening);
     if (state == NULL) {
         const char *path = getenv("HPSS_SIM_ROOT");
-        snprintf(root, sizeof root, "%s", path != NULL ? path : SIM_DEFAULT_ROOT);
+        choose(path != NULL ? path : SIM_DEFAULT_ROOT, getenv("HPSS_SIM_NAMES"));
         open_archive();
     }
     pthread_mutex_unlock(&opening);
@@ -101,6 +109,11 @@ struct state *sim_state(void) {
 const char *sim_root(void) {
     sim_state();
     return root;
+}
+
+const char *sim_names(void) {
+    sim_state();
+    return names;
 }
 
 void sim_lock(void) {

@@ -85,6 +85,7 @@ def serving(archive: AbstractBackendArchive, settings: Settings | None = None) -
     quick = {"server.socket_port": 0, "server.thread_pool": 24, "server.socket_timeout": 20}
     settings = {**(settings or {}), "global": {**quick, **(settings or {}).get("global", {})}}
     server = ArchiveServer(make_application(archive, settings), drain_seconds=5)
+    server.expiration_interval = 0.02  # seconds; also how long stopping takes
     server.prepare()
     thread = threading.Thread(target=server.serve)
     thread.start()

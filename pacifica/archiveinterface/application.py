@@ -47,6 +47,13 @@ class ArchiveRequest(Request):
     archive_body: RequestBody
 
 
+class _OneResource(cherrypy.dispatch.MethodDispatcher):
+    """Every path is the archive's: none is looked up among the attributes of Python objects."""
+
+    def __call__(self, path_info: str) -> None:
+        super().__call__("/")
+
+
 def make_application(archive: AbstractBackendArchive, settings: Settings | None = None) -> cherrypy.Application:
     """Return the WSGI application that serves *archive*, with the *settings* of a CherryPy file.
 
@@ -77,7 +84,7 @@ def _fixed_settings(http: HttpOptions, most_bytes: int) -> dict[str, Any]:
             body.drain(http.drain_bytes)
 
     return {
-        "request.dispatch": cherrypy.dispatch.MethodDispatcher(),
+        "request.dispatch": _OneResource(),
         "request.process_request_body": False,
         "request.error_response": error_response,
         "request.show_tracebacks": http.show_tracebacks,

@@ -1,8 +1,9 @@
 """The HTTP server of the launcher: CherryPy's, made fit for bodies of any size.
 
-What differs from cheroot's own: an unread rest of a body closes the connection instead of
-being read into memory at once; a chunk is read in blocks, whatever size it claims; errors of the
-protocol are JSON like all others; stopping waits for requests in flight, for a bounded time.
+What differs from cheroot's own: ``//12345`` is a path and no host name; an unread rest of a body
+closes the connection instead of being read into memory at once; a chunk is read in blocks, whatever
+size it claims; errors of the protocol are JSON like all others; stopping waits for requests in
+flight, for a bounded time.
 """
 
 import json
@@ -10,6 +11,7 @@ import socket
 import threading
 from contextlib import suppress
 from typing import Any, BinaryIO
+from urllib.parse import unquote_to_bytes
 
 import cheroot.server
 import cheroot.wsgi
@@ -86,6 +88,17 @@ class _Gateway(cheroot.wsgi.Gateway_10):
 
 class _Request(CPWSGIHTTPRequest):
     """One request on a connection."""
+
+    def read_request_line(self) -> bool:
+        try:
+            good = bool(super().read_request_line())
+        except ValueError:  # from urlsplit, which takes what follows two slashes for a host
+            self.simple_response("400 Bad Request", "Malformed Request-URI")
+            return False
+        if good and self.uri.startswith(b"/"):
+            path, _, self.qs = self.uri.partition(b"?")
+            self.path = unquote_to_bytes(path)
+        return good
 
     def send_headers(self) -> None:
         if not self._body_was_read():

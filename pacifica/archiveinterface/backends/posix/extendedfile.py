@@ -141,7 +141,7 @@ class PosixWriter(_PosixFile):
 
     def set_mod_time(self, mod_time: float) -> None:
         """Set the modification time. Raises ModTimeError when the file system cannot hold it."""
-        nanoseconds = round(mod_time * 1e9)
+        nanoseconds = round(mod_time * 1e6) * 1000  # a float of today's seconds is exact to the microsecond
         with translated_os_errors():
             os.utime(self._fd, ns=(nanoseconds, nanoseconds))
             kept = os.fstat(self._fd).st_mtime_ns

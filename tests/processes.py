@@ -1,0 +1,137 @@
+"""The service as real processes, started by the two launch commands."""
+
+import os
+import pwd
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import requests
+
+from .support import TIMEOUT
+
+BIN = Path(sys.executable).parent
+LAUNCHER = str(BIN / "pacifica-archiveinterface")
+UWSGI = str(BIN / "uwsgi")
+
+_URL = re.compile(r"(?:serves .* on http://|bound to TCP address )(127\.0\.0\.1:\d+)")
+_POLL = 0.05  # seconds
+
+# Imported as root, since the interpreter may lie where only root may look; all else as the user.
+# The codec idna is imported late otherwise, by getaddrinfo().
+_LAUNCHER_AS_USER = """
+import encodings.idna, os, sys
+from pacifica.archiveinterface.__main__ import main
+os.setgroups([]); os.setgid({gid}); os.setuid({uid})
+sys.exit(main())
+"""
+
+
+class Server:
+    """A service that answers at *url*, which ends in no slash."""
+
+    def __init__(self, process: subprocess.Popen[bytes], errors: BinaryIO, stop_signal: signal.Signals) -> None:
+        self.url = ""
+        self.process = process
+        self.pid = process.pid
+        self._errors = errors
+        self._stop_signal = stop_signal
+
+    @property
+    def stderr(self) -> str:
+        """What the service has written to standard output and error so far."""
+        # Not read(): the service appends at the position that this end shares with it.
+        return os.pread(self._errors.fileno(), 1 << 24, 0).decode(errors="replace")
+
+    def stop(self) -> int:
+        """Ask the service to stop and return its exit code; raises TimeoutExpired."""
+        self.process.send_signal(self._stop_signal)
+        return self.process.wait(TIMEOUT)
+
+
+@contextmanager
+def launcher(
+    prefix: Path | str, *options: str, env: Mapping[str, str] | None = None, user: str | None = None
+) -> Iterator[Server]:
+    """Run ``pacifica-archiveinterface`` on a free port until the block is left, as *user* if root asks."""
+    command = [LAUNCHER]
+    if user:
+        account = pwd.getpwnam(user)
+        command = [sys.executable, "-c", _LAUNCHER_AS_USER.format(uid=account.pw_uid, gid=account.pw_gid)]
+    command += ["-t", "posix", "-p", "0", "--prefix", str(prefix), *options]
+    with _running(command, env or {}, signal.SIGTERM) as server:
+        yield server
+
+
+@contextmanager
+def uwsgi(
+    prefix: Path | str, *options: str, env: Mapping[str, str] | None = None, user: str | None = None
+) -> Iterator[Server]:
+    """Run uWSGI with the WSGI module on a free port until the block is left, as *user* if root asks."""
+    command = [UWSGI, "--http-socket", "127.0.0.1:0", "--master", "-p", "4"]
+    command += ["--module", "pacifica.archiveinterface.wsgi", *options]
+    if user:
+        account = pwd.getpwnam(user)
+        command += ["--uid", str(account.pw_uid), "--gid", str(account.pw_gid), "--drop-after-apps"]
+    named = {"PAI_BACKEND_TYPE": "posix", "PAI_PREFIX": str(prefix), **(env or {})}
+    # uWSGI takes SIGTERM for a reload unless told otherwise.
+    with _running(command, named, signal.SIGINT) as server:
+        yield server
+
+
+@contextmanager
+def _running(command: Sequence[str], env: Mapping[str, str], stop_signal: signal.Signals) -> Iterator[Server]:
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command,
+            env={**_clean_environment(), **env},
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that uWSGI's workers end with their master
+        )
+        try:
+            server = Server(process, errors, stop_signal)
+            _await(server)
+            yield server
+            if process.poll() is None:
+                server.stop()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return this process's environment without what configures a service, its home directory included."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PAI_", "ARCHIVEINTERFACE_"))}
+    return {**kept, "HOME": "/nonexistent"}
+
+
+def _await(server: Server) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not _answers(server):
+        if server.process.poll() is not None:
+            raise RuntimeError(f"the service ended with {server.process.returncode}:\n{server.stderr}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the service did not start:\n{server.stderr}")
+        time.sleep(_POLL)
+
+
+def _answers(server: Server) -> bool:
+    found = _URL.search(server.stderr)
+    if not found:
+        return False
+    server.url = f"http://{found[1]}"
+    try:
+        requests.get(server.url, timeout=TIMEOUT)
+    except requests.ConnectionError:
+        return False
+    return True

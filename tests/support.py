@@ -24,10 +24,16 @@ TIMEOUT = 60  # seconds that a test waits before it gives up; never a measure of
 
 @dataclass
 class Backend:
-    """A kind of archive that the suites run on; *make* gives one below a directory."""
+    """A kind of archive that the suites run on; *make* gives one below a directory.
+
+    *whole_seconds*: it keeps no fractions of modification times.
+    *follows_links*: the storage itself follows links to directories.
+    """
 
     name: str
     make: Callable[[Path, dict[str, Any]], AbstractBackendArchive]
+    whole_seconds: bool = False
+    follows_links: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -50,7 +56,7 @@ def _hpss(flavour: str) -> Backend:
     def make(prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
         return hpss.archive_on(hpss.simulator_of(flavour, prefix), prefix, **options)
 
-    return Backend(f"hpss-{flavour}", make)
+    return Backend(f"hpss-{flavour}", make, whole_seconds=True, follows_links=True)
 
 
 BACKENDS = [POSIX_FLAT, POSIX_TREE, *(_hpss(flavour) for flavour in hpss.FLAVOURS)]

@@ -282,10 +282,14 @@ static int rename_locked(const char *old, const char *new) {
     struct record *moved = NULL, *replaced = NULL;
     char from[PATH_BYTES], to[PATH_BYTES];
     int code = sim_find(old, &moved);
-    if ((code != 0 && code != HPSS_EISDIR) || (code = sim_name_path(new, to)) != 0)
+    if (code != 0 && code != HPSS_EISDIR)
         return code;
+    if (sim_name_path(new, to) != 0)
+        return sim_name_path(new, to);
     sim_name_path(old, from);
     int other = sim_find(new, &replaced);
+    if (other == -ELOOP || (other == HPSS_EISDIR && code != HPSS_EISDIR))
+        return HPSS_EEXIST; /* nothing that HPSS made: a link or pipe of somebody who tests */
     if (rename(from, to) != 0)
         return -errno;
     if (other == 0 && replaced != moved)
@@ -306,10 +310,14 @@ int hpss_Rename(SIM_CONST char *old, SIM_CONST char *new) {
 int hpss_Link(SIM_CONST char *existing, SIM_CONST char *new) {
     struct call call;
     struct record *record;
+    char from[PATH_BYTES], to[PATH_BYTES];
     int code = sim_enter(&call, "hpss_Link", existing, "%s", new != NULL ? new : "-");
     sim_lock();
-    if (code == 0 && (code = sim_find(existing, &record)) == 0)
-        code = sim_bind(new, record);
+    if (code == 0 && (code = sim_find(existing, &record)) == 0 && (code = sim_name_path(new, to)) == 0) {
+        sim_name_path(existing, from);
+        code = link(from, to) == 0 ? 0 : -errno;
+        record->links += code == 0;
+    }
     sim_unlock();
     return (int)sim_leave(&call, code);
 }

@@ -54,6 +54,8 @@ int sim_find(const char *path, struct record **record) {
     if (strncmp(target, data, (size_t)start) != 0)
         return -ELOOP;
     *record = &sim_state()->record[atoi(target + start)];
+    if (lstat(real, &found) == 0)
+        (*record)->links = (uint32_t)found.st_nlink; /* a second name is a hard link of the first */
     sim_settle(*record);
     return 0;
 }
@@ -67,6 +69,6 @@ int sim_bind(const char *path, struct record *record) {
     sim_level_path(record, 0, data);
     if (symlink(data, real) != 0)
         return -errno;
-    record->links++;
+    record->links = 1;
     return 0;
 }

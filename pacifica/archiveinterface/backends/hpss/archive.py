@@ -43,6 +43,10 @@ _OTHER_BYTES = "the file exists with other bytes and may not be replaced"
 _log = logging.getLogger(LOG_NAME)
 
 
+class _NoFileError(ConflictError):
+    """A directory or the like has the name of a file."""
+
+
 def path_info_munge(filepath: str) -> str:
     """Return the path below the prefix, without a leading slash, of the id *filepath*. Raises FileIdError."""
     return id2filename(parse_file_id(filepath))[1:]
@@ -95,15 +99,18 @@ class HpssBackendArchive(AbstractBackendArchive):
             mode = self._mode_of(source, place)
             self._call(self._client.chmod, source, PUBLISHED_MODE)
             try:
-                target._take(source)
+                target._move_here(source)
             except BaseException:
                 self._call(self._client.chmod, source, mode)
                 raise
 
     def _stat(self) -> HpssStatus:
         self._require_prompt_server()
-        with translated_os_errors():
-            return self._describe(self.filepath)
+        try:
+            with translated_os_errors():
+                return self._describe(self.filepath)
+        except _NoFileError as error:
+            raise MissingFileError("no such file in the archive") from error
 
     def _open_reader(self) -> HpssReader:
         if self.config.archive.offline_read == "wait":
@@ -148,7 +155,7 @@ class HpssBackendArchive(AbstractBackendArchive):
         client = self._client
         found, residency = self._session.call(lambda: (client.stat(path), client.residency(path)))
         if not residency["is_file"]:
-            raise MissingFileError("no such file in the archive")
+            raise _NoFileError("something that is no file has this name")
         return HpssStatus.of(path, found, residency)
 
     def _existing(self) -> HpssStatus | None:
@@ -202,11 +209,42 @@ class HpssBackendArchive(AbstractBackendArchive):
             return self._equal_stored_file(writer)
         return self._describe(self.filepath)
 
+    def _move_here(self, source: str) -> None:
+        moved, existing = self._describe(source), self._existing()
+        if existing and existing.bitfile == moved.bitfile:  # renaming does nothing between two names of one file
+            self._admit(existing)
+            if source != self.filepath:
+                self._call(self._client.unlink, source)
+            return
+        try:
+            self._take(source)
+        except self._client.HPSSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._copy_here(moved)
+
+    def _copy_here(self, source: HpssStatus) -> None:
+        """Move a file from another file set, by a copy that is published whole."""
+        if source.file_storage_media != "disk":
+            raise ConflictError("the file is on tape only and lies in another file set: have it recalled first")
+        reader = HpssReader(source.filepath, self._session, source, self._leave)
+        try:
+            writer = self._open_writer(source.filesize)
+            try:
+                while block := reader.read(self.config.hpss.io_block_size):
+                    writer.write(block)
+                writer.set_mod_time(source.mtime)
+                writer.set_file_permissions(PUBLISHED_MODE)
+            except BaseException:
+                writer.discard()
+                raise
+            writer.close()
+        finally:
+            reader.close()
+        self._call(self._client.unlink, source.filepath)
+
     def _take(self, source: str) -> None:
         """Give the file at *source* this file's name. Raises FileExistsError when it may not replace what is there."""
-        if source == self.filepath:
-            self._admit(self._existing())
-            return
         with self._session.lock_for(self.filepath):
             while not self._take_once(source):
                 pass

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ FLAVOURS = ("7.4", "7.5", "9.3")
 PROJECT = HERE.parent.parent
 BUILT = PROJECT / "build" / "hpss"
 EXTENSION = f"{package.__name__}._hpssExtensions"
+TIMEOUT = 60  # seconds before a test gives up
 WARNINGS = "-Wall -Wextra -Werror"
 
 SOURCES = [
@@ -110,3 +112,21 @@ def archive_on(
     }
     with installed(simulator.library.parent.parent.name):
         return HpssBackendArchive(str(directory), Config(**{"hpss": HpssOptions(**settings), **options}))
+
+
+def wait_for_a_hanging_call(simulator: Simulator) -> None:
+    """Return once a call has reached a failure that says ``hang``."""
+    deadline = time.monotonic() + TIMEOUT
+    while not simulator.counters()["hanging"]:
+        assert time.monotonic() < deadline, "no call hangs"
+        time.sleep(0.005)
+
+
+def assert_all_is_closed(simulator: Simulator) -> None:
+    """See that no descriptor, and no block of HPSS's, outlives the requests; one closes its file after its answer."""
+    deadline = time.monotonic() + TIMEOUT
+    while simulator.counters()["open_descriptors"] and time.monotonic() < deadline:
+        time.sleep(0.005)
+    counters = simulator.counters()
+    misuse = ("open_descriptors", "blocks", "bad_frees", "bad_descriptors", "calls_before_login", "calls_after_fork")
+    assert {name: counters[name] for name in misuse} == dict.fromkeys(misuse, 0)

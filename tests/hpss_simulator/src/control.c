@@ -92,6 +92,7 @@ static const struct {
     COUNTER(open_descriptors),   COUNTER(blocks),           COUNTER(bad_frees), COUNTER(bad_descriptors),
     COUNTER(calls_before_login), COUNTER(calls_after_fork), COUNTER(alarms),    COUNTER(stages),
     COUNTER(duplicate_stages),   COUNTER(unlinked_open),    COUNTER(logins),
+    COUNTER(hanging),
 };
 
 struct text {

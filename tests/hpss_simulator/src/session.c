@@ -57,10 +57,14 @@ static int credentials(void) {
 }
 
 static void hang_while_asked(struct call *call) {
+    if (!call->failure.hang)
+        return;
+    sim_count(&sim_state()->counters.hanging, 1);
     while (call->failure.hang) {
         sim_sleep(0.01);
         sim_failures(call->function, call->path, &call->failure);
     }
+    sim_count(&sim_state()->counters.hanging, -1);
 }
 
 static int ask_failures(struct call *call) {

@@ -64,7 +64,7 @@ struct state {
     } settings;
     struct {
         int64_t open_descriptors, blocks, bad_frees, bad_descriptors, calls_before_login, calls_after_fork,
-            alarms, stages, duplicate_stages, unlinked_open, logins;
+            alarms, stages, duplicate_stages, unlinked_open, logins, hanging;
     } counters;
     uint64_t drive_free[DRIVE_COUNT];
     int32_t next_position;

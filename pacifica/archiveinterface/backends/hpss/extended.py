@@ -232,19 +232,10 @@ class HpssWriter(HpssExtended):
 
     def _finish(self) -> None:
         """See that HPSS has all that was written, and give the file its checksum, times and mode."""
-        client, now = self._session.client, str(int(time.time()))
-        checksum = {
-            "algorithm": "md5",
-            "checksum": self.checksum,
-            "lastupdate": now,
-            "errors": "0",
-            "state": "Valid",
-            "app": "pacifica",
-            "filesize": str(self.position),
-        }
+        client = self._session.client
+        keep_checksum(self._session, self.filepath, self.checksum, self.position)
 
         def finish() -> int:
-            client.set_user_attributes(self.filepath, [(f"{CKSUM}{key}", value) for key, value in checksum.items()])
             client.utime(self.filepath, self._mod_time, self._mod_time)
             client.chmod(self.filepath, self._mode)
             return int(client.stat(self.filepath)["size"])
@@ -253,14 +244,32 @@ class HpssWriter(HpssExtended):
             raise StorageError("HPSS has not kept all that was written")
 
 
+def keep_checksum(session: Session, filepath: str, checksum: str, filesize: int) -> None:
+    """Keep the MD5 *checksum* with the file, for hsi, GridFTP and `stored_checksum`; a site may have no attributes."""
+    values = {
+        "algorithm": "md5",
+        "checksum": checksum,
+        "lastupdate": str(int(time.time())),
+        "errors": "0",
+        "state": "Valid",
+        "app": "pacifica",
+        "filesize": str(filesize),
+    }
+    attributes = [(f"{CKSUM}{key}", value) for key, value in values.items()]
+    try:
+        session.call(lambda: session.client.set_user_attributes(filepath, attributes))
+    except session.client.HPSSError as error:
+        _log.warning("no checksum is kept with %s: %s", filepath, error)
+
+
 def stored_checksum(session: Session, filepath: str, filesize: int) -> str | None:
     """Return the MD5 that is kept with the file, in hex; None when there is none that can be trusted."""
     try:
         found = session.call(lambda: session.client.user_attributes(filepath, _CKSUM_KEYS))
     except session.client.HPSSError as error:
-        if error.errno == errno.ENOENT:
-            return None
-        raise
+        if error.errno != errno.ENOENT:
+            _log.warning("the checksum of %s cannot be read: %s", filepath, error)
+        return None
     algorithm, checksum, state, size = (found[key] for key in _CKSUM_KEYS)
     trusted = algorithm.lower() == "md5" and state == "Valid" and size == str(filesize)
     return str(checksum) if trusted else None

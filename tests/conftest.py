@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from .support import BACKENDS, Backend, Service, serving
+
+# Machines are noisy; how long an example takes says nothing.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 Serve = Callable[..., Service]
 

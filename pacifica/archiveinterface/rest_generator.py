@@ -3,6 +3,7 @@
 import json
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import unquote
 
 import cherrypy
 
@@ -105,8 +106,10 @@ class ArchiveInterfaceGenerator:
 def _file_id() -> str:
     """Return the one path segment of the request, empty for the root. Raises FileIdError."""
     environ = cherrypy.serving.request.wsgi_environ
-    if "%2f" in environ.get("REQUEST_URI", "").partition("?")[0].lower():
-        raise FileIdError("a file id holds no slash, encoded or not")
+    # PATH_INFO is decoded, and by some servers tidied: what the client really wrote is in REQUEST_URI.
+    written = environ.get("REQUEST_URI", "").partition("?")[0]
+    if "%2f" in written.lower() or any(unquote(segment) in (".", "..") for segment in written.split("/")):
+        raise FileIdError("a file id is one path segment, without slash, encoded or not, and no dot segment")
     try:
         return un_abs_path(environ["PATH_INFO"].encode("latin-1").decode())
     except UnicodeDecodeError as error:

@@ -1,0 +1,189 @@
+"""The house tests itself: its layers, its names, its tables."""
+
+import ast
+import errno
+import os
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import pacifica.archiveinterface
+from pacifica.archiveinterface import exception
+from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
+from pacifica.archiveinterface.backends.factory import ArchiveBackendFactory
+from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
+from pacifica.archiveinterface.config import Config, get_config, options, sections
+from pacifica.archiveinterface.exception import ArchiveInterfaceError, ConfigurationError, archive_error
+from pacifica.archiveinterface.rest_errors import STATUS_OF, status_of
+
+ROOT = Path(pacifica.archiveinterface.__file__).parent
+
+# Lower layers first; a module imports from layers below its own, or beside it within one folder.
+LAYERS = [
+    {"exception", "globals"},
+    {"id2filename", "backends.abstract.status"},
+    {"archive_utils", "byte_ranges", "config"},
+    {"conditions", "backends.abstract.archive"},
+    {"rest_errors", "backends.posix.status", "backends.posix.tree"},
+    {"bodies", "backends.posix.partial"},
+    {"backends.posix.extendedfile"},
+    {"rest_generator", "backends.posix.archive"},
+    {"application", "backends.factory", "backends.conformance"},
+    {"server", "uwsgi_request", "launch"},
+    {"wsgi", "__main__"},
+]
+CHERRYPY = {"rest_errors", "rest_generator", "application", "server", "uwsgi_request", "launch", "wsgi", "__main__"}
+
+DOCUMENTED = {
+    "rest_generator": ["ArchiveInterfaceGenerator"],
+    "backends.factory": ["ArchiveBackendFactory"],
+    "backends.abstract.archive": ["AbstractBackendArchive"],
+    "backends.abstract.status": ["AbstractStatus"],
+    "backends.posix.archive": ["PosixBackendArchive"],
+    "backends.posix.extendedfile": ["extended_file_factory"],
+    "backends.posix.status": ["PosixStatus"],
+    "archive_utils": ["bytes_type", "file_status", "get_http_modified_time", "un_abs_path"],
+    "config": ["get_config"],
+    "exception": ["ArchiveInterfaceError"],
+    "globals": ["CONFIG_FILE", "CHERRYPY_CONFIG"],
+    "id2filename": ["id2filename", "filename2id"],
+    "__main__": ["main", "cmd"],
+}
+
+
+def modules() -> dict[str, Path]:
+    """Return every module of the package, by its name below the package; packages' own files left out."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in ROOT.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+
+
+def imports_of(name: str, path: Path) -> set[str]:
+    """Return the modules that the module imports, our own by their names below the package."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            parents = name.split(".")[: -node.level]
+            found.add(".".join([*parents, *(node.module or "").split(".")]).strip("."))
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module))
+    return found
+
+
+def test_every_module_has_its_layer() -> None:
+    assert set().union(*LAYERS) == set(modules())
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_a_module_imports_only_from_layers_below(name: str) -> None:
+    ours = imports_of(name, modules()[name]) & set(modules())
+    level = next(number for number, layer in enumerate(LAYERS) if name in layer)
+    assert ours <= set().union(*LAYERS[:level])
+
+
+def test_only_the_web_side_knows_cherrypy() -> None:
+    importers = {
+        name
+        for name, path in modules().items()
+        if any(module.split(".")[0] in ("cherrypy", "cheroot") for module in imports_of(name, path))
+    }
+    assert importers <= CHERRYPY
+
+
+@pytest.mark.parametrize("module", sorted(DOCUMENTED))
+def test_documented_names_are_importable(module: str) -> None:
+    loaded = import_module(f"pacifica.archiveinterface.{module}")
+    assert all(hasattr(loaded, name) for name in DOCUMENTED[module])
+
+
+def test_the_wsgi_application_is_importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAI_PREFIX", str(tmp_path))
+    assert callable(import_module("pacifica.archiveinterface.wsgi").application)
+
+
+def test_pacifica_is_a_namespace_that_others_share() -> None:
+    assert not (ROOT.parent / "__init__.py").exists()
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    for path in modules().values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module):
+                assert ast.get_docstring(node), path
+
+
+def test_every_error_has_a_status() -> None:
+    errors = [kind for kind in vars(exception).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    for kind in errors:
+        assert any(parent in STATUS_OF for parent in kind.__mro__)
+    assert {int(status) for status in STATUS_OF.values()} == {
+        400, 403, 404, 405, 409, 411, 412, 413, 415, 416, 500, 503, 507,
+    }  # fmt: skip
+
+
+def test_an_unknown_error_is_the_service_s_own() -> None:
+    assert status_of(ZeroDivisionError()) == 500
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (errno.ENOENT, 404),
+        (errno.ENOTDIR, 404),
+        (errno.ELOOP, 403),
+        (errno.ENAMETOOLONG, 400),
+        (errno.EEXIST, 409),
+        (errno.EISDIR, 409),
+        (errno.ENOSPC, 507),
+        (errno.EDQUOT, 507),
+        (errno.EFBIG, 413),
+        (errno.ESTALE, 503),
+        (errno.ETIMEDOUT, 503),
+        (errno.EROFS, 503),
+        (errno.EIO, 500),
+        (errno.EACCES, 500),
+    ],
+)
+def test_an_errno_becomes_a_status(number: int, status: int) -> None:
+    error = archive_error(OSError(number, os.strerror(number), "/secret/path"))
+    assert isinstance(error, ArchiveInterfaceError)
+    assert status_of(error) == status
+    assert "secret" not in str(error)
+
+
+def test_the_factory_knows_the_built_in_backends_in_any_case(tmp_path: Path) -> None:
+    factory = ArchiveBackendFactory()
+    assert "posix" in factory.names()
+    assert factory.load_backend_archive("PoSiX") is PosixBackendArchive
+    assert isinstance(factory.get_backend_archive("posix", str(tmp_path)), AbstractBackendArchive)
+
+
+def test_the_factory_names_what_it_knows_when_asked_for_something_else() -> None:
+    with pytest.raises(ConfigurationError, match="posix"):
+        ArchiveBackendFactory().load_backend_archive("tape")
+
+
+def test_a_relative_prefix_is_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        PosixBackendArchive("archive")
+
+
+def test_the_option_table_gives_the_defaults(tmp_path: Path) -> None:
+    empty = tmp_path / "config.ini"
+    empty.write_text("")
+    assert get_config(str(empty)) == Config()
+    text = "".join(
+        f"[{name}]\n" + "".join(f"{key} = {default}\n" for key, default, _ in options(section))
+        for name, section in sections().items()
+    )
+    empty.write_text(text)
+    assert get_config(str(empty)) == Config()
+
+
+def test_every_option_has_a_meaning() -> None:
+    assert all(meaning for section in sections().values() for _, _, meaning in options(section))

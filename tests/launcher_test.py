@@ -1,0 +1,324 @@
+"""The launcher as a real process: starting, refusing to start, stopping, dying."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from .processes import LAUNCHER, Server, launcher
+from .support import TIMEOUT, tree_of
+
+DEPLOYED = """
+[global]
+log.screen: False
+log.access_file: '{tmp}/access.log'
+log.error_file: '{tmp}/error.log'
+server.socket_host: '127.0.0.1'
+server.socket_port: 9
+server.max_request_body_size: 0
+server.socket_timeout: 60
+response.timeout: 3600
+
+[/]
+request.dispatch: cherrypy.dispatch.MethodDispatcher()
+tools.response_headers.on: True
+tools.response_headers.headers: [('Content-Type', 'application/json')]
+"""
+
+
+def begin_upload(server: Server, file_id: int, length: int = 10) -> socket.socket:
+    """Send the head and five bytes of an upload, and wait until the service has begun with it."""
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), TIMEOUT)
+    connection.sendall(f"PUT /{file_id} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n01234".encode())
+    return connection
+
+
+def await_partials(prefix: Path, count: int) -> list[Path]:
+    """Wait until *count* uploads are in flight and return their files."""
+    deadline = time.monotonic() + TIMEOUT
+    while len(found := list((prefix / ".partial").glob("*"))) != count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+def refusal(*arguments: str, **environment: str) -> str:
+    """Run the launcher, which must end with code 2 and one line; return the line."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PAI_", "ARCHIVEINTERFACE_"))}
+    ended = subprocess.run(
+        [LAUNCHER, *arguments],
+        env={**clean, "HOME": "/nonexistent", **environment},
+        capture_output=True,
+        timeout=TIMEOUT,
+    )
+    lines = ended.stderr.decode().splitlines()
+    assert ended.returncode == 2, lines
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str, str], str]:
+    """Return what writes a configuration file and returns its path."""
+
+    def write(name: str, text: str) -> str:
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_it_serves_with_no_configuration_at_all(tmp_path: Path) -> None:
+    with launcher(tmp_path, "-a", "127.0.0.1") as server:
+        assert requests.put(f"{server.url}/12345", data=b"x" * 1000).status_code == 201
+        assert requests.get(f"{server.url}/12345").content == b"x" * 1000
+        assert requests.get(f"{server.url}/404").json()["status"] == "404 Not Found"
+        assert server.stop() == 0
+    assert (tmp_path / "12345").stat().st_size == 1000
+
+
+def test_it_runs_as_a_module(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pacifica.archiveinterface", "--version"]
+    assert subprocess.run(command, capture_output=True, check=True, timeout=TIMEOUT).stdout.count(b".") == 2
+
+
+@pytest.mark.parametrize("separator", [":", " ="])
+def test_the_cherrypy_file_that_sites_deploy_is_taken_as_it_is(
+    tmp_path: Path, written: Callable[[str, str], str], separator: str
+) -> None:
+    text = "\n".join(line.replace(":", separator, 1) for line in DEPLOYED.format(tmp=tmp_path).splitlines())
+    prefix = tmp_path / "archive"
+    prefix.mkdir()
+    with launcher(prefix, "--cherrypy-config", written("server.conf", text)) as server:
+        assert ":9" not in server.url  # the command line beats the file
+        requests.put(f"{server.url}/7", data=b"x")
+        assert requests.get(f"{server.url}/7").headers["Content-Type"] == "application/octet-stream"
+        assert requests.head(f"{server.url}/7").headers["Content-Type"] == "application/json"
+        assert requests.get(f"{server.url}/8").headers["Content-Type"] == "application/json"
+    assert b"PUT /7" in (tmp_path / "access.log").read_bytes()
+
+
+def test_a_misspelt_section_is_a_warning_that_names_the_right_one(
+    tmp_path: Path, written: Callable[[str, str], str]
+) -> None:
+    config = written("config.ini", "[posix]\nuse_id2filename = true\n[hms_sideband]\nuser = x\n")
+    with launcher(tmp_path, "-c", config) as server:
+        requests.put(f"{server.url}/12345", data=b"x")
+        assert "[hms_sideband]" in server.stderr
+        assert "[hsm_sideband]" in server.stderr
+    assert (tmp_path / "39" / "3039").exists()
+
+
+def test_the_environment_names_backend_prefix_and_files(tmp_path: Path, written: Callable[[str, str], str]) -> None:
+    environment = {
+        "PAI_BACKEND_TYPE": "no-such",
+        "PAI_PREFIX": "/nonexistent",
+        "ARCHIVEINTERFACE_CONFIG": written("config.ini", "[http]\nhead = standard\n"),
+        "ARCHIVEINTERFACE_CPCONFIG": written("server.conf", "[global]\nserver.max_request_body_size: 10\n"),
+    }
+    with launcher(tmp_path, env=environment) as server:  # -t and --prefix on the command line win
+        assert requests.put(f"{server.url}/7", data=b"x" * 10).status_code == 201
+        assert requests.put(f"{server.url}/8", data=b"x" * 11).status_code == 413
+        assert requests.head(f"{server.url}/7").status_code == 200
+    assert "no-such" in refusal(PAI_BACKEND_TYPE="no-such", PAI_PREFIX=str(tmp_path))
+    assert "/nonexistent" in refusal(PAI_BACKEND_TYPE="POSIX", PAI_PREFIX="/nonexistent")
+
+
+def test_without_a_prefix_it_warns(tmp_path: Path) -> None:
+    assert "file exists" not in refusal("-t", "posix", "-c", str(tmp_path / "none"), "--prefix", str(tmp_path))
+    process = subprocess.Popen(
+        [LAUNCHER, "-p", "0"], stderr=subprocess.PIPE, env={**os.environ, "HOME": "/nonexistent"}
+    )
+    assert process.stderr
+    try:
+        assert b"/tmp" in process.stderr.readline()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[posix]\nuse_id2filename = perhaps\n", ["[posix]", "use_id2filename", "'perhaps'", "true or false"]),
+        ("[archive]\noverwrit = refuse\n", ["[archive]", "'overwrit'", "overwrite"]),
+        ("[archive]\noverwrite = never\n", ["[archive]", "overwrite", "'never'", "replace or refuse"]),
+        ("[archive]\nmove_roots = here\n", ["[archive]", "move_roots", "'here'", "absolute"]),
+        ("[http]\ndrain_bytes = -1\n", ["[http]", "drain_bytes", "'-1'"]),
+        ("[http]\ndrain_seconds = soon\n", ["[http]", "drain_seconds", "'soon'"]),
+        ("[hsm_sideband]\nport = 70000\n", ["[hsm_sideband]", "port", "'70000'"]),
+        ("overwrite = refuse\n", ["section"]),
+        ("[archive]\noverwrite = refuse\noverwrite = replace\n", ["overwrite"]),
+    ],
+)
+def test_a_wrong_option_is_named(
+    tmp_path: Path, written: Callable[[str, str], str], text: str, words: list[str]
+) -> None:
+    line = refusal("--prefix", str(tmp_path), "-c", written("config.ini", text))
+    assert all(word in line for word in [*words, "config.ini"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[global]\nserver.socket_prt: 80\n", ["server.socket_prt"]),
+        ("[global]\nsocket_port: 80\n", ["socket_port"]),
+        ("[global]\nserver.socket_port: 'eighty'\n", ["server.socket_port", "eighty"]),
+        ("[global]\nserver.socket_port: eighty\n", ["server.socket_port", "eighty"]),
+        ("[global]\nserver.socket_port 80 =\n", ["server.socket_port"]),
+        ("server.socket_port: 80\n", ["section"]),
+    ],
+)
+def test_a_wrong_cherrypy_setting_is_named(
+    tmp_path: Path, written: Callable[[str, str], str], text: str, words: list[str]
+) -> None:
+    line = refusal("--prefix", str(tmp_path), "--cherrypy-config", written("server.conf", text))
+    assert all(word in line for word in [*words, "server.conf"])
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    missing, file = str(tmp_path / "missing"), tmp_path / "file"
+    file.write_bytes(b"\xff\xfe")
+    assert missing in refusal("--prefix", missing)
+    assert "not a directory" in refusal("--prefix", str(file))
+    assert missing in refusal("--prefix", str(tmp_path), "-c", missing)
+    assert missing in refusal("--prefix", str(tmp_path), "--cherrypy-config", missing)
+    assert "UTF-8" in refusal("--prefix", str(tmp_path), "-c", str(file))
+    assert "is a directory" in refusal("--prefix", str(tmp_path), "-c", str(tmp_path))
+    assert "posix" in refusal("--prefix", str(tmp_path), "-t", "tape")
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with launcher(tmp_path) as server:
+        port = server.url.rpartition(":")[2]
+        assert port in refusal("--prefix", str(tmp_path), "-p", port)
+
+
+def test_a_stop_lets_requests_in_flight_finish(tmp_path: Path) -> None:
+    (tmp_path / "8").write_bytes(os.urandom(1 << 25))
+    with launcher(tmp_path) as server:
+        upload = begin_upload(server, 7)
+        await_partials(tmp_path, 1)
+        download = requests.get(f"{server.url}/8", stream=True, timeout=TIMEOUT)
+        server.process.send_signal(signal.SIGTERM)
+        await_closed_port(server)
+        upload.sendall(b"56789")
+        assert upload.recv(65536).startswith(b"HTTP/1.1 201 ")
+        assert b"".join(download.iter_content(1 << 16)) == (tmp_path / "8").read_bytes()
+        assert server.process.wait(TIMEOUT) == 0
+    assert (tmp_path / "7").read_bytes() == b"0123456789"
+
+
+def await_closed_port(server: Server) -> None:
+    """Wait until new requests are refused."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            if requests.get(server.url, timeout=TIMEOUT).status_code == 503:
+                return
+        except requests.ConnectionError:
+            return
+        assert time.monotonic() < deadline
+
+
+def test_a_stop_waits_for_no_request_for_ever(tmp_path: Path, written: Callable[[str, str], str]) -> None:
+    (tmp_path / "8").write_bytes(os.urandom(1 << 25))
+    with launcher(tmp_path, "-c", written("config.ini", "[http]\ndrain_seconds = 1\n")) as server:
+        upload = begin_upload(server, 7)
+        download = begin_download(server, 8)
+        await_partials(tmp_path, 1)
+        assert server.stop() == 0
+        upload.close()
+        download.close()
+    assert not (tmp_path / "7").exists()
+    assert list((tmp_path / ".partial").iterdir()) == []
+
+
+def begin_download(server: Server, file_id: int) -> socket.socket:
+    """Ask for a file and read nothing of the answer but its start."""
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), TIMEOUT)
+    connection.sendall(f"GET /{file_id} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    connection.recv(1)
+    return connection
+
+
+def test_40_stalled_uploads_keep_nobody_waiting(tmp_path: Path) -> None:
+    with launcher(tmp_path) as server:
+        stalled = [begin_upload(server, number) for number in range(40)]
+        await_partials(tmp_path, 40)
+        for number in range(100, 120):
+            assert requests.put(f"{server.url}/{number}", data=b"x", timeout=TIMEOUT).status_code == 201
+        assert len(list((tmp_path / ".partial").iterdir())) == 40  # they are still stalling
+        for connection in stalled:
+            connection.close()
+        await_partials(tmp_path, 0)
+
+
+def test_stalled_uploads_are_timed_out(tmp_path: Path, written: Callable[[str, str], str]) -> None:
+    settings = written("server.conf", "[global]\nserver.socket_timeout: 1\n")
+    prefix = tmp_path / "archive"
+    prefix.mkdir()
+    with launcher(prefix, "--cherrypy-config", settings) as server:
+        stalled = [begin_upload(server, number) for number in range(40)]
+        assert all(connection.recv(65536).startswith(b"HTTP/1.1 400 ") for connection in stalled)
+    assert tree_of(prefix) == {}
+
+
+def test_what_a_killed_process_left_is_swept_and_never_served(tmp_path: Path) -> None:
+    with launcher(tmp_path) as server:
+        requests.put(f"{server.url}/7", data=b"old")
+        with begin_upload(server, 7):
+            left = await_partials(tmp_path, 1)[0]
+            server.process.kill()
+            server.process.wait()
+    assert left.exists()
+    with launcher(tmp_path) as server:
+        assert not left.exists()
+        assert requests.get(f"{server.url}/7").content == b"old"
+        assert requests.get(f"{server.url}/.partial/{left.name}").status_code == 400
+        assert "half-written" in server.stderr
+
+
+def test_a_starting_process_spares_the_uploads_of_a_living_one(tmp_path: Path) -> None:
+    with launcher(tmp_path) as first:
+        upload = begin_upload(first, 7)
+        await_partials(tmp_path, 1)
+        with launcher(tmp_path):
+            upload.sendall(b"56789")
+            assert upload.recv(65536).startswith(b"HTTP/1.1 201 ")
+    assert (tmp_path / "7").read_bytes() == b"0123456789"
+
+
+def test_concurrent_uploads_and_downloads_take_little_memory(tmp_path: Path) -> None:
+    content = os.urandom(1 << 25)
+    with launcher(tmp_path) as server:
+        requests.put(f"{server.url}/1", data=b"warm")
+        before = peak_memory(server.pid)
+
+        def round_trip(number: int) -> None:
+            requests.put(f"{server.url}/{number}", data=content, timeout=TIMEOUT)
+            assert requests.get(f"{server.url}/{number}", timeout=TIMEOUT).content == content
+
+        threads = [threading.Thread(target=round_trip, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert peak_memory(server.pid) - before < 64 << 20  # far below the 256 MiB in flight
+
+
+def peak_memory(pid: int) -> int:
+    """Return the most bytes that the process ever had resident."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) << 10

@@ -1,0 +1,196 @@
+"""Ids, dates and ranges, for every input that can be thought of."""
+
+import calendar
+import re
+import time
+from datetime import datetime, timedelta, timezone
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacifica.archiveinterface.archive_utils import bytes_type, parse_http_date, parse_mod_time, un_abs_path
+from pacifica.archiveinterface.byte_ranges import Segment, clip, parse_byte_range, parse_range_header
+from pacifica.archiveinterface.exception import ByteRangeError, FileIdError, ModTimeError, RangeNotSatisfiableError
+from pacifica.archiveinterface.id2filename import LARGEST_ID, filename2id, id2filename, parse_file_id
+
+IDS = st.one_of(st.integers(0, 70_000), st.integers(0, LARGEST_ID))
+SECONDS = st.integers(0, 253402300799)
+
+
+@pytest.mark.parametrize(
+    ("file_id", "path"),
+    [
+        (0, "/file.0"),
+        (5, "/file.5"),
+        (255, "/file.ff"),
+        (256, "/00/100"),
+        (1234, "/d2/4d2"),
+        (12345, "/39/3039"),
+        (0xABCDEF, "/ef/cd/abcdef"),
+        (0x1ABCDEF, "/ef/cd/ab/1abcdef"),
+        (LARGEST_ID, "/ff/ff/ff/ff/ff/ff/ff/7fffffffffffffff"),
+    ],
+)
+def test_documented_paths(file_id: int, path: str) -> None:
+    assert id2filename(file_id) == path
+    assert filename2id(path) == file_id
+
+
+@given(IDS)
+def test_every_id_comes_back_from_its_path(file_id: int) -> None:
+    assert filename2id(id2filename(file_id)) == file_id
+
+
+@given(st.sets(IDS, max_size=50))
+def test_no_id_s_path_is_another_s_file_or_directory(file_ids: set[int]) -> None:
+    paths = {id2filename(file_id) for file_id in file_ids}
+    assert len(paths) == len(file_ids)
+    directories = {path[:end] for path in paths for end in range(1, len(path)) if path[end] == "/"}
+    assert not paths & directories
+
+
+@given(IDS)
+def test_a_path_of_an_id_is_safe_to_walk(file_id: int) -> None:
+    assert re.fullmatch(r"/(file\.[0-9a-f]{1,2}|([0-9a-f]{2}/){1,7}[0-9a-f]{3,16})", id2filename(file_id))
+
+
+@given(st.text(max_size=30))
+def test_text_that_is_no_path_of_an_id_is_refused(text: str) -> None:
+    try:
+        file_id = filename2id(text)
+    except FileIdError:
+        return
+    assert id2filename(file_id) == text
+
+
+@pytest.mark.parametrize("file_id", [-1, LARGEST_ID + 1])
+def test_ids_out_of_bounds_have_no_path(file_id: int) -> None:
+    with pytest.raises(FileIdError):
+        id2filename(file_id)
+
+
+@given(st.text(max_size=25))
+def test_an_id_has_exactly_one_spelling(text: str) -> None:
+    try:
+        file_id = parse_file_id(text)
+    except FileIdError:
+        assert not (re.fullmatch("0|[1-9][0-9]*", text) and int(text) <= LARGEST_ID)
+        return
+    assert text == str(file_id)
+    assert 0 <= file_id <= LARGEST_ID
+
+
+@given(IDS)
+def test_every_id_is_read(file_id: int) -> None:
+    assert parse_file_id(str(file_id)) == file_id
+
+
+@given(SECONDS)
+def test_http_dates_are_read(seconds: int) -> None:
+    text = formatdate(seconds, usegmt=True)
+    assert parse_http_date(text) == parse_mod_time(text) == seconds
+
+
+@given(st.integers(0, 4102444799))
+def test_ctime_is_local_time(seconds: int) -> None:
+    # An hour that local time has twice may mean either of the two.
+    assert abs(parse_mod_time(time.ctime(seconds)) - seconds) in (0, 3600)
+
+
+@given(st.datetimes(datetime(1970, 1, 2), datetime(9998, 1, 1)), st.integers(-1439, 1439), st.sampled_from("T "))
+def test_iso_8601_is_read(moment: datetime, minutes: int, separator: str) -> None:
+    zoned = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+    assert parse_mod_time(zoned.isoformat(separator)) == pytest.approx(zoned.timestamp(), abs=1e-3)
+    utc = moment.isoformat(separator) + "Z"
+    assert parse_mod_time(utc) == pytest.approx(calendar.timegm(moment.timetuple()), abs=1)
+
+
+@given(st.floats(0, 253402300799, allow_nan=False).map(lambda seconds: round(seconds, 3)))
+def test_epoch_seconds_are_read(seconds: float) -> None:
+    assert parse_mod_time(f"{seconds:.3f}") == seconds
+
+
+@given(st.one_of(st.text(max_size=40), st.from_regex(r"[\w:,.+ -]{1,40}")))
+def test_any_other_date_is_refused_and_nothing_else_happens(text: str) -> None:
+    try:
+        seconds = parse_mod_time(text)
+    except ModTimeError:
+        return
+    assert 0 <= seconds < 253402300800
+
+
+@given(st.integers(0, 10**19 - 1), st.integers(0, 10**19 - 1))
+def test_byte_range_excludes_its_end(first: int, end: int) -> None:
+    text = f"{first}-{end}"
+    if first <= end:
+        assert parse_byte_range(text) == Segment(first, end - first)
+    else:
+        with pytest.raises(ByteRangeError):
+            parse_byte_range(text)
+
+
+@given(st.text(max_size=30))
+def test_any_other_byte_range_is_refused(text: str) -> None:
+    if not re.fullmatch("[0-9]+-[0-9]+", text):
+        with pytest.raises(ByteRangeError):
+            parse_byte_range(text)
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 100))
+def test_a_clipped_segment_is_what_slicing_gives(offset: int, length: int, filesize: int) -> None:
+    content = bytes(filesize)
+    try:
+        found = clip(Segment(offset, length), filesize)
+    except RangeNotSatisfiableError:
+        assert content[offset : offset + length] == b""
+        return
+    assert content[found.offset : found.offset + found.length] == content[offset : offset + length]
+
+
+@st.composite
+def range_specs(draw: st.DrawFn) -> tuple[str, slice]:
+    first = draw(st.integers(0, 120))
+    kind = draw(st.sampled_from(["closed", "open", "suffix"]))
+    if kind == "closed":
+        last = draw(st.integers(first, 130))
+        return f"{first}-{last}", slice(first, last + 1)
+    if kind == "open":
+        return f"{first}-", slice(first, None)
+    return f"-{first}", slice(-first, None) if first else slice(0, 0)
+
+
+@given(st.lists(range_specs(), min_size=1, max_size=5), st.integers(0, 100))
+def test_a_range_header_means_what_slicing_means(specs: list[tuple[str, slice]], filesize: int) -> None:
+    content = bytes(range(filesize))
+    wanted = [content[part] for _, part in specs if content[part]]
+    header = "bytes=" + ",".join(text for text, _ in specs)
+    try:
+        found = parse_range_header(header, filesize)
+    except RangeNotSatisfiableError:
+        assert not wanted
+        return
+    if found is None:  # more to send in parts than the file is long
+        assert sum(map(len, wanted)) > filesize
+    else:
+        assert [content[part.offset : part.offset + part.length] for part in found] == wanted
+
+
+@given(st.one_of(st.text(max_size=40), st.from_regex(r"bytes=[\d, -]{0,30}")), st.integers(0, 1000))
+def test_any_range_header_is_answered(text: str, filesize: int) -> None:
+    try:
+        found = parse_range_header(text, filesize)
+    except RangeNotSatisfiableError:
+        return
+    for part in found or []:
+        assert 0 <= part.offset < part.offset + part.length <= filesize
+
+
+def test_text_becomes_bytes() -> None:
+    assert bytes_type("é") == b"\xc3\xa9"
+    assert bytes_type(b"\xff") == b"\xff"
+
+
+def test_leading_slashes_are_dropped() -> None:
+    assert un_abs_path("//12345") == "12345"

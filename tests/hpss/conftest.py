@@ -1,5 +1,6 @@
 """Fixtures: a simulated HPSS of each flavour, the extension logged in to it, and a service on it."""
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from ..hpss_simulator import Simulator
 from ..support import Service, serving
-from .support import FLAVOURS, archive_on, client_of, simulator_of
+from .support import FLAVOURS, archive_on, client_of, install, simulator_of
 
 ServeHpss = Callable[..., Service]
 
@@ -55,3 +56,17 @@ def serve_hpss(simulator: Simulator, directory: Path) -> Iterator[ServeHpss]:
 def hpss_service(serve_hpss: ServeHpss) -> Service:
     """A service with default options."""
     return serve_hpss()
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str | None], Path]:
+    """Return what lays out an installation with HPSS of a flavour, or without HPSS, for PYTHONPATH."""
+
+    @functools.cache
+    def make(flavour: str | None) -> Path:
+        return install(tmp_path_factory.mktemp("installation") / "lib", flavour)
+
+    return make
+
+
+Installation = Callable[[str | None], Path]

@@ -81,6 +81,25 @@ def client_of(flavour: str) -> Any:
     return module
 
 
+def install(target: Path, flavour: str | None) -> Path:
+    """Lay the whole package out in *target*, as an installation does, and return it; no *flavour*, no HPSS."""
+    environment = {key: value for key, value in os.environ.items() if key != "HPSS_PREFIX"}
+    if flavour:
+        library_of(flavour)
+        environment["HPSS_PREFIX"] = str(prefix_of(flavour))
+    command = [sys.executable, "setup.py", "-q", "build", "--build-lib", str(target), "--build-temp", f"{target}-o"]
+    subprocess.run(command, cwd=PROJECT, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return target
+
+
+def write_config(simulator: Simulator, **hpss: Any) -> Path:
+    """Write a config.ini for the simulator's archive and return its path."""
+    options = {"library": simulator.library, "auth": simulator.root / "keytab", "sitename": "sim", **hpss}
+    path = simulator.root / "config.ini"
+    path.write_text("[hpss]\n" + "".join(f"{key} = {value}\n" for key, value in options.items()))
+    return path
+
+
 @contextmanager
 def installed(flavour: str) -> Iterator[None]:
     """Let the package find the extension for *flavour* within the block."""

@@ -312,11 +312,12 @@ def test_thirty_two_clients_at_once(hpss_service: Service, simulator: Simulator)
     with ThreadPoolExecutor(32) as pool:
         assert all(pool.map(life_of, range(32)))
     assert_all_is_closed(simulator)
-    threads = {call[2] for call in simulator.calls()}
+    threads = {call[2] for call in simulator.calls() if call[3] != "hpss_BuildLevelString"}
     assert len(threads) <= hpss_service.archive.config.hpss.calls
 
 
-def test_ten_thousand_requests_leak_nothing(hpss_service: Service, simulator: Simulator) -> None:
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_ten_thousand_operations_leak_nothing(hpss_service: Service, simulator: Simulator) -> None:
     simulator.set("log", 0)
     archive = hpss_service.archive
     for number in range(1000):
@@ -324,7 +325,7 @@ def test_ten_thousand_requests_leak_nothing(hpss_service: Service, simulator: Si
             file.write(b"abc")
             file.set_mod_time(number)
             file.set_file_permissions()
-        for _ in range(3):
+        for _ in range(5):
             archive.file("7").status()
         with archive.open("7", "r") as file:
             assert file.read(10) == b"abc"

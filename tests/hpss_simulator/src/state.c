@@ -68,6 +68,7 @@ static void open_archive(void) {
         give_up("cannot map the state of");
     if (state->magic != MAGIC)
         fill(state);
+    flock(fd, LOCK_UN); /* closing does not: the mapping keeps the file */
     close(fd);
 }
 

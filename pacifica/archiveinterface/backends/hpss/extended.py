@@ -49,8 +49,7 @@ class HpssExtended:
         self.position = 0
         self._session = session
         self._flags = flags & ~(os.O_CREAT | os.O_EXCL)
-        self._descriptor = session.call(lambda: session.client.open(filepath, flags, *(creation or ())))
-        session.add(self)
+        self._descriptor = session.call(lambda: session.open(filepath, flags, *(creation or ())))
 
     @staticmethod
     def parse_latency(latency_tuple: tuple[float, float]) -> float:
@@ -58,21 +57,16 @@ class HpssExtended:
         asked, answered = latency_tuple
         return answered - asked
 
-    def suspend(self) -> None:
-        """Close the descriptor; the next use opens another."""
-        self._descriptor.close()
-
     def release(self) -> None:
         """Close the descriptor for good. Raises HPSSError; it is closed all the same."""
-        self._session.forget(self)
         self._session.call(self._descriptor.close)
 
     def _use(self, action: Callable[[Any], T]) -> T:
         return self._session.call(lambda: action(self._ready_descriptor()))
 
     def _ready_descriptor(self) -> Any:
-        if self._descriptor.closed:
-            descriptor = self._session.client.open(self.filepath, self._flags)
+        if self._descriptor.closed:  # for a new login
+            descriptor = self._session.open(self.filepath, self._flags)
             descriptor.seek(self.position, os.SEEK_SET)
             self._descriptor = descriptor
         return self._descriptor

@@ -5,9 +5,11 @@
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -321,6 +323,7 @@ typedef struct {
     int number; /* -1 when closed; 0 is a descriptor */
     int calls;  /* under way in other threads; guarded by the global lock, as is all here */
     bool close_asked;
+    PyObject *weak_references;
 } descriptor;
 
 static void close_if_unused(descriptor *self, outcome *result) {
@@ -479,6 +482,8 @@ static PyObject *descriptor_closed(descriptor *self, void *unused) {
 static void descriptor_dealloc(descriptor *self) {
     PyTypeObject *type = Py_TYPE(self);
     outcome ignored;
+    if (self->weak_references != NULL)
+        PyObject_ClearWeakRefs((PyObject *)self);
     close_if_unused(self, &ignored);
     type->tp_free(self);
     Py_DECREF(type);
@@ -501,7 +506,12 @@ static PyGetSetDef descriptor_properties[] = {
     {"closed", (getter)descriptor_closed, NULL, PyDoc_STR("True once close() was asked for."), NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 
-static PyType_Slot descriptor_slots[] = {{Py_tp_methods, descriptor_methods},
+static PyMemberDef descriptor_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(descriptor, weak_references), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL}};
+
+static PyType_Slot descriptor_slots[] = {{Py_tp_members, descriptor_members},
+                                         {Py_tp_methods, descriptor_methods},
                                          {Py_tp_getset, descriptor_properties},
                                          {Py_tp_dealloc, descriptor_dealloc},
                                          {Py_tp_doc, "An open HPSS file."},
@@ -549,6 +559,7 @@ static PyObject *open_file(PyObject *module, PyObject *args) {
     self->number = -1;
     self->calls = 0;
     self->close_asked = false;
+    self->weak_references = NULL;
     bool hinted = (flags & O_CREAT) != 0 && (cos != 0 || family != 0 || size >= 0);
     fill_hints(cos, family, size, &hints, &priorities);
     CALL(result, hpss_Open, TEXT(path), flags, (mode_t)mode, hinted ? &hints : NULL, hinted ? &priorities : NULL, NULL);

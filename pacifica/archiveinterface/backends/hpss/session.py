@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ...config import HpssOptions
 from ...exception import BackendUnavailableError
@@ -27,16 +27,9 @@ from ...globals import LOG_NAME
 T = TypeVar("T")
 
 PING_PERIOD = 1.0  # seconds that one answer of the core server counts for
-_ATTEMPTS = 3  # of a call whose credentials run out again and again
+_ATTEMPTS = 8  # of a call whose credentials run out again and again
 _LOCKS = 64
 _log = logging.getLogger(LOG_NAME)
-
-
-class Suspendable(Protocol):
-    """An open file that can lose its descriptor and open itself again."""
-
-    def suspend(self) -> None:
-        """Close the descriptor; the next use opens another."""
 
 
 class Workers:
@@ -143,20 +136,18 @@ class Session:
         self._ping_lock = threading.Lock()
         self._answer = (float("-inf"), float("-inf"))  # when the core server was last asked, and answered
         self._server: bytes | None = None
-        self._files: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._descriptors: weakref.WeakSet[Any] = weakref.WeakSet()
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
     def lock_for(self, path: str) -> threading.Lock:
         """Return the lock that this process holds while it changes what *path* names."""
         return self._locks[hash(path) % _LOCKS]
 
-    def add(self, file: Suspendable) -> None:
-        """Remember an open file, to be suspended before the next login."""
-        self._files.add(file)
-
-    def forget(self, file: Suspendable) -> None:
-        """Forget a file that was closed."""
-        self._files.discard(file)
+    def open(self, *arguments: Any) -> Any:
+        """Return a new descriptor, which a new login will close; to be used within `call`."""
+        descriptor = self.client.open(*arguments)
+        self._descriptors.add(descriptor)
+        return descriptor
 
     def call(self, action: Callable[[], T], timeout: float | None = None) -> T:
         """Return what *action*, which calls HPSS, returns; after a new login when the old one has run out.
@@ -236,9 +227,10 @@ class Session:
         options = self.options
         if generation:
             # A descriptor that HPSS forgets in the reset may be the number of another file after it.
-            for file in list(self._files):
+            for descriptor in list(self._descriptors):
                 with suppress(self.client.HPSSError):
-                    file.suspend()
+                    descriptor.close()
+            self._descriptors.clear()
             self.client.reset()
             self.client.purge_login()
             _log.info("the credentials of %s have run out; logging in again", options.user)

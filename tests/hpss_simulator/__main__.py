@@ -16,6 +16,7 @@ def parser() -> argparse.ArgumentParser:
         one = verbs.add_parser(verb, help=HELP[verb])
         one.add_argument("prefix", type=Path)
         one.add_argument("--root", type=Path, help="the archive, if not PREFIX/archive")
+        one.add_argument("--names", type=Path, help="where its names show, if not ROOT/names")
         for operand in operands:
             one.add_argument(operand, nargs="*" if operand == "lines" else None)
     return top
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
         print(build(options.flavour, options.prefix.absolute()))
         return
     prefix = options.prefix.absolute()
-    simulator = Simulator(prefix / "lib" / "libhpss.so", options.root or prefix / "archive")
+    simulator = Simulator(prefix / "lib" / "libhpss.so", options.root or prefix / "archive", options.names)
     match options.verb:
         case "keytab":
             print(simulator.write_keytab(options.principal))

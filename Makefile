@@ -2,14 +2,15 @@
 # make test  everything the tests need, then the tests
 # make check format, lint and types
 # make docs  the documentation as HTML, under docs/_build/html
+# make deployment-test ARCHIVE_URL=http://host:8080   what a deployed service owes its clients
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SYSTEM_PACKAGES := cc=gcc curl=curl /usr/include/stdio.h=libc6-dev
+SYSTEM_PACKAGES := cc=gcc curl=curl nginx=nginx-light /usr/include/stdio.h=libc6-dev
 
-.PHONY: run test check docs clean
+.PHONY: run test check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -28,6 +29,10 @@ docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
+# What is given to make as ARCHIVE_URL=... reaches the tests through the environment.
+deployment-test: $(VENV)/.deployment-test
+	$(BIN)/python -m pytest post_deployment_tests/deployment_test.py
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -40,7 +45,7 @@ $(VENV)/.run: $(VENV)/bin/python setup.py
 $(VENV)/.test: $(VENV)/bin/python setup.py scripts/need-packages
 	scripts/need-packages $(SYSTEM_PACKAGES) $$($(PYTHON) -c \
 	  'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
-	$(BIN)/pip install -q -e '.[test]'
+	$(BIN)/pip install -q -e '.[test,docs]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/bin/python setup.py
@@ -49,6 +54,10 @@ $(VENV)/.check: $(VENV)/bin/python setup.py
 
 $(VENV)/.docs: $(VENV)/bin/python setup.py
 	$(BIN)/pip install -q -e '.[docs]'
+	@touch $@
+
+$(VENV)/.deployment-test: $(VENV)/bin/python setup.py
+	$(BIN)/pip install -q -e '.[deployment-test]'
 	@touch $@
 
 clean:

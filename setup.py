@@ -67,13 +67,17 @@ setup(
         "test": [
             "pytest>=8",
             "setuptools>=68",
-            "pytest-cov>=5",
+            "pytest-cov>=7",
+            "coverage>=7.10",
             "hypothesis>=6.100",
             "requests>=2.31",
+            "build>=1.2",
             "uwsgi>=2.0.24",
         ],
         "check": ["ruff>=0.6", "mypy>=1.11", "types-PyMySQL>=1.1", "types-requests>=2.31"],
-        "docs": ["sphinx>=7.3", "myst-parser>=3"],
+        # pytest for the page of the conformance suite.
+        "docs": ["sphinx>=7.3", "myst-parser>=3", "pytest>=8"],
+        "deployment-test": ["pytest>=8", "requests>=2.31"],
     },
     entry_points={
         "console_scripts": [

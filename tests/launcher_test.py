@@ -201,7 +201,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with launcher(tmp_path) as server:
         port = server.url.rpartition(":")[2]
-        assert port in refusal("--prefix", str(tmp_path), "-p", port)
+        assert f"127.0.0.1:{port}: address already in use" in refusal("--prefix", str(tmp_path), "-p", port)
 
 
 def test_a_stop_lets_requests_in_flight_finish(tmp_path: Path) -> None:

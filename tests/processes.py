@@ -24,10 +24,10 @@ UWSGI = str(BIN / "uwsgi")
 _URL = re.compile(r"(?:serves .* on http://|bound to TCP address )(127\.0\.0\.1:\d+)")
 _POLL = 0.05  # seconds
 
-# Imported as root, since the interpreter may lie where only root may look; all else as the user.
-# The codec idna is imported late otherwise, by getaddrinfo().
+# What is loaded late is loaded as root here: the interpreter may lie where only root may look.
+_LOADED_LATE = ("_strptime", "encodings.idna")
 _LAUNCHER_AS_USER = """
-import encodings.idna, os, sys
+import {modules}, os, sys
 from pacifica.archiveinterface.__main__ import main
 os.setgroups([]); os.setgid({gid}); os.setuid({uid})
 sys.exit(main())
@@ -63,8 +63,9 @@ def launcher(
     """Run ``pacifica-archiveinterface`` on a free port until the block is left, as *user* if root asks."""
     command = [LAUNCHER]
     if user:
-        account = pwd.getpwnam(user)
-        command = [sys.executable, "-c", _LAUNCHER_AS_USER.format(uid=account.pw_uid, gid=account.pw_gid)]
+        account, modules = pwd.getpwnam(user), ", ".join(_LOADED_LATE)
+        program = _LAUNCHER_AS_USER.format(modules=modules, uid=account.pw_uid, gid=account.pw_gid)
+        command = [sys.executable, "-c", program]
     command += ["-t", "posix", "-p", "0", "--prefix", str(prefix), *options]
     with _running(command, env or {}, signal.SIGTERM) as server:
         yield server
@@ -80,6 +81,7 @@ def uwsgi(
     if user:
         account = pwd.getpwnam(user)
         command += ["--uid", str(account.pw_uid), "--gid", str(account.pw_gid), "--drop-after-apps"]
+        command += [f"--shared-pyimport={module}" for module in _LOADED_LATE]
     named = {"PAI_BACKEND_TYPE": "posix", "PAI_PREFIX": str(prefix), **(env or {})}
     # uWSGI takes SIGTERM for a reload unless told otherwise.
     with _running(command, named, signal.SIGINT) as server:

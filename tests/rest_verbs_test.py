@@ -220,6 +220,10 @@ def test_deleting_keeps_its_conditions(service: Service) -> None:
 def test_options_and_unknown_methods_tell_what_is_allowed(service: Service) -> None:
     assert service.request("OPTIONS", "/7").headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
     assert service.request("OPTIONS", "/").headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_an_answer_without_a_body_has_no_type(service: Service) -> None:
+    assert "Content-Type" not in service.request("OPTIONS", "/7").headers
     for path in ("/7", "/"):
         answer = service.request("BREW", path)
         assert answer.status_code == 405

@@ -2,7 +2,9 @@
 
 import os
 import socket
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,3 +116,27 @@ def tree_of(root: Path) -> dict[str, bytes | None]:
 def descriptors() -> int:
     """Return how many files this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+def await_service(process: subprocess.Popen[Any], url: str) -> None:
+    """Return when the service at *url*, which *process* runs, answers."""
+    deadline = time.monotonic() + TIMEOUT
+    while not _answers(url):
+        assert process.poll() is None, f"{process.args!r} has ended"
+        assert time.monotonic() < deadline, f"{process.args!r} does not answer"
+        time.sleep(0.1)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=TIMEOUT).ok
+    except requests.ConnectionError:
+        return False
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on, for a process that cannot choose its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

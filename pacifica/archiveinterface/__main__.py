@@ -93,13 +93,11 @@ def _serve(archive: AbstractBackendArchive, settings: Settings) -> int:
     try:
         server.prepare()
     except OSError as error:
-        reason = error.strerror or "; ".join(str(error).splitlines())
-        raise ConfigurationError(f"cannot listen on {server.bind_addr}: {reason}") from error
+        raise ConfigurationError(f"cannot listen on {_place(server)}: {_reason(error)}") from error
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    host, port = server.bind_addr[:2]
-    _log.info("%s serves %s on http://%s:%s", _SERVER, archive.prefix, _bracketed(host), port)
+    _log.info("%s serves %s on http://%s", _SERVER, archive.prefix, _place(server))
     failure = _run(server, stopping)
     _log.info("%s has stopped", _SERVER)
     return failure
@@ -116,8 +114,14 @@ def _run(server: ArchiveServer, stopping: threading.Event) -> int:
     return int(failed)
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _place(server: ArchiveServer) -> str:
+    host, port = server.bind_addr[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _reason(error: OSError) -> str:
+    # cheroot keeps the reason in its text only: (('127.0.0.1', 80): [Errno 13] Permission denied)
+    return (error.strerror or str(error).rpartition("] ")[2].rstrip(")")).lower()
 
 
 def _delete(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:

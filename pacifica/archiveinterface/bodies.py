@@ -3,18 +3,29 @@
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any, Protocol
 
 from .backends.abstract.archive import AbstractBackendArchive
+from .backends.abstract.status import AbstractStatus
 from .byte_ranges import Segment
-from .exception import BodyError, BodyTooLargeError, LengthRequiredError, StorageError
+from .digests import Digests, Hasher
+from .exception import (
+    ArchiveInterfaceError,
+    BodyError,
+    BodyTooLargeError,
+    DamagedFileError,
+    LengthRequiredError,
+    StorageError,
+)
 from .globals import LOG_NAME
 
 BLOCK_SIZE = 1 << 18  # bytes
 _BROKEN = "the body ended before it was complete"
 _CONTENT_LENGTH = re.compile(r"\d{1,19}", re.ASCII)
 _log = logging.getLogger(LOG_NAME)
+_damaged_files = count(1)  # found by reading since the process started
 
 
 class _Input(Protocol):
@@ -43,15 +54,17 @@ class RequestBody:
 
         Raises BodyError for a length that is no number, BodyTooLargeError.
         """
-        self._chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
         announced = environ.get("CONTENT_LENGTH") or ""
-        self.is_announced = self._chunked or announced != ""
+        chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+        if chunked and announced:
+            chunked = _framing_is_open(environ)
+        self.is_announced = chunked or announced != ""
         self.complete = False
         self.length: int | None = None
         self._most = most
         self._received = 0
         self._input: _Input = environ["wsgi.input"]
-        if self._chunked:
+        if chunked:
             self._input = _chunked_input(environ)
         elif not _CONTENT_LENGTH.fullmatch(announced or "0"):
             raise BodyError("Content-Length is no number")
@@ -73,9 +86,10 @@ class RequestBody:
             if block:
                 yield block
 
-    def copy_to(self, file: AbstractBackendArchive) -> int:
-        """Write the whole body to *file* and return its length in bytes. Raises as `blocks` does."""
+    def copy_to(self, file: AbstractBackendArchive, hasher: Hasher) -> int:
+        """Write the whole body to *file* and to *hasher*; return its length in bytes. Raises as `blocks` does."""
         for block in self.blocks():
+            hasher.update(block)
             file.write(block)
         return self._received
 
@@ -120,6 +134,20 @@ class RequestBody:
         if self._most and self._received > self._most:
             raise BodyTooLargeError(f"the body is longer than the {self._most} bytes that this site takes")
         return block
+
+
+def _framing_is_open(environ: Mapping[str, Any]) -> bool:
+    """Tell whether a body with both a length and chunked coding is still chunked here.
+
+    A front end that speaks uWSGI's protocol has decoded it and says its length, yet passes the
+    header on. From a client, two ways to find the end of a body are one too many: BodyError.
+    """
+    if "uwsgi.version" in environ:
+        import uwsgi
+
+        if "http-socket" not in uwsgi.opt:
+            return False
+    raise BodyError("send Content-Length or Transfer-Encoding, not both")
 
 
 def _chunked_input(environ: Mapping[str, Any]) -> _Input:
@@ -175,6 +203,51 @@ class ResponseBody:
                 raise StorageError("the file is shorter than it was")
             left -= len(block)
             yield block
+
+
+class HashedResponseBody(ResponseBody):
+    """A whole file that is hashed on its way to the client.
+
+    Its last block is held back until the digest is known to be the stored one, so that no
+    client takes a damaged file for whole. A file without a digest gets one.
+    """
+
+    def __init__(self, file: AbstractBackendArchive, status: AbstractStatus, algorithms: Iterable[str]) -> None:
+        """Send the whole *file* of which *status* tells, and compute *algorithms* of it."""
+        super().__init__(file, [Segment(0, status.filesize)])
+        self._status = status
+        self._hasher = Hasher(algorithms)
+
+    def _blocks_of(self, parts: list[Segment | bytes]) -> Iterator[bytes]:
+        held = b""
+        for block in super()._blocks_of(parts):
+            self._hasher.update(block)
+            if held:
+                yield held
+            held = block
+        settle_digests(self._file, self._status, self._hasher.digests())
+        if held:
+            yield held
+
+
+def settle_digests(file: AbstractBackendArchive, status: AbstractStatus, computed: Digests) -> None:
+    """Compare the digests *computed* of the whole open *file* with the stored ones, or store them if there are none.
+
+    Raises DamagedFileError, once the file is marked as damaged. That a mark or a digest cannot
+    be stored is logged and no more.
+    """
+    wrong = [name for name, value in status.digests.items() if name in computed and computed[name] != value]
+    try:
+        if wrong:
+            file.mark_damaged(f"{wrong[0]} was {computed[wrong[0]].hex()} when it was read")
+        elif not status.digests and file.status().version == status.version:
+            file.set_digests(computed)
+    except ArchiveInterfaceError as error:
+        _log.warning("%s: what reading it found cannot be noted: %s", file.filepath, error.__cause__ or error)
+    if wrong:
+        found = next(_damaged_files)
+        _log.error("%s is damaged: its %s is not the stored one (number %d)", file.filepath, wrong[0], found)
+        raise DamagedFileError("the file is damaged: its bytes are not those that were stored")
 
 
 def multipart(segments: list[Segment], filesize: int, content_type: str) -> tuple[str, int, list[Segment | bytes]]:

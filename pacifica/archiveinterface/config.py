@@ -13,6 +13,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from .digests import SUPPORTED, algorithm
 from .exception import ConfigurationError
 from .globals import CONFIG_FILE, LOG_NAME
 
@@ -63,6 +64,13 @@ def _absolute_paths(text: str) -> tuple[str, ...]:
     return paths
 
 
+def _digests(text: str) -> tuple[str, ...]:
+    names = tuple(algorithm(name) or "" for name in text.replace(",", " ").split())
+    if "" in names:
+        raise ValueError(f"a list of {', '.join(SUPPORTED)}")
+    return names
+
+
 def _option(default: str, meaning: str, parse: Parser = str) -> Any:
     return field(default=parse(default), metadata={"text": default, "meaning": meaning, "parse": parse})
 
@@ -75,6 +83,22 @@ class ArchiveOptions:
         "replace",
         "what a PUT to an existing file does: `replace` its content, or `refuse` (409) unless the bytes are the same",
         _one_of("replace", "refuse"),
+    )
+    durability: str = _option(
+        "full",
+        "what a 201 promises to survive a power loss: `full` the file and its name, `file` its bytes, `none` nothing",
+        _one_of("full", "file", "none"),
+    )
+    reserve_bytes: int = _option("0", "space to keep free: a PUT that would use it is refused (507)", _at_least(0, int))
+    digests: tuple[str, ...] = _option(
+        "sha-256",
+        f"digests to compute and keep of every file, separated by blanks: any of {' '.join(SUPPORTED)}",
+        _digests,
+    )
+    verify_reads: bool = _option(
+        "false",
+        "whether a GET of a whole file checks its digest, and breaks the connection before the last block of a bad one",
+        _boolean,
     )
     move_roots: tuple[str, ...] = _option(
         "", "directories outside the prefix that PATCH may move files from, separated by colons", _absolute_paths

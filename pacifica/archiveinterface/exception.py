@@ -38,6 +38,14 @@ class BodyError(RequestError):
     """The request body is short, broken, late or not what was announced."""
 
 
+class DigestError(RequestError):
+    """A header that should announce a digest and does not, or two that disagree."""
+
+
+class DigestMismatchError(RequestError):
+    """The bytes that came are not those that the client announced."""
+
+
 class NotARegularFileError(RequestError):
     """A directory, link or device where a file is needed."""
 
@@ -90,6 +98,10 @@ class RangeNotSatisfiableError(ArchiveInterfaceError):
 
 class StorageError(ArchiveInterfaceError):
     """The storage failed, or is not as this service left it."""
+
+
+class DamagedFileError(StorageError):
+    """The stored bytes are no longer those that were stored."""
 
 
 class BackendUnavailableError(ArchiveInterfaceError):

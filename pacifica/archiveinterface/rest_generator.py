@@ -1,19 +1,22 @@
 """The REST interface: one resource, the six verbs, and nothing about storage."""
 
 import json
+from collections.abc import Iterable
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
 import cherrypy
 
+from . import digests
 from .archive_utils import file_status, get_http_modified_time, un_abs_path
 from .backends.abstract.archive import AbstractBackendArchive, Guard
 from .backends.abstract.status import AbstractStatus
-from .bodies import RequestBody, ResponseBody, content_range, multipart
+from .bodies import HashedResponseBody, RequestBody, ResponseBody, content_range, multipart
 from .byte_ranges import Segment, clip, parse_byte_range, parse_range_header
 from .conditions import Conditions
-from .exception import ByteRangeError, FileIdError, MediaTypeError, MethodError, RequestError
+from .config import ArchiveOptions
+from .exception import ByteRangeError, DamagedFileError, FileIdError, MediaTypeError, MethodError, RequestError
 
 ROOT_METHODS = "GET, HEAD, OPTIONS"
 FILE_TYPE = "application/octet-stream"
@@ -50,11 +53,13 @@ class ArchiveInterfaceGenerator:
         if not file_id:
             return _json({})
         status = self._archive.file(file_id).status()
+        _refuse_damaged(status)
         if Conditions(cherrypy.request.headers).not_modified(status):
             return _not_modified(status)
         headers = cherrypy.response.headers
         headers.update(file_status(status))
         headers.update({"ETag": status.etag, "Accept-Ranges": "bytes", "Content-Type": JSON_TYPE})
+        headers.update(_digest_headers(status))
         cherrypy.response.status = 204
         if self._archive.config.http.head == "standard":
             cherrypy.response.status = 200
@@ -65,13 +70,18 @@ class ArchiveInterfaceGenerator:
         """Store the body as the file, replacing what was there: 201."""
         file_id, body = _file_id_for("PUT"), cherrypy.serving.request.archive_body
         body.require()
-        mod_time = get_http_modified_time(cherrypy.request.headers)
+        request_headers = cherrypy.request.headers
+        mod_time, announced = get_http_modified_time(request_headers), digests.announced(request_headers)
+        hasher = digests.Hasher({*self._archive.config.archive.digests, *announced})
         with self._archive.open(file_id, "w", length=body.length, guard=_guard()) as file:
-            total_bytes = body.copy_to(file)
+            total_bytes = body.copy_to(file, hasher)
+            digests.check(announced, hasher.digests())
+            file.set_digests(hasher.digests())
             file.set_mod_time(mod_time)
             file.set_file_permissions()
         cherrypy.response.status = 201
-        cherrypy.response.headers["ETag"] = file.status().etag
+        status = file.status()
+        cherrypy.response.headers.update({"ETag": status.etag, **_digest_headers(status)})
         # A string, sic; ingest takes its upload for good by this number alone.
         return _json({"message": "File added to archive", "total_bytes": str(total_bytes)})
 
@@ -98,8 +108,10 @@ class ArchiveInterfaceGenerator:
 
     def OPTIONS(self, *_path: str, **_query: Any) -> Any:
         """Answer with the methods that the resource knows, in Allow: 200."""
+        headers = cherrypy.response.headers
+        headers.pop("Content-Type", None)  # there is no body
         if not _file_id():
-            cherrypy.response.headers["Allow"] = ROOT_METHODS
+            headers["Allow"] = ROOT_METHODS
         return b""
 
 
@@ -145,44 +157,66 @@ def _parse_byte_range_query(text: Any) -> Segment:
 
 def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> Any:
     status = file.status()
+    _refuse_damaged(status)
     conditions = Conditions(cherrypy.request.headers)
     if conditions.not_modified(status):
         file.close()
         return _not_modified(status)
-    headers = cherrypy.response.headers
-    headers.update(
+    cherrypy.response.headers.update(
         {
             "Content-Type": FILE_TYPE,
             "Last-Modified": _http_date(status.mtime),
             "ETag": status.etag,
             "Accept-Ranges": "bytes",
+            **_digest_headers(status),
         }
     )
     parts = _requested_parts(status.filesize, wanted, conditions.allow_range(status))
     cherrypy.response.stream = True
+    algorithms = _algorithms_to_compute(file.config.archive, status)
+    if algorithms and parts == [Segment(0, status.filesize)]:
+        return HashedResponseBody(file, status, algorithms)
     return ResponseBody(file, parts)
+
+
+def _algorithms_to_compute(options: ArchiveOptions, status: AbstractStatus) -> Iterable[str]:
+    if not status.digests:
+        return options.digests
+    return [name for name in status.digests if name in digests.SUPPORTED] if options.verify_reads else ()
+
+
+def _refuse_damaged(status: AbstractStatus) -> None:
+    if status.damaged:
+        raise DamagedFileError("the file is damaged: its bytes are not those that were stored")
+
+
+def _digest_headers(status: AbstractStatus) -> dict[str, str]:
+    if not status.digests:
+        return {}
+    request_headers = cherrypy.request.headers
+    headers = {"Repr-Digest": digests.repr_digest(status.digests, request_headers.get("Want-Repr-Digest"))}
+    if "Want-Digest" in request_headers:
+        headers["Digest"] = digests.digest(status.digests, request_headers["Want-Digest"])
+    return {name: value for name, value in headers.items() if value}
 
 
 def _requested_parts(filesize: int, wanted: Segment | None, range_allowed: bool) -> list[Segment | bytes]:
     """Return what to send of the file and set the status and headers that say so."""
-    headers, response = cherrypy.response.headers, cherrypy.response
-    if wanted is not None:
-        whole = clip(wanted, filesize)
-    else:
-        whole = Segment(0, filesize)
-        header = cherrypy.request.headers.get("Range")
-        segments = parse_range_header(header, filesize) if header and range_allowed else None
-        if segments:
-            response.status = 206
-            if len(segments) > 1:
-                boundary, length, parts = multipart(segments, filesize, FILE_TYPE)
-                headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
-                headers["Content-Length"] = str(length)
-                return parts
-            whole = segments[0]
-            headers["Content-Range"] = content_range(whole, filesize)
-    headers["Content-Length"] = str(whole.length)
-    return [whole]
+    headers = cherrypy.response.headers
+    text = cherrypy.request.headers.get("Range")
+    segments = [clip(wanted, filesize)] if wanted else None
+    if segments is None and text and range_allowed:
+        segments = parse_range_header(text, filesize)
+        cherrypy.response.status = 206 if segments else 200
+        if segments and len(segments) == 1:
+            headers["Content-Range"] = content_range(segments[0], filesize)
+    if segments and len(segments) > 1:
+        boundary, length, parts = multipart(segments, filesize, FILE_TYPE)
+        headers.update({"Content-Type": f"multipart/byteranges; boundary={boundary}", "Content-Length": str(length)})
+        return parts
+    part = segments[0] if segments else Segment(0, filesize)
+    headers["Content-Length"] = str(part.length)
+    return [part]
 
 
 def _not_modified(status: AbstractStatus) -> bytes:

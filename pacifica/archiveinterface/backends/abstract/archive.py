@@ -6,11 +6,13 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ...config import Config
+from ...digests import Digests
 from ...exception import BeingStagedError, ConfigurationError, FileIdError, StorageError
 from ...id2filename import id2filename, parse_file_id
+from .extendedfile import ExtendedFile
 from .status import AbstractStatus
 
 if TYPE_CHECKING:
@@ -20,34 +22,6 @@ Guard = Callable[["AbstractStatus | None"], None]
 """Called with what is about to be replaced or removed, None for nothing; raises to keep it."""
 
 PUBLISHED_MODE = 0o444
-
-
-class ExtendedFile(Protocol):
-    """One open file of a backend; its archive object calls it, and closes it once."""
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, at most *size*; none at the end of the file."""
-
-    def seek(self, offset: int) -> None:
-        """Go to *offset* bytes from the start of the file."""
-
-    def write(self, block: bytes) -> int:
-        """Append the whole *block* and return its length."""
-
-    def set_mod_time(self, mod_time: float) -> None:
-        """Set the modification time, epoch seconds."""
-
-    def set_file_permissions(self, mode: int) -> None:
-        """Set the permission bits."""
-
-    def status(self) -> AbstractStatus:
-        """Return the status of this open file; once it is closed, as it was then."""
-
-    def close(self) -> None:
-        """Let go of the file; what was written becomes visible now, whole, and not before."""
-
-    def discard(self) -> None:
-        """Let go of the file; what was written is gone."""
 
 
 class AbstractBackendArchive(ABC):
@@ -135,6 +109,14 @@ class AbstractBackendArchive(ABC):
     def set_file_permissions(self) -> None:
         """Make the file being written readable by all and writable by none (0444)."""
         self._open_file.set_file_permissions(PUBLISHED_MODE)
+
+    def set_digests(self, digests: Digests) -> None:
+        """Keep *digests* with the open file, by our names of the algorithms."""
+        self._open_file.set_digests(digests)
+
+    def mark_damaged(self, finding: str) -> None:
+        """Keep with the stored file, open for reading, that it is damaged; `status` tells from now on."""
+        self._open_file.mark_damaged(finding)
 
     def close(self) -> None:
         """Close the file; what was written replaces the old content now, whole or not at all."""

@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from ...digests import COLLISION_RESISTANT, Digests
+
 
 class AbstractStatus(ABC):
     """Times, size and whereabouts of one file; a subclass names the storage levels.
 
     mtime and ctime are epoch seconds, sizes are bytes. *filepath* is the file's place on the
-    backend. *version* changes whenever the content may have changed; it makes the ETag.
+    backend, *digests* are those stored with it, *damaged* says how it is known to be bad.
+    *version* changes whenever the content may have changed.
     """
 
     def __init__(self, mtime: float, ctime: float, bytes_per_level: Sequence[int], filesize: int) -> None:
@@ -18,6 +21,8 @@ class AbstractStatus(ABC):
         self.bytes_per_level = bytes_per_level
         self.filesize = filesize
         self.filepath = ""
+        self.digests: Digests = {}
+        self.damaged = ""
         self.version = f"{mtime}-{ctime}-{filesize}"
         self.defined_levels = self.define_levels()
         self.file_storage_media = self.find_file_storage_media()
@@ -35,5 +40,8 @@ class AbstractStatus(ABC):
 
     @property
     def etag(self) -> str:
-        """The file's strong entity tag, quotes included."""
+        """The file's strong entity tag, quotes included: its content's digest where one is stored."""
+        for name in COLLISION_RESISTANT:
+            if name in self.digests:
+                return f'"{name}-{self.digests[name].hex()}"'
         return f'"{self.version}"'

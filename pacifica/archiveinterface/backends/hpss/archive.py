@@ -29,7 +29,8 @@ from ...globals import LOG_NAME
 from ...id2filename import id2filename, parse_file_id
 from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Guard
 from .client import load_client
-from .extended import HpssExtended, HpssReader, HpssWriter, OpenReaders, stored_checksum
+from .extended import HpssExtended, HpssReader, HpssWriter, OpenReaders
+from .notes import read_notes, stored_checksum
 from .recalls import Recalls, request_id
 from .session import Session
 from .status import HpssStatus
@@ -153,10 +154,16 @@ class HpssBackendArchive(AbstractBackendArchive):
 
     def _describe(self, path: str) -> HpssStatus:
         client = self._client
-        found, residency = self._session.call(lambda: (client.stat(path), client.residency(path)))
-        if not residency["is_file"]:
-            raise _NoFileError("something that is no file has this name")
-        return HpssStatus.of(path, found, residency)
+
+        def describe() -> HpssStatus:
+            found, residency = client.stat(path), client.residency(path)
+            if not residency["is_file"]:
+                raise _NoFileError("something that is no file has this name")
+            status = HpssStatus.of(path, found, residency)
+            status.digests, status.damaged = read_notes(client, path)
+            return status
+
+        return self._session.call(describe)
 
     def _existing(self) -> HpssStatus | None:
         try:
@@ -233,6 +240,7 @@ class HpssBackendArchive(AbstractBackendArchive):
             try:
                 while block := reader.read(self.config.hpss.io_block_size):
                     writer.write(block)
+                writer.set_digests(source.digests)
                 writer.set_mod_time(source.mtime)
                 writer.set_file_permissions(PUBLISHED_MODE)
             except BaseException:

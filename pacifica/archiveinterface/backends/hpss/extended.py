@@ -14,14 +14,16 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ...digests import Digests
 from ...exception import (
     BackendUnavailableError,
-    ConflictError,
     ModTimeError,
     StorageError,
     translated_os_errors,
 )
 from ...globals import LOG_NAME
+from ..abstract.extendedfile import ExtendedFile
+from .notes import Notes, keep_checksum, write_notes
 from .session import Session
 from .status import HpssStatus
 
@@ -33,9 +35,6 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL
 _LATEST = (1 << 32) - 1  # epoch seconds; HPSS counts them in 32 bits
 _PRIVATE_MODE = 0o600
 _log = logging.getLogger(LOG_NAME)
-
-CKSUM = "/hpss/user/cksum/"  # where hsi's hpsssum and GridFTP keep a file's checksum
-_CKSUM_KEYS = [f"{CKSUM}{key}" for key in ("algorithm", "checksum", "state", "filesize")]
 
 
 class HpssExtended:
@@ -72,7 +71,7 @@ class HpssExtended:
         return self._descriptor
 
 
-class HpssReader(HpssExtended):
+class HpssReader(HpssExtended, ExtendedFile):
     """A stored file, open for reading in large blocks."""
 
     def __init__(
@@ -114,22 +113,16 @@ class HpssReader(HpssExtended):
             except (self._session.client.HPSSError, BackendUnavailableError) as error:
                 _log.warning("closing %s: %s", self.filepath, error)
 
-    discard = close
+    def set_digests(self, digests: Digests) -> None:
+        """Note the digests that the content was found to have."""
+        write_notes(self._session, self.filepath, Notes(digests))
 
-    def write(self, block: bytes) -> int:
-        """Refuse: a stored file is replaced, never changed."""
-        raise ConflictError("the file is open for reading")
-
-    def set_mod_time(self, mod_time: float) -> None:
-        """Refuse, as `write` does."""
-        self.write(b"")
-
-    def set_file_permissions(self, mode: int) -> None:
-        """Refuse, as `write` does."""
-        self.write(b"")
+    def mark_damaged(self, finding: str) -> None:
+        """Note that the content is not what was stored."""
+        write_notes(self._session, self.filepath, Notes(self._status.digests, finding))
 
 
-class HpssWriter(HpssExtended):
+class HpssWriter(HpssExtended, ExtendedFile):
     """A file being written under a name of its own; `close` has it published."""
 
     def __init__(
@@ -144,6 +137,7 @@ class HpssWriter(HpssExtended):
         self._pending = bytearray()
         self._mod_time = int(time.time())
         self._mode = _PRIVATE_MODE
+        self._digests: Digests = {}
         self._md5 = hashlib.md5(usedforsecurity=False)
 
     @property
@@ -160,14 +154,6 @@ class HpssWriter(HpssExtended):
                 self._flush()
         return len(block)
 
-    def read(self, size: int) -> bytes:
-        """Refuse: what is being written is nobody's to read."""
-        raise ConflictError("the file is open for writing")
-
-    def seek(self, offset: int) -> None:
-        """Refuse: files are written from the first byte to the last."""
-        self.read(0)
-
     def set_mod_time(self, mod_time: float) -> None:
         """Set the modification time, whole seconds. Raises ModTimeError beyond the year 2106."""
         if not 0 <= mod_time <= _LATEST:
@@ -177,6 +163,10 @@ class HpssWriter(HpssExtended):
     def set_file_permissions(self, mode: int) -> None:
         """Set the permission bits."""
         self._mode = mode
+
+    def set_digests(self, digests: Digests) -> None:
+        """Note the digests of the content once it is whole."""
+        self._digests = digests
 
     def status(self) -> HpssStatus:
         """Return the status of what was published."""
@@ -228,6 +218,7 @@ class HpssWriter(HpssExtended):
         """See that HPSS has all that was written, and give the file its checksum, times and mode."""
         client = self._session.client
         keep_checksum(self._session, self.filepath, self.checksum, self.position)
+        write_notes(self._session, self.filepath, Notes(self._digests))
 
         def finish() -> int:
             client.utime(self.filepath, self._mod_time, self._mod_time)
@@ -236,37 +227,6 @@ class HpssWriter(HpssExtended):
 
         if self._session.call(finish) != self.position:
             raise StorageError("HPSS has not kept all that was written")
-
-
-def keep_checksum(session: Session, filepath: str, checksum: str, filesize: int) -> None:
-    """Keep the MD5 *checksum* with the file, for hsi, GridFTP and `stored_checksum`; a site may have no attributes."""
-    values = {
-        "algorithm": "md5",
-        "checksum": checksum,
-        "lastupdate": str(int(time.time())),
-        "errors": "0",
-        "state": "Valid",
-        "app": "pacifica",
-        "filesize": str(filesize),
-    }
-    attributes = [(f"{CKSUM}{key}", value) for key, value in values.items()]
-    try:
-        session.call(lambda: session.client.set_user_attributes(filepath, attributes))
-    except session.client.HPSSError as error:
-        _log.warning("no checksum is kept with %s: %s", filepath, error)
-
-
-def stored_checksum(session: Session, filepath: str, filesize: int) -> str | None:
-    """Return the MD5 that is kept with the file, in hex; None when there is none that can be trusted."""
-    try:
-        found = session.call(lambda: session.client.user_attributes(filepath, _CKSUM_KEYS))
-    except session.client.HPSSError as error:
-        if error.errno != errno.ENOENT:
-            _log.warning("the checksum of %s cannot be read: %s", filepath, error)
-        return None
-    algorithm, checksum, state, size = (found[key] for key in _CKSUM_KEYS)
-    trusted = algorithm.lower() == "md5" and state == "Valid" and size == str(filesize)
-    return str(checksum) if trusted else None
 
 
 class OpenReaders:

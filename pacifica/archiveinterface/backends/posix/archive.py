@@ -4,33 +4,40 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 from ...config import Config
+from ...digests import Hasher
 from ...exception import (
     ConfigurationError,
+    FileIdError,
     ForbiddenPathError,
-    MissingFileError,
     RequestError,
     translated_os_errors,
 )
+from ...id2filename import filename2id
 from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Guard
 from ..abstract.status import AbstractStatus
-from .extendedfile import PosixReader, PosixWriter, admit, exclusive
+from .extendedfile import PosixReader, PosixWriter
+from .notes import NOTES, Notes, forget_sidecar, write_notes
 from .partial import PARTIAL, move, sweep
 from .status import PosixStatus
+from .store import Store, exclusive
 from .tree import Tree, open_regular, split
 
 _COPY_SIZE = 1 << 20  # bytes
 
 
 class _Source(NamedTuple):
-    """A file that PATCH moves: its directory and name, and itself, open for reading."""
+    """A file that PATCH moves: the tree and path of its directory, that and itself open, and its name."""
 
+    tree: Tree
+    path: str
     directory: int
     name: str
     fd: int
+    is_archived: bool
 
 
 class PosixBackendArchive(AbstractBackendArchive):
@@ -44,6 +51,7 @@ class PosixBackendArchive(AbstractBackendArchive):
             self._tree = Tree(self.prefix or "/")
         except OSError as error:
             raise ConfigurationError(f"prefix {prefix!r}: {os.strerror(error.errno or 0).lower()}") from error
+        self._store = Store(self._tree, self.config.archive, self.describe)
         sweep(self._tree)
 
     def describe(self, found: os.stat_result, filepath: str) -> AbstractStatus:
@@ -62,9 +70,13 @@ class PosixBackendArchive(AbstractBackendArchive):
     def remove(self) -> None:
         """Remove the file. Raises MissingFileError."""
         directory, name = split(self.path)
-        with translated_os_errors(), self._tree.directory(directory) as parent, exclusive(parent):
-            admit(self._guard, parent, name, self.describe)
-            os.unlink(name, dir_fd=parent)
+        with translated_os_errors():
+            with self._tree.directory(directory) as parent, exclusive(parent):
+                found = self._store.admit(self._guard, parent, name, self.path)
+                os.unlink(name, dir_fd=parent)
+            self._store.durability.sync_names(self._tree, [directory])
+            if found:
+                forget_sidecar(self._tree, found)
 
     def patch(self, file_id: str, old_path: str, guard: Guard | None = None) -> None:
         """Move the file at *old_path* to *file_id*; between file systems by a copy that is published whole."""
@@ -79,48 +91,41 @@ class PosixBackendArchive(AbstractBackendArchive):
                 target._copy_here(source)
 
     def _stat(self) -> AbstractStatus:
-        directory, name = split(self.path)
-        with translated_os_errors(), self._tree.directory(directory) as parent:
-            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        if stat.S_ISLNK(found.st_mode):
-            raise ForbiddenPathError("the path leads through a symbolic link")
-        if not stat.S_ISREG(found.st_mode):
-            raise MissingFileError("no such file in the archive")
-        return self.describe(found, self.filepath)
+        with closing(self._open_reader()) as reader:
+            return reader.status()
 
     def _open_reader(self) -> PosixReader:
-        return PosixReader(self._tree, self.path, self.describe)
+        return PosixReader(self._store, self.path)
 
     def _open_writer(self, length: int | None) -> PosixWriter:
-        return PosixWriter(
-            self._tree, self.path, self.describe, length=length, guard=self._guard, replace=self._may_replace
-        )
-
-    @property
-    def _may_replace(self) -> bool:
-        return self.config.archive.overwrite == "replace"
+        return PosixWriter(self._store, self.path, length=length, guard=self._guard)
 
     @contextmanager
     def _source(self, old_path: str) -> Iterator[_Source]:
         root, path = self._allowed_place(old_path)
-        tree = Tree(root)
+        directory, name = split(path)
+        with closing(Tree(root)) as tree, tree.directory(directory) as parent:
+            fd = open_regular(name, parent)
+            try:
+                archived = root == self._tree.root and self._is_archived(path)
+                yield _Source(tree, directory, parent, name, fd, archived)
+            finally:
+                os.close(fd)
+
+    def _is_archived(self, path: str) -> bool:
+        if not self.use_id2filename:
+            return "/" not in path
         try:
-            directory, name = split(path)
-            with tree.directory(directory) as parent:
-                fd = open_regular(name, parent)
-                try:
-                    yield _Source(parent, name, fd)
-                finally:
-                    os.close(fd)
-        finally:
-            tree.close()
+            return bool(str(filename2id("/" + path)))
+        except FileIdError:
+            return False
 
     def _allowed_place(self, old_path: str) -> tuple[str, str]:
         """Return the root that *old_path* lies below and the path from there."""
         names = [name for name in old_path.split("/") if name not in ("", ".")]
         if not old_path.startswith("/") or "\0" in old_path or not _is_encodable(old_path):
             raise RequestError("path is no absolute path")
-        if ".." in names or PARTIAL in names:
+        if {"..", PARTIAL, NOTES} & set(names):
             raise ForbiddenPathError("path leads out of the places that files may be moved from")
         path = "/" + "/".join(names)
         for place in (self._tree.root, *self.config.archive.move_roots):
@@ -132,34 +137,47 @@ class PosixBackendArchive(AbstractBackendArchive):
     def _rename_here(self, source: _Source) -> None:
         directory, name = split(self.path)
         before = os.fstat(source.fd)
+        changed = [directory]
         with self._tree.directory(directory, create=True) as parent, exclusive(parent):
-            admit(self._guard, parent, name, self.describe)
+            replaced = self._store.admit(self._guard, parent, name, self.path)
             os.fchmod(source.fd, PUBLISHED_MODE)
             try:
+                if not source.is_archived:
+                    # Whoever put the file there may have put anything beside it.
+                    changed += write_notes(self._tree, source.fd, Notes({}))
+                self._store.durability.sync_file(source.fd)
                 self._take(source, parent, name, before)
-            except OSError:
+            except BaseException:
                 os.fchmod(source.fd, stat.S_IMODE(before.st_mode))
                 raise
+        self._store.durability.sync_names(self._tree, changed)
+        self._store.durability.sync_names(source.tree, [source.path])
+        if replaced and not os.path.samestat(replaced, before):
+            forget_sidecar(self._tree, replaced)
 
     def _take(self, source: _Source, parent: int, name: str, found: os.stat_result) -> None:
         if _is_entry(parent, name, found) and not _is_same_place(source, parent, name):
             os.unlink(source.name, dir_fd=source.directory)  # rename() does nothing between two links of one file
         else:
-            move(source.directory, source.name, parent, name, replace=self._may_replace)
+            move(source.directory, source.name, parent, name, replace=self._store.may_replace)
 
     def _copy_here(self, source: _Source) -> None:
         before = os.fstat(source.fd)
         writer = self._open_writer(before.st_size)
+        hasher = Hasher(self.config.archive.digests)
         try:
             while block := os.read(source.fd, _COPY_SIZE):
                 writer.write(block)
+                hasher.update(block)
             writer.set_mod_time(before.st_mtime_ns / 1e9)
             writer.set_file_permissions(PUBLISHED_MODE)
+            writer.set_digests(hasher.digests())
         except BaseException:
             writer.discard()
             raise
         writer.close()
         os.unlink(source.name, dir_fd=source.directory)
+        self._store.durability.sync_names(source.tree, [source.path])
 
 
 def _is_encodable(path: str) -> bool:

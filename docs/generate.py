@@ -1,0 +1,55 @@
+"""Write what is made from the option table: the shipped config.ini and the page docs/options.md.
+
+Run it after a change of the table; both files are kept in the repository, and a test says when they are stale.
+"""
+
+import textwrap
+from pathlib import Path
+
+from pacifica.archiveinterface.config import options, sections
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_INI_TOP = """\
+# The options of the archive interface with their defaults: a file with nothing in it means the same.
+# Made by docs/generate.py from pacifica/archiveinterface/config.py.
+"""
+_PAGE_TOP = """\
+<!-- Made by docs/generate.py; change pacifica/archiveinterface/config.py instead. -->
+# Options of config.ini
+
+Every option may be left out. A value that cannot be read and an option that does not exist are errors,
+named with file, section and option; an unknown section is ignored with a warning.
+"""
+
+
+def config_ini() -> str:
+    """Return the shipped config.ini."""
+    return _INI_TOP + "".join(f"\n{_ini_section(name, section)}" for name, section in sections().items())
+
+
+def _ini_section(name: str, section: type) -> str:
+    lines = [f"# {section.__doc__}", f"[{name}]"]
+    for option, default, meaning in options(section):
+        lines += textwrap.wrap(meaning.replace("`", ""), 100, initial_indent="# ", subsequent_indent="# ")
+        lines.append(f"{option} = {default}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def options_page() -> str:
+    """Return the page docs/options.md."""
+    return _PAGE_TOP + "".join(f"\n{_page_section(name, section)}" for name, section in sections().items())
+
+
+def _page_section(name: str, section: type) -> str:
+    lines = [f"## [{name}]", "", section.__doc__ or "", "", "| option | default | meaning |", "|---|---|---|"]
+    for option, default, meaning in options(section):
+        lines.append(f"| `{option}` | {f'`{default}`' if default else 'empty'} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+MADE = {ROOT / "config.ini": config_ini, ROOT / "docs" / "options.md": options_page}
+
+if __name__ == "__main__":
+    for path, make in MADE.items():
+        path.write_text(make(), encoding="utf-8")

@@ -1,0 +1,146 @@
+"""What is noted of a stored file: its digests, and whether it is known to be damaged.
+
+Notes are extended attributes of the file: ``user.pacifica.digest.<algorithm>``, the digest in
+hex, and ``user.pacifica.damaged``, what was found. Where the file system has no such
+attributes they are a file below ``.notes``, named after the inode so that they move with the file.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from ...digests import Digests
+from ...id2filename import id2filename
+from .tree import Tree, split
+
+NOTES = ".notes"  # below the prefix; no id reaches it
+
+_ATTRIBUTE = "user.pacifica."
+_DIGEST = "digest."
+_DAMAGED = "damaged"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Notes(NamedTuple):
+    """The digests of a file's content as it was stored, and what damage was found since."""
+
+    digests: Digests
+    damaged: str = ""
+
+    def texts(self) -> dict[str, str]:
+        """Return the notes as keys and values of text."""
+        digests = {_DIGEST + name: value.hex() for name, value in self.digests.items()}
+        return {**digests, _DAMAGED: self.damaged} if self.damaged else digests
+
+    @classmethod
+    def of(cls, texts: dict[str, str]) -> "Notes":
+        """Return the notes that *texts* say; what is no digest is none."""
+        digests = {}
+        for key, text in texts.items():
+            if key.startswith(_DIGEST):
+                with suppress(ValueError):
+                    digests[key.removeprefix(_DIGEST)] = bytes.fromhex(text)
+        return cls(digests, texts.get(_DAMAGED, ""))
+
+
+def read_notes(tree: Tree, fd: int) -> Notes:
+    """Return the notes of the open file *fd* below *tree*. Raises OSError."""
+    try:
+        return Notes.of(_read_attributes(fd))
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+    return Notes.of(_read_sidecar(tree, os.fstat(fd)))
+
+
+def write_notes(tree: Tree, fd: int, notes: Notes) -> list[str]:
+    """Note *notes*, and nothing else, of the open file *fd*; return the directories that got a new entry."""
+    texts = notes.texts()
+    try:
+        with _writable(fd):
+            _write_attributes(fd, texts)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+    else:
+        return []
+    return _write_sidecar(tree, os.fstat(fd), texts)
+
+
+def forget_sidecar(tree: Tree, found: os.stat_result) -> None:
+    """Remove the notes in a file of their own, if any, of the file that is gone and was *found* before."""
+    directory, name = split(_sidecar(found))
+    with suppress(OSError), tree.directory(directory) as parent:
+        os.unlink(name, dir_fd=parent)
+
+
+def _read_attributes(fd: int) -> dict[str, str]:
+    if not hasattr(os, "listxattr"):  # Python knows them on Linux only
+        raise OSError(errno.EOPNOTSUPP, "no extended attributes")
+    names = [name for name in os.listxattr(fd) if name.startswith(_ATTRIBUTE)]
+    return {name.removeprefix(_ATTRIBUTE): os.getxattr(fd, name).decode("ascii", "replace") for name in names}
+
+
+def _write_attributes(fd: int, texts: dict[str, str]) -> None:
+    for key in _read_attributes(fd).keys() - texts.keys():
+        os.removexattr(fd, _ATTRIBUTE + key)
+    for key, text in texts.items():
+        os.setxattr(fd, _ATTRIBUTE + key, text.encode())
+
+
+@contextmanager
+def _writable(fd: int) -> Iterator[None]:
+    """Let the owner write the attributes of a file that is read-only."""
+    mode = os.fstat(fd).st_mode & 0o7777
+    if mode & 0o200 or os.geteuid() == 0:
+        yield
+        return
+    os.fchmod(fd, mode | 0o200)
+    try:
+        yield
+    finally:
+        os.fchmod(fd, mode)
+
+
+def _sidecar(found: os.stat_result) -> str:
+    return NOTES + id2filename(found.st_ino & (1 << 63) - 1)
+
+
+def _identity(found: os.stat_result) -> dict[str, int]:
+    # An inode number comes back; with these two, notes of a file that is gone are not taken for another's.
+    return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+
+
+def _read_sidecar(tree: Tree, found: os.stat_result) -> dict[str, str]:
+    directory, name = split(_sidecar(found))
+    try:
+        with tree.directory(directory) as parent, open(os.open(name, _OLD, dir_fd=parent), encoding="utf-8") as file:
+            content: dict[str, Any] = json.load(file)
+    except (FileNotFoundError, ValueError):
+        return {}
+    texts: dict[str, str] = content.get("notes", {})
+    return texts if content.get("file") == _identity(found) else {}
+
+
+def _write_sidecar(tree: Tree, found: os.stat_result, texts: dict[str, str]) -> list[str]:
+    directory, name = split(_sidecar(found))
+    if not texts:
+        forget_sidecar(tree, found)
+        return []
+    beside = f".{name}.{os.urandom(8).hex()}"
+    with tree.directory(directory, create=True) as parent:
+        try:
+            with open(os.open(beside, _NEW, 0o600, dir_fd=parent), "w", encoding="utf-8") as file:
+                json.dump({"file": _identity(found), "notes": texts}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(beside, name, src_dir_fd=parent, dst_dir_fd=parent)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(beside, dir_fd=parent)
+            raise
+    return [directory]

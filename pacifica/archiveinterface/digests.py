@@ -1,0 +1,228 @@
+"""Digests of content: computed while bytes stream, read from and written to HTTP headers.
+
+Algorithms go by their names of RFC 9530 (``sha-256``, ``sha-512``, and the deprecated ``sha``,
+``md5``, ``adler32`` and ``crc32c``); other spellings of the field are understood. A digest is
+bytes in here; checksums are their four bytes, most significant first.
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from importlib import import_module
+from typing import Any, Protocol
+
+from .exception import DigestError, DigestMismatchError
+
+Digests = dict[str, bytes]
+
+
+class _Hash(Protocol):
+    def update(self, block: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+class _Checksum:
+    """A 32-bit checksum with the manners of hashlib."""
+
+    def __init__(self, extend: Callable[[bytes, int], int], start: int) -> None:
+        self._extend = extend
+        self._value = start
+
+    def update(self, block: bytes, /) -> None:
+        self._value = self._extend(block, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
+
+
+def _crc32c() -> Callable[[], _Hash] | None:
+    try:
+        extend = import_module("google_crc32c").extend
+    except ImportError:
+        return None
+    return lambda: _Checksum(lambda block, value: int(extend(value, block)), 0)
+
+
+def _sha1() -> Any:
+    return hashlib.sha1(usedforsecurity=False)
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
+# name: (length in bytes, maker); the strongest first, which is also the order in headers.
+_ALGORITHMS: dict[str, tuple[int, Callable[[], _Hash] | None]] = {
+    "sha-512": (64, hashlib.sha512),
+    "sha-256": (32, hashlib.sha256),
+    "sha": (20, _sha1),
+    "md5": (16, _md5),
+    "crc32c": (4, _crc32c()),
+    "adler32": (4, lambda: _Checksum(zlib.adler32, 1)),
+}
+# RFC 9530 registers adler, RFC 3230 ADLER32; Pacifica's metadata say sha1 and sha256.
+_OTHER_NAMES = {"adler": "adler32", "sha1": "sha", "sha-1": "sha", "sha256": "sha-256", "sha512": "sha-512"}
+_RFC_9530_NAMES = {"adler32": "adler"}
+_HEX_IN_DIGEST = ("adler32", "crc32c")  # RFC 3230 and its registry write these in hex
+COLLISION_RESISTANT = ("sha-512", "sha-256")
+
+SUPPORTED = tuple(name for name, (_, maker) in _ALGORITHMS.items() if maker)
+
+_MEMBER = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)\s*=\s*:([A-Za-z0-9+/=]*):\s*(?:;[^,]*)?", re.ASCII)
+_PREFERENCE = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)\s*=\s*(\d+)\s*", re.ASCII)
+_INLINE_SIZE = 1 << 16  # bytes; below it a thread costs more than it gains
+
+
+def algorithm(name: str) -> str | None:
+    """Return our name of the algorithm *name*, in any case and spelling; None when it is not at hand."""
+    lowered = name.strip().lower()
+    known = _OTHER_NAMES.get(lowered, lowered)
+    return known if known in SUPPORTED else None
+
+
+class Hasher:
+    """Computes digests of what it is fed."""
+
+    def __init__(self, algorithms: Iterable[str]) -> None:
+        """Compute the digests *algorithms*, our names."""
+        self._hashes = {name: _make(name) for name in sorted(set(algorithms), key=SUPPORTED.index)}
+        self._hashing: Future[None] | None = None
+
+    def update(self, block: bytes) -> None:
+        """Take the next block. It is hashed while the caller goes on to read and write the one after."""
+        if not self._hashes:
+            return
+        self._wait()
+        if len(block) < _INLINE_SIZE:
+            self._hash(block)
+        else:
+            self._hashing = _pool(os.getpid()).submit(self._hash, block)
+
+    def digests(self) -> Digests:
+        """Return the digests of all that was taken, the strongest first."""
+        self._wait()
+        return {name: state.digest() for name, state in self._hashes.items()}
+
+    def _wait(self) -> None:
+        if self._hashing:
+            self._hashing.result()
+            self._hashing = None
+
+    def _hash(self, block: bytes) -> None:
+        for state in self._hashes.values():
+            state.update(block)
+
+
+def _make(name: str) -> _Hash:
+    maker = _ALGORITHMS[name][1]
+    assert maker
+    return maker()
+
+
+@lru_cache(maxsize=1)
+def _pool(pid: int) -> ThreadPoolExecutor:
+    # One for each process: a fork leaves the threads behind.
+    return ThreadPoolExecutor(os.cpu_count(), "hashing")
+
+
+def announced(headers: Mapping[str, str]) -> Digests:
+    """Return the digests that the headers of an upload announce, of the algorithms at hand.
+
+    Content-Digest and Repr-Digest (RFC 9530), Digest (RFC 3230), Content-MD5. Raises DigestError
+    for a header that is malformed, or when two of them say different things.
+    """
+    found: Digests = {}
+    for header, parse in (
+        ("Content-Digest", _parse_rfc_9530),
+        ("Repr-Digest", _parse_rfc_9530),
+        ("Digest", _parse_rfc_3230),
+        ("Content-Md5", lambda text: [("md5", text)]),
+    ):
+        for name, text in parse(headers.get(header, "")) if headers.get(header) else ():
+            known = algorithm(name)
+            if known and found.setdefault(known, value := _value(known, text, header)) != value:
+                raise DigestError(f"the headers announce two different {known} digests")
+    return found
+
+
+def check(announced_digests: Digests, computed: Digests) -> None:
+    """Raise DigestMismatchError unless the content has every digest that was announced for it."""
+    for name, value in announced_digests.items():
+        if computed[name] != value:
+            raise DigestMismatchError(
+                f"the {name} digest of the bytes received is {computed[name].hex()}, not {value.hex()}"
+            )
+
+
+def repr_digest(digests: Digests, wanted: str | None = None) -> str:
+    """Return the Repr-Digest header for *digests*: all, or those that a Want-Repr-Digest header prefers."""
+    chosen = digests
+    if wanted:
+        preferred = _preferences(wanted)
+        chosen = {name: digests[name] for name in preferred if name in digests} or digests
+    return ", ".join(
+        f"{_RFC_9530_NAMES.get(name, name)}=:{base64.b64encode(value).decode()}:" for name, value in chosen.items()
+    )
+
+
+def digest(digests: Digests, wanted: str) -> str:
+    """Return the Digest header (RFC 3230) that a Want-Digest header asks for; empty when none is known."""
+    weighed = []
+    for member in wanted.split(","):
+        name, _, parameter = member.partition(";")
+        known = algorithm(name)
+        weight = parameter.strip().removeprefix("q=")
+        if known and known in digests and not re.fullmatch(r"0(\.0*)?", weight):
+            weighed.append(known)
+    return ",".join(f"{name}={_rfc_3230_text(name, digests[name])}" for name in dict.fromkeys(weighed))
+
+
+def _rfc_3230_text(name: str, value: bytes) -> str:
+    return value.hex() if name in _HEX_IN_DIGEST else base64.b64encode(value).decode()
+
+
+def _preferences(text: str) -> list[str]:
+    weights: dict[str, int] = {}
+    for member in text.split(","):
+        match = _PREFERENCE.fullmatch(member)
+        known = algorithm(match[1]) if match else None
+        if match and known and int(match[2][:3]):
+            weights[known] = int(match[2][:3])
+    return sorted(weights, key=lambda name: -weights[name])
+
+
+def _parse_rfc_9530(text: str) -> list[tuple[str, str]]:
+    members = [_MEMBER.fullmatch(member) for member in text.split(",")]
+    if None in members:
+        raise DigestError("Content-Digest and Repr-Digest look like sha-256=:<base64>:")
+    return [(match[1], match[2]) for match in members if match]
+
+
+def _parse_rfc_3230(text: str) -> list[tuple[str, str]]:
+    members = [member.partition("=") for member in text.split(",")]
+    if not all(name.strip() and value.strip() for name, _, value in members):
+        raise DigestError("Digest looks like SHA-256=<base64>")
+    return [(name, value.strip()) for name, _, value in members]
+
+
+def _value(name: str, text: str, header: str) -> bytes:
+    length = _ALGORITHMS[name][0]
+    if len(text) == 2 * length:  # hex, as checksums are written and as Pacifica's metadata write all
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            pass
+    try:
+        value = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        value = b""
+    if len(value) != length:
+        raise DigestError(f"{header}: this is no {name} digest")
+    return value

@@ -1,0 +1,47 @@
+"""The backend in memory keeps every promise that a backend makes."""
+
+from collections.abc import Callable
+
+import pytest
+
+from docs.examples.memory_backend import MemoryBackendArchive
+from pacifica.archiveinterface.backends.conformance import ConformanceSuite, MakeArchive
+from pacifica.archiveinterface.config import Config
+
+
+class TestMemoryBackend(ConformanceSuite):
+    """Every test of the suite, on this backend."""
+
+    @pytest.fixture
+    def files(self) -> MemoryBackendArchive:
+        """Return the archive whose files all archives of one test share."""
+        return MemoryBackendArchive("/memory")
+
+    @pytest.fixture
+    def make_archive(self, files: MemoryBackendArchive) -> MakeArchive:
+        """Return what makes an archive with the options given."""
+
+        def make(config: Config) -> MemoryBackendArchive:
+            archive = MemoryBackendArchive(files.prefix, config)
+            archive.stored = files.stored
+            return archive
+
+        return make
+
+    @pytest.fixture
+    def place(self, files: MemoryBackendArchive) -> Callable[[str, bytes], str]:
+        """Return what puts a file beside the archived ones; by default the suite writes it to a disk."""
+
+        def place_file(name: str, content: bytes) -> str:
+            path = f"{files.prefix}/{name}"
+            source = files.file("0")
+            source.path = name
+            source.store(content, 0.0)
+            return path
+
+        return place_file
+
+    @pytest.fixture
+    def holds(self, files: MemoryBackendArchive) -> Callable[[str], bool]:
+        """Return what tells whether there is a file at a path."""
+        return files.stored.__contains__

@@ -2,20 +2,33 @@
 # make test  everything the tests need, then the tests
 # make check format, lint and types
 # make docs  the documentation as HTML, under docs/_build/html
+# make run-hpss-demo           the service on a simulated HPSS, with a tape of five seconds
+# make hpss-demo-tape ID=5     in another terminal: leaves file 5 of it on tape only
 # make deployment-test ARCHIVE_URL=http://host:8080   what a deployed service owes its clients
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SYSTEM_PACKAGES := cc=gcc curl=curl nginx=nginx-light /usr/include/stdio.h=libc6-dev
+SYSTEM_PACKAGES := cc=gcc curl=curl nginx=nginx-light /usr/include/stdio.h=libc6-dev valgrind=valgrind pkg-config=pkg-config
+PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
+HPSS_DEMO ?= build/hpss-demo
 
-.PHONY: run test check docs deployment-test clean
+.PHONY: run run-hpss-demo hpss-demo-tape test check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
 	@echo "Try in another terminal: curl -T README.md http://127.0.0.1:$(PORT)/12345"
 	@exec $(BIN)/pacifica-archiveinterface -t posix -a 127.0.0.1 -p $(PORT) --prefix archive
+
+run-hpss-demo: $(HPSS_DEMO)/.built
+	@$(BIN)/python -m tests.hpss_simulator demo $(HPSS_DEMO)
+	@echo "Try in another terminal: curl -T README.md http://127.0.0.1:$(PORT)/5, then: make hpss-demo-tape ID=5"
+	@exec $(BIN)/pacifica-archiveinterface -t hpss -a 127.0.0.1 -p $(PORT) --prefix /archive -c $(HPSS_DEMO)/config.ini
+
+hpss-demo-tape: $(HPSS_DEMO)/.built
+	@cd $(HPSS_DEMO) && $(abspath $(BIN))/python -m pacifica.archiveinterface.backends.hpss.to_tape \
+	  -c config.ini --prefix /archive $(ID)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
@@ -37,14 +50,19 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+$(HPSS_DEMO)/.built: $(VENV)/.run $(wildcard tests/hpss_simulator/*/*.[ch] pacifica/archiveinterface/backends/hpss/*.c)
+	scripts/need-packages cc=gcc /usr/include/stdio.h=libc6-dev pkg-config=pkg-config $(PYTHON_HEADERS)
+	$(BIN)/python -m tests.hpss_simulator build 9.3 $(HPSS_DEMO)
+	HPSS_PREFIX=$(abspath $(HPSS_DEMO)) $(BIN)/pip install -q -e .
+	@touch $@
+
 # One set of packages for each purpose; made again when the metadata change.
 $(VENV)/.run: $(VENV)/bin/python setup.py
 	$(BIN)/pip install -q -e .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/bin/python setup.py scripts/need-packages
-	scripts/need-packages $(SYSTEM_PACKAGES) $$($(PYTHON) -c \
-	  'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
+	scripts/need-packages $(SYSTEM_PACKAGES) $(PYTHON_HEADERS)
 	$(BIN)/pip install -q -e '.[test,docs]'
 	@touch $@
 

@@ -32,7 +32,7 @@ LAYERS = [
     {"backends.posix.store", "backends.hpss.notes"},
     {"backends.posix.extendedfile", "backends.hpss.extended"},
     {"rest_generator", "backends.posix.archive", "backends.hpss.archive"},
-    {"application", "backends.factory", "backends.conformance"},
+    {"application", "backends.factory", "backends.conformance", "backends.hpss.to_tape"},
     {"server", "uwsgi_request", "launch"},
     {"wsgi", "__main__"},
 ]

@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 OPERANDS: dict[str, list[str]] = {
+    "demo": [],
     "keytab": ["principal"],
     "mkdir": ["path"],
     "migrate": ["path"],
@@ -36,6 +37,7 @@ OPERANDS: dict[str, list[str]] = {
     "counters": [],
 }
 HELP = {
+    "demo": "make an archive to try, with a tape that takes five seconds, and PREFIX/config.ini",
     "keytab": "write the keytab of a principal",
     "mkdir": "make a directory",
     "migrate": "copy a file to its lower levels",
@@ -57,6 +59,8 @@ def run(options: argparse.Namespace) -> None:
     prefix = options.prefix.absolute()
     simulator = Simulator(prefix / "lib" / "libhpss.so", options.root or prefix / "archive", options.names)
     match options.verb:
+        case "demo":
+            make_demo(simulator, prefix)
         case "keytab":
             print(simulator.write_keytab(options.principal))
         case "mkdir":
@@ -79,6 +83,14 @@ def run(options: argparse.Namespace) -> None:
             simulator.migrate(options.path)
         case "purge":
             simulator.purge(options.path)
+
+
+def make_demo(simulator: Simulator, prefix: Path) -> None:
+    keytab = simulator.write_keytab()
+    simulator.mkdir("/archive")
+    simulator.set("mount_seconds", 5)
+    text = f"[hpss]\nlibrary = {simulator.library}\nauth = {keytab}\nsitename = sim\n"
+    (prefix / "config.ini").write_text(text)
 
 
 def print_fields(fields: dict[str, str] | dict[str, int]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import os
 import secrets
 import stat
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ...config import Config
 from ...exception import (
@@ -104,6 +105,16 @@ class HpssBackendArchive(AbstractBackendArchive):
             except BaseException:
                 self._call(self._client.chmod, source, mode)
                 raise
+
+    def send_to_tape(self) -> None:
+        """Copy the bound file to tape now and free its place on disk, as HPSS does by itself in time."""
+        client, path = self._client, self.filepath
+        with translated_os_errors(), self._session.lock_for(path):
+            self._call(client.chmod, path, PUBLISHED_MODE | stat.S_IWUSR)
+            try:
+                self._session.call(lambda: _migrate_and_purge(self._session.open(path, os.O_RDWR | os.O_NONBLOCK)))
+            finally:
+                self._call(client.chmod, path, PUBLISHED_MODE)
 
     def _stat(self) -> HpssStatus:
         self._require_prompt_server()
@@ -353,6 +364,14 @@ class HpssBackendArchive(AbstractBackendArchive):
         if not stat.S_ISREG(mode):
             raise NotARegularFileError("this is no regular file")
         return stat.S_IMODE(mode)
+
+
+def _migrate_and_purge(descriptor: Any) -> None:
+    try:
+        descriptor.migrate(0)
+        descriptor.purge(0)
+    finally:
+        descriptor.close()
 
 
 def _is_encodable(path: str) -> bool:

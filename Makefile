@@ -79,4 +79,4 @@ $(VENV)/.deployment-test: $(VENV)/bin/python setup.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist docs/_build *.egg-info
+	rm -rf $(VENV) build dist docs/_build *.egg-info pacifica/archiveinterface/backends/hpss/*.so

@@ -60,7 +60,7 @@ setup(
     ext_modules=[hpss_extension(Path(hpss_prefix))] if hpss_prefix else [],
     packages=find_namespace_packages(include=["pacifica.*"]),
     package_data={"pacifica.archiveinterface": ["py.typed"]},
-    install_requires=["cherrypy>=18.9", "peewee>=3.17", "pymysql>=1.1"],
+    install_requires=["cherrypy>=18.9", "peewee>=3.17", "pymysql>=1.1", "tqdm>=4.66"],
     extras_require={
         # The conformance suite needs no more than pytest.
         "conformance": ["pytest>=8"],
@@ -73,10 +73,13 @@ setup(
             "requests>=2.31",
             "build>=1.2",
             "uwsgi>=2.0.24",
+            "google-crc32c>=1.5",
         ],
-        "check": ["ruff>=0.6", "mypy>=1.11", "types-PyMySQL>=1.1", "types-requests>=2.31"],
+        "check": ["ruff>=0.6", "mypy>=1.11", "types-PyMySQL>=1.1", "types-requests>=2.31", "types-tqdm>=4.66"],
         # pytest for the page of the conformance suite.
         "docs": ["sphinx>=7.3", "myst-parser>=3", "pytest>=8"],
+        # The digest crc32c.
+        "crc32c": ["google-crc32c>=1.5"],
         "deployment-test": ["pytest>=8", "requests>=2.31"],
     },
     entry_points={

@@ -29,10 +29,10 @@ LAYERS = [
     {"conditions", "rest_errors", "backends.posix.status", "backends.posix.tree"},
     {"backends.hpss.client", "backends.hpss.recalls", "backends.hpss.session", "backends.hpss.status"},
     {"bodies", "backends.posix.durability", "backends.posix.notes", "backends.posix.partial"},
-    {"backends.posix.store", "backends.hpss.notes"},
+    {"backends.posix.store", "backends.hpss.notes", "backends.hpss.listing"},
     {"backends.posix.extendedfile", "backends.hpss.extended"},
-    {"rest_generator", "backends.posix.archive", "backends.hpss.archive"},
-    {"application", "backends.factory", "backends.conformance", "backends.hpss.to_tape"},
+    {"rest_generator", "scrub", "backends.posix.archive", "backends.hpss.archive"},
+    {"admin", "application", "backends.factory", "backends.conformance", "backends.hpss.to_tape"},
     {"server", "uwsgi_request", "launch"},
     {"wsgi", "__main__"},
 ]

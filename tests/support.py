@@ -30,12 +30,14 @@ class Backend:
 
     *whole_seconds*: it keeps no fractions of modification times.
     *follows_links*: the storage itself follows links to directories.
+    *keeps_reserve*: it can keep space free.
     """
 
     name: str
     make: Callable[[Path, dict[str, Any]], AbstractBackendArchive]
     whole_seconds: bool = False
     follows_links: bool = False
+    keeps_reserve: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -58,7 +60,7 @@ def _hpss(flavour: str) -> Backend:
     def make(prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
         return hpss.archive_on(hpss.simulator_of(flavour, prefix), prefix, **options)
 
-    return Backend(f"hpss-{flavour}", make, whole_seconds=True, follows_links=True)
+    return Backend(f"hpss-{flavour}", make, whole_seconds=True, follows_links=True, keeps_reserve=False)
 
 
 BACKENDS = [POSIX_FLAT, POSIX_TREE, *(_hpss(flavour) for flavour in hpss.FLAVOURS)]

@@ -5,13 +5,13 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from .admin import add_commands, run
 from .application import Settings, log_to_stderr, make_application
-from .archive_utils import un_abs_path
 from .backends.abstract.archive import AbstractBackendArchive
 from .backends.factory import ArchiveBackendFactory
-from .exception import ArchiveInterfaceError, ConfigurationError
+from .exception import ConfigurationError
 from .globals import LOG_NAME, VERSION
 from .launch import fail, make_archive, read_settings
 from .server import ArchiveServer
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log_to_stderr()
     try:
         archive = make_archive(given.type, given.prefix, given.config)
+        archive.sweep()
         settings = read_settings(given.cherrypy_config)
         settings = {**settings, "global": {**settings.get("global", {}), **_socket_settings(given)}}
         return _serve(archive, settings)
@@ -42,11 +43,9 @@ def cmd(arguments: Sequence[str] | None = None) -> int:
     given = _admin_parser().parse_args(arguments)
     log_to_stderr()
     try:
-        archive = make_archive(given.type, given.prefix, given.config)
+        return run(make_archive(given.type, given.prefix, given.config), given)
     except ConfigurationError as error:
         return fail(_ADMIN, error)
-    action: Callable[[AbstractBackendArchive, argparse.Namespace], int] = given.action
-    return action(archive, given)
 
 
 def _server_parser() -> argparse.ArgumentParser:
@@ -61,10 +60,7 @@ def _server_parser() -> argparse.ArgumentParser:
 def _admin_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(_ADMIN, description="Administer the archive.")
     _add_common_options(parser)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    delete = commands.add_parser("delete", help="delete files", description="Delete files.")
-    delete.add_argument("files", metavar="FILES", nargs="+", help="ids, as in the URL")
-    delete.set_defaults(action=_delete)
+    add_commands(parser)
     return parser
 
 
@@ -122,17 +118,6 @@ def _place(server: ArchiveServer) -> str:
 def _reason(error: OSError) -> str:
     # cheroot keeps the reason in its text only: (('127.0.0.1', 80): [Errno 13] Permission denied)
     return (error.strerror or str(error).rpartition("] ")[2].rstrip(")")).lower()
-
-
-def _delete(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:
-    failed = 0
-    for name in given.files:
-        try:
-            archive.file(un_abs_path(name)).remove()
-        except ArchiveInterfaceError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            failed = 1
-    return failed
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def announced(headers: Mapping[str, str]) -> Digests:
         ("Content-Digest", _parse_rfc_9530),
         ("Repr-Digest", _parse_rfc_9530),
         ("Digest", _parse_rfc_3230),
-        ("Content-Md5", lambda text: [("md5", text)]),
+        ("Content-MD5", lambda text: [("md5", text)]),
     ):
         for name, text in parse(headers.get(header, "")) if headers.get(header) else ():
             known = algorithm(name)

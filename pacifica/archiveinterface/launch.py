@@ -47,7 +47,9 @@ def read_settings(path: str | None = None) -> Settings:
 
 def application_from_environment() -> cherrypy.Application:
     """Return the application that the environment describes. Raises ConfigurationError."""
-    return make_application(make_archive(), read_settings())
+    archive = make_archive()
+    archive.sweep()
+    return make_application(archive, read_settings())
 
 
 def fail(program: str, error: ArchiveInterfaceError) -> int:

@@ -43,6 +43,12 @@ STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
     ArchiveInterfaceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
+# Python's own phrases changed with 3.13.
+_RFC_9110_PHRASES = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
+}
+
 _log = logging.getLogger(LOG_NAME)
 
 
@@ -59,12 +65,12 @@ def error_response() -> None:
     error = sys.exc_info()[1]
     assert error is not None
     status = status_of(error)
+    phrase = f"{int(status)} {_RFC_9110_PHRASES.get(status, status.phrase)}"
     response = cherrypy.serving.response
-    response.status = int(status)
+    response.status = phrase
     response.headers.pop("Content-Length", None)
     for name, value in _headers_of(error).items():
         response.headers[name] = value
-    phrase = f"{int(status)} {status.phrase}"
     response.body = error_page_default(phrase, _message_of(error, status), _traceback_of(error))
 
 

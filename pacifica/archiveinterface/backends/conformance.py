@@ -202,6 +202,56 @@ class ConformanceSuite:
         with archive.open("7", "r") as file:
             assert file.status().etag == written.etag
 
+    def test_digests_stay_with_the_file(self, archive: AbstractBackendArchive) -> None:
+        digests = {"sha-256": bytes(range(32)), "md5": bytes(16)}
+        with archive.open("7", "w") as file:
+            file.write(b"bytes")
+            file.set_digests(digests)
+            file.set_file_permissions()
+        assert file.status().digests == digests
+        assert archive.file("7").status().digests == digests
+        archive.patch("70000", archive.file("7").status().filepath)
+        assert archive.file("70000").status().digests == digests
+        put(archive, "70000", b"others")
+        assert archive.file("70000").status().digests == {}
+
+    def test_digests_found_later_are_kept_too(self, archive: AbstractBackendArchive) -> None:
+        put(archive, "7", b"bytes")
+        with archive.open("7", "r") as file:
+            file.set_digests({"sha-256": bytes(range(32))})
+        assert archive.file("7").status().digests == {"sha-256": bytes(range(32))}
+        assert get(archive, "7") == b"bytes"
+
+    def test_damage_is_remembered_until_the_file_is_replaced(self, archive: AbstractBackendArchive) -> None:
+        put(archive, "7", b"bytes")
+        with archive.open("7", "r") as file:
+            file.set_digests({"sha-256": bytes(range(32))})
+            file.mark_damaged("sha-256 was another")
+        assert archive.file("7").status().damaged == "sha-256 was another"
+        assert archive.file("7").status().digests == {"sha-256": bytes(range(32))}
+        put(archive, "7", b"bytes")
+        assert archive.file("7").status().damaged == ""
+
+    def test_a_file_from_beside_brings_no_digests(
+        self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str]
+    ) -> None:
+        archive.patch("7", place("incoming/upload", b"moved"))
+        assert archive.file("7").status().digests == {}
+
+    def test_every_file_is_listed_in_order_and_from_anywhere_on(
+        self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str]
+    ) -> None:
+        ids = {"1", "256", "257", "65536", "12345"}
+        for file_id in ids:
+            put(archive, file_id, b"x")
+        place("incoming/upload", b"x")
+        entries = list(archive.entries())
+        assert {entry.file_id for entry in entries} == {*ids, None}
+        assert [entry.path for entry in entries if entry.file_id is None] == ["incoming/upload"]
+        assert all(entry.path == archive.path_of(entry.file_id) for entry in entries if entry.file_id)
+        for number, entry in enumerate(entries):
+            assert list(archive.entries(entry.path)) == entries[number + 1 :]
+
     def test_other_bytes_have_another_etag(self, archive: AbstractBackendArchive) -> None:
         tags = {put(archive, "7", content).etag for content in (b"one", b"two", b"six", b"ten")}
         assert len(tags) == 4

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...config import Config
 from ...digests import Digests
@@ -22,6 +22,14 @@ Guard = Callable[["AbstractStatus | None"], None]
 """Called with what is about to be replaced or removed, None for nothing; raises to keep it."""
 
 PUBLISHED_MODE = 0o444
+
+
+class Entry(NamedTuple):
+    """A file below the prefix; *file_id* is None for a name that no id maps to, or one that was never finished."""
+
+    path: str
+    file_id: str | None
+    is_partial: bool = False
 
 
 class AbstractBackendArchive(ABC):
@@ -155,6 +163,16 @@ class AbstractBackendArchive(ABC):
         if self._file is None:
             raise StorageError("no file is open")
         return self._file
+
+    def sweep(self) -> None:
+        """Remove what processes that died left half-written; a service does this when it starts."""
+
+    def entries(self, after: str = "") -> Iterator[Entry]:
+        """Yield every file below the prefix whose path comes after *after*, in one fixed order.
+
+        Raises ConfigurationError when the backend cannot list its files.
+        """
+        raise ConfigurationError("this backend cannot list its files, name their ids")
 
     @abstractmethod
     def stage(self) -> bool:

@@ -9,7 +9,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,7 +18,9 @@ from ...exception import (
     BackendUnavailableError,
     BeingStagedError,
     BodyTooLargeError,
+    ConfigurationError,
     ConflictError,
+    FileIdError,
     ForbiddenPathError,
     MissingFileError,
     NotARegularFileError,
@@ -27,10 +29,11 @@ from ...exception import (
     translated_os_errors,
 )
 from ...globals import LOG_NAME
-from ...id2filename import id2filename, parse_file_id
-from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Guard
+from ...id2filename import filename2id, id2filename, parse_file_id
+from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Guard
 from .client import load_client
 from .extended import HpssExtended, HpssReader, HpssWriter, OpenReaders
+from .listing import files_below, stale_files
 from .notes import read_notes, stored_checksum
 from .recalls import Recalls, request_id
 from .session import Session
@@ -60,10 +63,26 @@ class HpssBackendArchive(AbstractBackendArchive):
     def __init__(self, prefix: str, config: Config | None = None) -> None:
         """Load the client library; the login comes with the first request of each process."""
         super().__init__(prefix, config)
+        if self.config.archive.reserve_bytes:
+            raise ConfigurationError(
+                "[archive] reserve_bytes: HPSS keeps none; its classes of service have their limits"
+            )
         self._session = Session(load_client(self.config.hpss.library), self.config.hpss)
         self._client = self._session.client
         self._readers = OpenReaders()
         self._recalls = Recalls()
+
+    def entries(self, after: str = "") -> Iterator[Entry]:
+        """Yield every file below the prefix whose path comes after *after*, by the names along their paths.
+
+        An upload counts as never finished when nothing was written to it for a day: whose it is, HPSS does not tell.
+        """
+        with translated_os_errors():
+            for name in stale_files(self._session, f"{self.prefix}/{PARTIAL}"):
+                yield Entry(f"{PARTIAL}/{name}", None, is_partial=True)
+            for path in files_below(self._session, self.prefix, after=after.split("/")):
+                if path.split("/")[0] != PARTIAL:
+                    yield Entry(path, _id_of(path))
 
     def stage(self) -> bool:
         """Ask for the file's recall unless it is under way, and return whether the file is on disk."""
@@ -364,6 +383,13 @@ class HpssBackendArchive(AbstractBackendArchive):
         if not stat.S_ISREG(mode):
             raise NotARegularFileError("this is no regular file")
         return stat.S_IMODE(mode)
+
+
+def _id_of(path: str) -> str | None:
+    try:
+        return str(filename2id(f"/{path}"))
+    except FileIdError:
+        return None
 
 
 def _migrate_and_purge(descriptor: Any) -> None:

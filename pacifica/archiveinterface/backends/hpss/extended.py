@@ -115,10 +115,12 @@ class HpssReader(HpssExtended, ExtendedFile):
 
     def set_digests(self, digests: Digests) -> None:
         """Note the digests that the content was found to have."""
+        self._status.digests = digests
         write_notes(self._session, self.filepath, Notes(digests))
 
     def mark_damaged(self, finding: str) -> None:
         """Note that the content is not what was stored."""
+        self._status.damaged = finding
         write_notes(self._session, self.filepath, Notes(self._status.digests, finding))
 
 

@@ -17,14 +17,14 @@ from ...exception import (
     translated_os_errors,
 )
 from ...id2filename import filename2id
-from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Guard
+from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Guard
 from ..abstract.status import AbstractStatus
 from .extendedfile import PosixReader, PosixWriter
 from .notes import NOTES, Notes, forget_sidecar, write_notes
-from .partial import PARTIAL, move, sweep
+from .partial import PARTIAL, move, orphans, sweep
 from .status import PosixStatus
 from .store import Store, exclusive
-from .tree import Tree, open_regular, split
+from .tree import Tree, files_below, open_regular, split
 
 _COPY_SIZE = 1 << 20  # bytes
 
@@ -44,7 +44,7 @@ class PosixBackendArchive(AbstractBackendArchive):
     """Files below a directory; uploads grow in ``.partial`` beside them and are renamed into place."""
 
     def __init__(self, prefix: str, config: Config | None = None) -> None:
-        """Open the directory *prefix* and sweep it of what a killed process left half-written."""
+        """Keep files below the directory *prefix*, which exists."""
         super().__init__(prefix, config)
         self.use_id2filename = self.config.posix.use_id2filename
         try:
@@ -52,7 +52,19 @@ class PosixBackendArchive(AbstractBackendArchive):
         except OSError as error:
             raise ConfigurationError(f"prefix {prefix!r}: {os.strerror(error.errno or 0).lower()}") from error
         self._store = Store(self._tree, self.config.archive, self.describe)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half-written."""
         sweep(self._tree)
+
+    def entries(self, after: str = "") -> Iterator[Entry]:
+        """Yield every file below the prefix whose path comes after *after*, by the names along their paths."""
+        with translated_os_errors():
+            for name in orphans(self._tree):
+                yield Entry(f"{PARTIAL}/{name}", None, is_partial=True)
+            for path in files_below(self._tree, after=after.split("/")):
+                if path.split("/")[0] not in (PARTIAL, NOTES):
+                    yield Entry(path, self._id_of(path))
 
     def describe(self, found: os.stat_result, filepath: str) -> AbstractStatus:
         """Return the status of the file at *filepath*, of which stat said *found*."""
@@ -107,18 +119,19 @@ class PosixBackendArchive(AbstractBackendArchive):
         with closing(Tree(root)) as tree, tree.directory(directory) as parent:
             fd = open_regular(name, parent)
             try:
-                archived = root == self._tree.root and self._is_archived(path)
+                archived = root == self._tree.root and self._id_of(path) is not None
                 yield _Source(tree, directory, parent, name, fd, archived)
             finally:
                 os.close(fd)
 
-    def _is_archived(self, path: str) -> bool:
-        if not self.use_id2filename:
-            return "/" not in path
+    def _id_of(self, path: str) -> str | None:
+        """Return the id whose file *path*, below the prefix, is; None when no id maps to it."""
         try:
-            return bool(str(filename2id("/" + path)))
+            file_id = str(filename2id("/" + path)) if self.use_id2filename else path
+            self.path_of(file_id)
         except FileIdError:
-            return False
+            return None
+        return file_id
 
     def _allowed_place(self, old_path: str) -> tuple[str, str]:
         """Return the root that *old_path* lies below and the path from there."""

@@ -82,7 +82,17 @@ def _read_attributes(fd: int) -> dict[str, str]:
     if not hasattr(os, "listxattr"):  # Python knows them on Linux only
         raise OSError(errno.EOPNOTSUPP, "no extended attributes")
     names = [name for name in os.listxattr(fd) if name.startswith(_ATTRIBUTE)]
+    if not names:
+        _raise_if_unsupported(fd)  # listing gives an empty list on file systems that keep none
     return {name.removeprefix(_ATTRIBUTE): os.getxattr(fd, name).decode("ascii", "replace") for name in names}
+
+
+def _raise_if_unsupported(fd: int) -> None:
+    try:
+        os.getxattr(fd, _ATTRIBUTE + _DAMAGED)
+    except OSError as error:
+        if error.errno != errno.ENODATA:
+            raise
 
 
 def _write_attributes(fd: int, texts: dict[str, str]) -> None:

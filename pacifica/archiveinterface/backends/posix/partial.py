@@ -8,7 +8,8 @@ import fcntl
 import logging
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from ...globals import LOG_NAME
 from .tree import Tree
@@ -68,17 +69,25 @@ def move(source: int, old: str, target: int, new: str, *, replace: bool) -> None
 
 def sweep(tree: Tree) -> None:
     """Remove what killed processes left half-written below *tree*."""
+    for name in orphans(tree, remove=True):
+        _log.warning("removed %s/%s, left half-written by a process that died", PARTIAL, name)
+
+
+def orphans(tree: Tree, *, remove: bool = False) -> Iterator[str]:
+    """Yield the names, below ``.partial``, of files whose writer has died; *remove* them on the way."""
     with suppress(FileNotFoundError), tree.directory(PARTIAL) as directory:
-        for name in os.listdir(directory):
-            with suppress(OSError):
-                _remove_if_orphaned(name, directory)
+        for name in sorted(os.listdir(directory)):
+            with suppress(OSError), _claimed(name, directory):
+                if remove:
+                    os.unlink(name, dir_fd=directory)
+                yield name
 
 
-def _remove_if_orphaned(name: str, directory: int) -> None:
+@contextmanager
+def _claimed(name: str, directory: int) -> Iterator[None]:
     fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(name, dir_fd=directory)
-        _log.warning("removed %s/%s, left half-written by a process that died", PARTIAL, name)
+        yield
     finally:
         os.close(fd)

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from ...exception import ForbiddenPathError, MissingFileError, NotARegularFileError
@@ -87,3 +87,21 @@ def split(path: str) -> tuple[str, str]:
     """Return directory and name of *path*: ``39/3039`` -> (``39``, ``3039``)."""
     directory, _, name = path.rpartition("/")
     return directory, name
+
+
+def files_below(tree: Tree, directory: str = "", after: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the path of everything below *directory* that is no directory, by the names along the paths.
+
+    Only what comes after the path of names *after* is looked at.
+    """
+    with tree.directory(directory) as fd, os.scandir(fd) as found:
+        children = sorted((child.name, child.is_dir(follow_symlinks=False)) for child in found)
+    for name, is_directory in children:
+        if after and name < after[0]:
+            continue
+        path = f"{directory}/{name}" if directory else name
+        begun = bool(after) and name == after[0]
+        if is_directory:
+            yield from files_below(tree, path, after[1:] if begun else ())
+        elif not begun:
+            yield path

@@ -1,0 +1,128 @@
+"""Digests in headers, computed and compared."""
+
+import base64
+import hashlib
+import os
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacifica.archiveinterface import digests
+from pacifica.archiveinterface.exception import DigestError, DigestMismatchError, RequestError
+
+
+def b64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+CONTENT = b"the bytes of a file"
+SHA256 = hashlib.sha256(CONTENT).digest()
+MD5 = hashlib.md5(CONTENT).digest()
+SHA1 = hashlib.sha1(CONTENT).digest()
+ADLER = zlib.adler32(CONTENT).to_bytes(4, "big")
+
+
+@given(st.lists(st.binary(max_size=200), max_size=10))
+def test_blocks_are_hashed_like_the_whole(blocks: list[bytes]) -> None:
+    hasher = digests.Hasher(["sha-256", "sha-512", "sha", "md5", "adler32"])
+    for block in blocks:
+        hasher.update(block)
+    whole = b"".join(blocks)
+    assert hasher.digests() == {
+        "sha-512": hashlib.sha512(whole).digest(),
+        "sha-256": hashlib.sha256(whole).digest(),
+        "sha": hashlib.sha1(whole).digest(),
+        "md5": hashlib.md5(whole).digest(),
+        "adler32": zlib.adler32(whole).to_bytes(4, "big"),
+    }
+
+
+def test_large_blocks_are_hashed_in_order() -> None:
+    blocks = [os.urandom(300_000) for _ in range(20)]
+    hasher = digests.Hasher(["sha-256"])
+    for block in blocks:
+        hasher.update(block)
+    assert hasher.digests()["sha-256"] == hashlib.sha256(b"".join(blocks)).digest()
+
+
+def test_crc32c_is_castagnoli_s() -> None:
+    hasher = digests.Hasher(["crc32c"])
+    hasher.update(b"123456789")
+    assert hasher.digests()["crc32c"].hex() == "e3069283"  # RFC 3720, B.4 and its like
+
+
+@pytest.mark.parametrize(
+    ("header", "text", "expected"),
+    [
+        ("Content-Digest", f"sha-256=:{b64(SHA256)}:", {"sha-256": SHA256}),
+        ("Repr-Digest", f"sha-256=:{b64(SHA256)}:, md5=:{b64(MD5)}:;x=y", {"sha-256": SHA256, "md5": MD5}),
+        ("Repr-Digest", f"adler=:{b64(ADLER)}:,unixsum=:AAA=:", {"adler32": ADLER}),
+        ("Digest", f"SHA-256={b64(SHA256)},md5={b64(MD5)}", {"sha-256": SHA256, "md5": MD5}),
+        ("Digest", f"adler32={ADLER.hex()}", {"adler32": ADLER}),
+        ("Digest", f"sha={b64(SHA1)}", {"sha": SHA1}),
+        ("Digest", f"sha1={SHA1.hex()}", {"sha": SHA1}),  # as Pacifica's metadata write it
+        ("Digest", "crc64nvme=abc", {}),
+        ("Content-MD5", b64(MD5), {"md5": MD5}),
+    ],
+)
+def test_announced_digests_are_read(header: str, text: str, expected: dict[str, bytes]) -> None:
+    assert digests.announced({header: text}) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        ("Content-Digest", "sha-256"),
+        ("Content-Digest", f"sha-256={b64(SHA256)}"),
+        ("Content-Digest", "sha-256=:AAAA:"),
+        ("Repr-Digest", "sha-256=:!!!!:"),
+        ("Repr-Digest", f"sha-256=:{b64(SHA256)}:,"),
+        ("Digest", "sha-256"),
+        ("Digest", "sha-256=nonsense"),
+        ("Digest", f"adler32={'g' * 8}"),
+        ("Content-MD5", "nonsense"),
+        ("Content-MD5", b64(SHA256)),
+    ],
+)
+def test_a_malformed_announcement_is_refused(header: str, text: str) -> None:
+    with pytest.raises(DigestError):
+        digests.announced({header: text})
+
+
+def test_announcements_that_disagree_are_refused() -> None:
+    with pytest.raises(DigestError):
+        digests.announced({"Content-MD5": b64(MD5), "Digest": f"md5={b64(bytes(16))}"})
+
+
+@given(st.sampled_from(["Content-Digest", "Repr-Digest", "Digest", "Content-MD5"]), st.text(max_size=60))
+def test_any_announcement_is_read_or_refused(header: str, text: str) -> None:
+    try:
+        digests.announced({header: text})
+    except RequestError:
+        return
+
+
+@given(st.dictionaries(st.sampled_from(["sha-256", "sha", "md5", "adler32"]), st.binary(max_size=40)))
+def test_what_is_written_is_read_again(values: dict[str, bytes]) -> None:
+    lengths = {"sha-256": 32, "sha": 20, "md5": 16, "adler32": 4}
+    known = {name: value.ljust(lengths[name], b"\0")[: lengths[name]] for name, value in values.items()}
+    assert digests.announced({"Repr-Digest": digests.repr_digest(known)}) == known
+    wanted = ", ".join(known)
+    assert digests.announced({"Digest": digests.digest(known, wanted)}) == known
+
+
+def test_only_what_is_wanted_is_told() -> None:
+    known = {"sha-256": SHA256, "md5": MD5, "adler32": ADLER}
+    assert digests.repr_digest(known, "md5=3, sha-256=0") == f"md5=:{b64(MD5)}:"
+    assert digests.repr_digest(known, "unixsum=3").count(", ") == 2
+    assert digests.digest(known, "ADLER32") == f"adler32={ADLER.hex()}"
+    assert digests.digest(known, "ADLER32;q=0.5, md5;q=0, sha;q=1") == f"adler32={ADLER.hex()}"
+    assert digests.digest(known, "sha-512") == ""
+
+
+def test_a_mismatch_names_the_algorithm() -> None:
+    with pytest.raises(DigestMismatchError, match="md5"):
+        digests.check({"md5": bytes(16)}, {"md5": MD5})
+    digests.check({}, {"md5": MD5})

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -28,6 +29,13 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 def prefix(tmp_path: Path) -> Path:
     """Where the archive's files are."""
     return tmp_path / "archive"
+
+
+@pytest.fixture
+def far() -> Iterator[Path]:
+    """A directory on another file system than tmp_path's."""
+    with TemporaryDirectory(dir="/dev/shm") as place:
+        yield Path(place)
 
 
 @pytest.fixture

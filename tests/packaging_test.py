@@ -1,11 +1,14 @@
 """The distribution installs in an empty environment, beside other packages of the pacifica namespace."""
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from .support import await_service, free_port
 
 ROOT = Path(__file__).parent.parent
 NEIGHBOUR = "pacifica-uniqueid"  # brings pacifica-namespace, which puts an __init__.py into the namespace
@@ -57,3 +60,31 @@ def test_the_commands_explain_themselves(environment: Path, command: str) -> Non
 
 def test_the_types_come_with_the_package(environment: Path) -> None:
     assert list(environment.glob("lib/*/site-packages/pacifica/archiveinterface/py.typed"))
+
+
+def test_the_lowest_versions_stated_suffice(source: Path, tmp_path: Path) -> None:
+    requirements = source / "pacifica_archiveinterface.egg-info" / "requires.txt"
+    lowest = requirements.read_text().partition("\n[")[0].replace(">=", "==").split()
+    assert len(lowest) >= 4
+    environment = tmp_path / "lowest"
+    run(sys.executable, "-m", "venv", environment, cwd=tmp_path)
+    run(environment / "bin" / "pip", "install", "-q", source, *lowest, cwd=tmp_path)
+    (tmp_path / "archive").mkdir()
+    port = free_port()
+    launcher = str(environment / "bin" / "pacifica-archiveinterface")
+    command = [launcher, "-p", str(port), "--prefix", str(tmp_path / "archive")]
+    with subprocess.Popen(command) as service:
+        try:
+            await_service(service, f"http://127.0.0.1:{port}")
+            suite = ROOT / "post_deployment_tests" / "deployment_test.py"
+            small = {"LARGE_FILE_SIZE": "5000000", "MANY_FILES_TEST_COUNT": "40"}
+            variables = {**os.environ, **small, "ARCHIVE_URL": f"http://127.0.0.1:{port}"}
+            subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", suite],
+                cwd=tmp_path,
+                env=variables,
+                check=True,
+                timeout=PATIENCE,
+            )
+        finally:
+            service.terminate()

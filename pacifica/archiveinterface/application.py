@@ -87,6 +87,9 @@ def _fixed_settings(http: HttpOptions, most_bytes: int) -> dict[str, Any]:
         "request.dispatch": _OneResource(),
         "request.process_request_body": False,
         "request.error_response": error_response,
+        # Clients read the raw stream and hash it.
+        "tools.encode.on": False,
+        "tools.gzip.on": False,
         "request.show_tracebacks": http.show_tracebacks,
         "error_page.default": error_page_default,
         "hooks.on_start_resource": take_body,

@@ -102,10 +102,10 @@ def _headers_of(error: BaseException) -> dict[str, str]:
 def _message_of(error: BaseException, status: HTTPStatus) -> str:
     if status != HTTPStatus.INTERNAL_SERVER_ERROR:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.warning("%s: %s", cherrypy.serving.request.request_line, error.__cause__ or error)
+            _log.warning("%a: %s", cherrypy.serving.request.request_line, error.__cause__ or error)
         return str(error)
     request = cherrypy.serving.request
-    _log.error("request %s, %s, failed", request.unique_id, request.request_line, exc_info=error)
+    _log.error("request %s, %a, failed", request.unique_id, request.request_line, exc_info=error)
     reason = str(error) if isinstance(error, ArchiveInterfaceError) else "the service failed"
     return f"{reason}; its log tells more under request {request.unique_id}"
 

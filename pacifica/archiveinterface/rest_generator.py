@@ -68,7 +68,7 @@ class ArchiveInterfaceGenerator:
 
     def PUT(self, *_path: str, **_query: Any) -> Any:
         """Store the body as the file, replacing what was there: 201."""
-        file_id, body = _file_id_for("PUT"), cherrypy.serving.request.archive_body
+        file_id, body = _required_file_id(), cherrypy.serving.request.archive_body
         body.require()
         request_headers = cherrypy.request.headers
         mod_time, announced = get_http_modified_time(request_headers), digests.announced(request_headers)
@@ -87,7 +87,7 @@ class ArchiveInterfaceGenerator:
 
     def POST(self, *_path: str, **_query: Any) -> Any:
         """Stage the file: 200 when it is on disk, 202 while it is being recalled."""
-        file_id = _file_id_for("POST")
+        file_id = _required_file_id()
         if self._archive.file(file_id).stage():
             return _json({"file": f"/{file_id}", "message": "File was staged"})
         cherrypy.response.status = 202
@@ -96,14 +96,14 @@ class ArchiveInterfaceGenerator:
 
     def PATCH(self, *_path: str, **_query: Any) -> Any:
         """Move the file that the JSON body names, ``{"path": ...}``, to this id: 200."""
-        file_id, body = _file_id_for("PATCH"), cherrypy.serving.request.archive_body
+        file_id, body = _required_file_id(), cherrypy.serving.request.archive_body
         body.require()
         self._archive.patch(file_id, _path_in(body), _guard())
         return _json({"message": "File Moved Successfully"})
 
     def DELETE(self, *_path: str, **_query: Any) -> Any:
         """Remove the file: 200."""
-        self._archive.file(_file_id_for("DELETE"), _guard()).remove()
+        self._archive.file(_required_file_id(), _guard()).remove()
         return _json({"message": "File deleted"})
 
     def OPTIONS(self, *_path: str, **_query: Any) -> Any:
@@ -128,7 +128,7 @@ def _file_id() -> str:
         raise FileIdError("a file id is UTF-8") from error
 
 
-def _file_id_for(method: str) -> str:
+def _required_file_id() -> str:
     file_id = _file_id()
     if not file_id:
         raise MethodError(ROOT_METHODS)

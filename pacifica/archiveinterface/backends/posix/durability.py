@@ -5,19 +5,22 @@ import errno
 import os
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import ExitStack
+from itertools import groupby
 
 from .tree import Tree
 
 # From this many descriptors on, one syncfs() of the file system costs less than an fsync() of each.
-_SHARED_FROM = 3
+_SHARED_FROM = 2
 _REMEMBERED_DIRECTORIES = 1 << 14
+# While others keep coming, the next few milliseconds bring more of them.
+_GATHER_SECONDS = 0.002
 _WAIT_BEFORE = 1  # SYNC_FILE_RANGE_WAIT_BEFORE
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_SYNC_FILE_RANGE = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 
 class Durability:
@@ -27,13 +30,13 @@ class Durability:
         """Promise *level*: ``full`` files and names, ``file`` the bytes of files, ``none`` nothing."""
         self._files = level != "none"
         self._names = level == "full"
-        self._commit = GroupCommit()
+        self._commits: dict[int, GroupCommit] = {}  # by device
         self._durable = _Recent(_REMEMBERED_DIRECTORIES)
 
     def sync_file(self, fd: int) -> None:
         """Return when the open file is on stable storage. Raises OSError."""
         if self._files:
-            self._commit.sync([fd])
+            self._sync([fd])
 
     def sync_names(self, tree: Tree, directories: Iterable[str]) -> None:
         """Return when the entries of *directories*, and these themselves, are on stable storage. Raises OSError.
@@ -44,11 +47,22 @@ class Durability:
         if not self._names:
             return
         below = set(directories)
-        above = {parent for path in below for parent, child in _steps(path) if child not in self._durable}
+        above = {
+            parent for path in below for parent, child in _steps(path) if f"{tree.root}/{child}" not in self._durable
+        }
         with ExitStack() as stack:
-            self._commit.sync([stack.enter_context(tree.directory(path)) for path in below | above])
+            self._sync([stack.enter_context(tree.directory(path)) for path in below | above])
         for path in below:
-            self._durable.update(child for _, child in _steps(path))
+            self._durable.update(f"{tree.root}/{child}" for _, child in _steps(path))
+
+    def _sync(self, descriptors: list[int]) -> None:
+        # Files may be moved in from other file systems, which a shared sync does not reach.
+        for device, group in groupby(sorted(descriptors, key=_device), _device):
+            self._commits.setdefault(device, GroupCommit()).sync(list(group))
+
+
+def _device(fd: int) -> int:
+    return os.fstat(fd).st_dev
 
 
 def _steps(path: str) -> list[tuple[str, str]]:
@@ -82,20 +96,35 @@ class _Batch:
 
     def __init__(self) -> None:
         self.descriptors: list[int] = []
-        self.done = False
-        self.error: OSError | None = None
+        self.over = False
         self.shared = False
+        self.synced: set[int] = set()
+        self.errors: dict[int, OSError] = {}
 
     def commit(self) -> None:
-        self.shared = len(self.descriptors) >= _SHARED_FROM and _can_share()
+        if len(self.descriptors) >= _SHARED_FROM and _can_share():
+            self.shared = _sync_file_system(self.descriptors[0])
+        if not self.shared:
+            for fd in self.descriptors:
+                self._sync(fd)
+
+    def _sync(self, fd: int) -> None:
+        # Once and no more: the kernel tells an error of writing once, and the next fsync() finds nothing amiss.
         try:
-            if self.shared:
-                _sync_file_system(self.descriptors[0])
-            else:
-                for fd in self.descriptors:
-                    _flush(fd)
+            os.fsync(fd)
         except OSError as error:
-            self.error = error
+            self.errors[fd] = error
+        else:
+            self.synced.add(fd)
+
+    def settle(self, fd: int) -> None:
+        """Raise the error that *fd* met; sync it alone if whoever led the batch was stopped before it."""
+        if fd in self.errors:
+            raise self.errors[fd]
+        if self.shared:
+            _raise_write_error(fd)
+        elif fd not in self.synced:
+            os.fsync(fd)
 
 
 class GroupCommit:
@@ -106,24 +135,21 @@ class GroupCommit:
         self._changed = threading.Condition()
         self._running = False
         self._waiting = _Batch()
+        self._gather = 0.0  # seconds
 
     def sync(self, descriptors: list[int]) -> None:
         """Return when what was written through *descriptors*, of one file system, is on stable storage.
 
         Raises OSError when it may not be.
         """
-        if self._leads(batch := self._join(descriptors)):
+        batch = self._join(descriptors)
+        if self._leads(batch):
             try:
                 batch.commit()
             finally:
                 self._finish(batch)
-        if batch.error:
-            # It need not be ours: ask for our own.
-            for fd in descriptors:
-                _flush(fd)
-        elif batch.shared:
-            for fd in descriptors:
-                _raise_write_error(fd)
+        for fd in descriptors:
+            batch.settle(fd)
 
     def _join(self, descriptors: list[int]) -> _Batch:
         with self._changed:
@@ -132,23 +158,23 @@ class GroupCommit:
 
     def _leads(self, batch: _Batch) -> bool:
         with self._changed:
-            while self._running and not batch.done:
+            while self._running and not batch.over:
                 self._changed.wait()
-            if batch.done:
+            if batch.over:
                 return False
             self._running = True
+        if self._gather:
+            time.sleep(self._gather)
+        with self._changed:
             self._waiting = _Batch()
+            self._gather = _GATHER_SECONDS if len(batch.descriptors) > 1 else 0.0
             return True
 
     def _finish(self, batch: _Batch) -> None:
         with self._changed:
-            batch.done = True
+            batch.over = True
             self._running = False
             self._changed.notify_all()
-
-
-def _flush(fd: int) -> None:
-    os.fsync(fd)
 
 
 def _can_share() -> bool:
@@ -157,16 +183,15 @@ def _can_share() -> bool:
     return os.uname().sysname == "Linux" and release is not None and (int(release[1]), int(release[2])) >= (5, 8)
 
 
-def _sync_file_system(fd: int) -> None:
-    if _libc.syncfs(fd):
-        raise OSError(ctypes.get_errno(), "syncfs")
+def _sync_file_system(fd: int) -> bool:
+    """Return whether all of the file system is on stable storage; what failed need not be a file of ours."""
+    return not _libc.syncfs(fd)
 
 
 def _raise_write_error(fd: int) -> None:
     """Raise the error, if any, that writing back this file met; the shared sync told it to one descriptor only."""
-    if _libc.sync_file_range(
-        *(kind(value) for kind, value in zip(_SYNC_FILE_RANGE, (fd, 0, 0, _WAIT_BEFORE), strict=True))
-    ):
+    whole_file = ctypes.c_int64(0)
+    if _libc.sync_file_range(ctypes.c_int(fd), whole_file, whole_file, ctypes.c_uint(_WAIT_BEFORE)):
         raise OSError(ctypes.get_errno(), "sync_file_range")
 
 

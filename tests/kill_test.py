@@ -1,0 +1,43 @@
+"""The service killed at each system call of a request: the old file or the new one, whole, and nothing else."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .ordeals import ORDEALS, Ordeal, Site, calls_of, ids_of, site_in
+from .support import TIMEOUT
+from .tracing import DISK_CALLS, Call, require_tracing, traced
+
+# A kill before a call that only finds or locks leaves what a kill before the next change leaves; make test-faults
+# tries these too.
+EVERY_CALL = os.getenv("FAULTS") == "all"
+
+
+@pytest.fixture(autouse=True)
+def _traceable() -> None:
+    require_tracing()
+
+
+@pytest.mark.parametrize("ordeal", ORDEALS, ids=str)
+def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, far: Path, ordeal: Ordeal) -> None:
+    ids = ids_of(ordeal)
+    with site_in(tmp_path, far) as site:
+        calls = calls_of(ordeal, site, ids, (*DISK_CALLS, "sendto"))  # the last ones tell the client
+        deadly = [call for call in calls if EVERY_CALL or call.changes_names_or_files]
+        faults = [fault for call in deadly for fault in kill_at(call, ordeal, site, next(ids))]
+    print(f"\n{ordeal}: {len(deadly)} kills, {len(faults)} faults")
+    assert not faults, "\n".join(faults)
+    assert deadly
+
+
+def kill_at(call: Call, ordeal: Ordeal, site: Site, file_id: int) -> list[str]:
+    """Kill the service at *call* of the ordeal, start it again, and return what is wrong then."""
+    ordeal.prepare(site, file_id)
+    with traced(site.server.pid, [call.name], f"{call.name}:signal=SIGKILL:when={call.number}"):
+        answer = ordeal.send(site, file_id)
+        site.server.process.wait(TIMEOUT)
+    site.start()
+    faults = list(ordeal.faults(site, file_id, answer))
+    faults += [f"and then: {fault}" for fault in ordeal.repeat(site, file_id)]
+    return [f"killed at {call}: {fault}" for fault in faults]

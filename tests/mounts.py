@@ -1,0 +1,89 @@
+"""File systems in image files, mounted for as long as a block lasts; only root may."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+SMALLEST = {"ext4": 64 << 20, "xfs": 300 << 20}  # bytes; mkfs.xfs makes none below
+_MKFS = {"ext4": ["mkfs.ext4", "-q", "-F", "-E"], "xfs": ["mkfs.xfs", "-q", "-f"]}
+
+
+def require_mounts() -> None:
+    """Go on if this machine lets us mount an image; skip the test if not, or fail it under CI."""
+    reason = _why_nothing_is_mounted()
+    if reason:
+        refuse_or_skip(f"no image can be mounted here: {reason}")
+
+
+def refuse_or_skip(reason: str) -> None:
+    """Skip the test for *reason*; under CI nothing is skipped, and the test fails."""
+    if os.getenv("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@cache
+def _why_nothing_is_mounted() -> str:
+    if os.geteuid():
+        return "only root may mount"
+    try:
+        with TemporaryDirectory() as place, mounted_new(Path(place), "ext4", 8 << 20):
+            return ""
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"{error} {getattr(error, 'stderr', '')}".strip()
+
+
+def make_file_system(image: Path, kind: str, offset: int, size: int) -> None:
+    """Make a file system in *size* bytes of *image* from *offset* on, which is 0 for xfs."""
+    with image.open("ab") as file:
+        file.truncate(max(offset + size, image.stat().st_size))
+    if kind == "ext4":
+        run(*_MKFS[kind], f"offset={offset}", str(image), f"{size >> 10}k")
+    else:
+        run(*_MKFS[kind], "-d", f"size={size}", str(image))
+
+
+@contextmanager
+def mounted_new(place: Path, kind: str, size: int) -> Iterator[Path]:
+    """Give the root of a new file system of *size* bytes, kept in *place* within the block."""
+    image = place / f"{kind}.img"
+    try:
+        make_file_system(image, kind, 0, size)
+        with mounted(image, place / kind, kind, 0, size) as root:
+            yield root
+    finally:
+        image.unlink(missing_ok=True)
+
+
+@contextmanager
+def mounted(image: Path, root: Path, kind: str, offset: int, size: int) -> Iterator[Path]:
+    """Mount what lies in *size* bytes of *image* from *offset* on at the new directory *root*."""
+    root.mkdir()
+    # The loop device is let go of when the file system is. A copy of an xfs has the id of the original.
+    options = f"loop,offset={offset},sizelimit={size}" + (",nouuid" if kind == "xfs" else "")
+    run("mount", "-t", kind, "-o", options, str(image), str(root))
+    try:
+        yield root
+    finally:
+        _unmount(root)
+        root.rmdir()
+
+
+def _unmount(root: Path) -> None:
+    try:
+        run("umount", str(root))
+    except subprocess.CalledProcessError:
+        run("umount", "--lazy", str(root))  # so that nothing stays, whatever still has a file open
+        raise
+
+
+def run(*command: str) -> None:
+    """Run a command of the system administrator. Raises OSError, CalledProcessError with what it said."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PATH": path})

@@ -1,0 +1,95 @@
+"""What is synced, and in which order: each file before it gets its name, each directory before the client is told.
+
+A power cut shows what one file system loses; this holds for file systems that put their changes in no order, too.
+"""
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from .ordeals import ORDEALS, Ordeal, calls_of, ids_of, site_in
+from .tracing import DISK_CALLS, Call, require_tracing, traced
+
+FILE_CHANGES = ("write", "pwrite64", "fallocate", "ftruncate", "fchmod", "utimensat", "fsetxattr", "fremovexattr")
+NAME_CHANGES = ("rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat")
+_OPEN = re.compile(r"\d+<(/[^>]*)>(?:, \"([^\"]*)\")?")
+
+
+@pytest.fixture(autouse=True)
+def _traceable() -> None:
+    require_tracing()
+
+
+@pytest.mark.parametrize("ordeal", ORDEALS, ids=str)
+def test_all_is_synced_before_it_is_told(tmp_path: Path, far: Path, ordeal: Ordeal) -> None:
+    with site_in(tmp_path, far) as site:
+        calls = calls_of(ordeal, site, ids_of(ordeal), DISK_CALLS)
+    faults = list(unsynced(calls))
+    assert not faults, "\n".join(faults)
+    assert calls
+
+
+def test_directories_of_one_name_in_two_trees_are_synced_each(tmp_path: Path, far: Path) -> None:
+    with site_in(tmp_path, far) as site:
+        # 0x10203 -> /03/02/10203
+        for file_id, root in enumerate((site.near, site.far), start=0xFF01):
+            (root / "03" / "02").mkdir(parents=True)
+            (root / "03" / "02" / "upload").write_bytes(b"moved")
+            answer = site.request("PATCH", file_id, json={"path": str(root / "03" / "02" / "upload")})
+            assert answer is not None
+            assert answer.ok
+        with traced(site.server.pid, DISK_CALLS) as trace:
+            site.put(0x10203, b"new")
+    faults = list(unsynced(trace.calls))
+    assert not faults, "\n".join(faults)
+
+
+def test_requests_that_share_a_sync_are_on_one_file_system(tmp_path: Path, far: Path) -> None:
+    moves, puts = [next(ordeal for ordeal in ORDEALS if ordeal.source == source) for source in ("far", "")]
+    with site_in(tmp_path, far, threads=12) as site:
+        ordeals = [(ordeal, file_id) for ordeal in (moves, puts) for file_id in islice(ids_of(ordeal), 6)]
+        for ordeal, file_id in ordeals:
+            ordeal.prepare(site, file_id)
+        threads = [threading.Thread(target=ordeal.send, args=(site, file_id)) for ordeal, file_id in ordeals]
+        # Slow syncs, for which others gather.
+        with traced(site.server.pid, DISK_CALLS, "fsync,syncfs:delay_enter=100000") as trace:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    faults = list(unsynced(trace.calls))
+    assert not faults, "\n".join(faults)
+
+
+def unsynced(calls: list[Call]) -> Iterator[str]:
+    """Yield what could be lost after *calls*: a file that was published unsynced, changes that none has synced."""
+    changed: dict[str, Call] = {}
+    for call in calls:
+        found = [(directory, f"{directory}/{name}") for directory, name in _OPEN.findall(call.text)]
+        if "= -1 " in call.text:
+            continue
+        if call.name in ("fsync", "fdatasync"):
+            changed.pop(found[0][0], None)
+        elif call.name == "syncfs":
+            changed = {path: change for path, change in changed.items() if device(path) != device(found[0][0])}
+        elif call.name in FILE_CHANGES:
+            changed[found[0][0]] = call
+        elif call.name in NAME_CHANGES:
+            change = changed.pop(found[0][1], None)
+            if change and not call.name.startswith("unlink"):
+                yield f"{found[0][1]} was published before this was synced: {change}"
+            changed |= {directory: call for directory, _ in found if not directory.endswith("/.partial")}
+    yield from (f"{path} was not synced after {change}" for path, change in changed.items())
+
+
+def device(path: str) -> int:
+    """Return the file system that *path* is, or was, on."""
+    place = Path(path)
+    while not place.exists():
+        place = place.parent
+    return os.stat(place).st_dev

@@ -29,7 +29,7 @@ LAYERS = [
     {"conditions", "rest_errors", "backends.posix.status", "backends.posix.tree"},
     {"backends.hpss.client", "backends.hpss.recalls", "backends.hpss.session", "backends.hpss.status"},
     {"bodies", "backends.posix.durability", "backends.posix.notes", "backends.posix.partial"},
-    {"backends.posix.store", "backends.hpss.notes", "backends.hpss.listing"},
+    {"backends.posix.store", "backends.hpss.notes", "backends.hpss.listing", "backends.hpss.places"},
     {"backends.posix.extendedfile", "backends.hpss.extended"},
     {"rest_generator", "scrub", "backends.posix.archive", "backends.hpss.archive"},
     {"admin", "application", "backends.factory", "backends.conformance", "backends.hpss.to_tape"},

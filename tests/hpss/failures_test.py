@@ -200,3 +200,31 @@ def test_a_full_archive_is_507(serve_hpss: ServeHpss, simulator: Simulator) -> N
     assert service.request("PUT", "/7", data=NEW).status_code == 507
     assert service.request("GET", "/7").content == OLD
     assert service.request("PUT", "/8", data=OLD).status_code == 201
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+@pytest.mark.parametrize("overwrite", ["replace", "refuse"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_a_core_server_that_dies_at_any_call_loses_nothing(
+    serve_hpss: ServeHpss, simulator: Simulator, method: str, overwrite: str
+) -> None:
+    service = serve_hpss(archive=ArchiveOptions(overwrite=overwrite))
+    healthy = serve_hpss()
+    for calls_before in range(100):
+        healthy.request("DELETE", "/12345")
+        if method == "DELETE" or overwrite == "replace":
+            healthy.request("PUT", "/12345", data=OLD)
+        healthy.request("PUT", "/80", data=NEW)
+        before = healthy.request("GET", "/12345")
+        assert_all_is_closed(simulator)
+        simulator.inject(f"* * rc=HPSS_ECONN skip={calls_before} id={calls_before}")
+        answer = ask(service, method)
+        simulator.inject()
+        after = healthy.request("GET", "/12345")
+        if answer.status_code < 300:
+            break
+        assert answer.status_code == 503
+        assert (after.status_code, after.content) == (before.status_code, before.content)
+        assert healthy.request("GET", "/80").content == NEW
+    assert calls_before > 2
+    assert after.status_code == (404 if method == "DELETE" else 200)

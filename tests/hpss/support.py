@@ -148,4 +148,4 @@ def assert_all_is_closed(simulator: Simulator) -> None:
         time.sleep(0.005)
     counters = simulator.counters()
     misuse = ("open_descriptors", "blocks", "bad_frees", "bad_descriptors", "calls_before_login", "calls_after_fork")
-    assert {name: counters[name] for name in misuse} == dict.fromkeys(misuse, 0)
+    assert {name: counters[name] for name in misuse if counters[name]} == {}

@@ -13,7 +13,7 @@ from pacifica.archiveinterface.config import ArchiveOptions
 from ..hpss_simulator import Simulator
 from ..support import Service
 from .conftest import ServeHpss
-from .support import assert_all_is_closed, client_of
+from .support import assert_all_is_closed, client_of, wait_for_a_hanging_call
 
 CONTENT = os.urandom(300_000)
 RECALL = 3600  # seconds of the archive's clock
@@ -61,7 +61,12 @@ def test_status_neither_opens_nor_recalls_nor_waits(hpss_service: Service, simul
     simulator.forget_calls()
     for _ in range(5):
         assert medium(hpss_service) == "tape"  # the recall under way would hold a blocking call up for an hour
-    assert set(functions(simulator)) <= {"hpss_Stat", "hpss_FileGetXAttributes", "hpss_PingCore"}
+    assert set(functions(simulator)) <= {
+        "hpss_Stat",
+        "hpss_FileGetXAttributes",
+        "hpss_UserAttrGetAttrs",
+        "hpss_PingCore",
+    }
 
 
 def test_nothing_is_asked_for_twice(serve_hpss: ServeHpss, simulator: Simulator) -> None:
@@ -312,8 +317,28 @@ def test_thirty_two_clients_at_once(hpss_service: Service, simulator: Simulator)
     with ThreadPoolExecutor(32) as pool:
         assert all(pool.map(life_of, range(32)))
     assert_all_is_closed(simulator)
-    threads = {call[2] for call in simulator.calls() if call[3] != "hpss_BuildLevelString"}
+    not_counted = ("hpss_BuildLevelString", "hpss_LookupRootCS", "hpss_PingCore")
+    threads = {call[2] for call in simulator.calls() if call[3] not in not_counted}
     assert len(threads) <= hpss_service.archive.config.hpss.calls
+
+
+def test_transfers_do_not_slow_the_sign_of_life(
+    serve_hpss: ServeHpss, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacifica.archiveinterface.backends.hpss.session.PING_PERIOD", 0.0)
+    service = serve_hpss({"calls": 1, "accept_latency": 0.5})
+    service.request("PUT", "/7", data=CONTENT)
+    simulator.inject("hpss_Read * hang")
+    with ThreadPoolExecutor(2) as pool:
+        reading = pool.submit(service.request, "GET", "/7")
+        wait_for_a_hanging_call(simulator)
+        simulator.forget_calls()
+        status = pool.submit(service.request, "HEAD", "/7")
+        while "hpss_PingCore" not in functions(simulator):
+            assert not status.done()
+        simulator.inject()
+        assert status.result().status_code == 204
+        assert reading.result().content == CONTENT
 
 
 @pytest.mark.parametrize("flavour", ["9.3"])

@@ -21,11 +21,7 @@ from ...exception import (
     ConfigurationError,
     ConflictError,
     FileIdError,
-    ForbiddenPathError,
     MissingFileError,
-    NotARegularFileError,
-    RequestError,
-    StorageError,
     translated_os_errors,
 )
 from ...globals import LOG_NAME
@@ -35,14 +31,13 @@ from .client import load_client
 from .extended import HpssExtended, HpssReader, HpssWriter, OpenReaders
 from .listing import files_below, stale_files
 from .notes import read_notes, stored_checksum
+from .places import PARTIAL, allowed_place, in_directory, mode_of
 from .recalls import Recalls, request_id
 from .session import Session
 from .status import HpssStatus
 
 T = TypeVar("T")
 
-PARTIAL = ".partial"  # below the prefix: uploads, and removed files that are still being read
-_DIRECTORY_MODE = 0o755
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds between two looks at a recall
 _OTHER_BYTES = "the file exists with other bytes and may not be replaced"
 _log = logging.getLogger(LOG_NAME)
@@ -106,7 +101,9 @@ class HpssBackendArchive(AbstractBackendArchive):
             self._admit(self._describe(self.filepath))
             if self._readers.any_of(self.filepath):
                 aside = self._new_name()
-                self._in_directory(aside, partial(self._call, self._client.rename, self.filepath, aside))
+                in_directory(
+                    self._session, self.prefix, aside, partial(self._call, self._client.rename, self.filepath, aside)
+                )
                 self._readers.move(self.filepath, aside)
             else:
                 self._call(self._client.unlink, self.filepath)
@@ -114,10 +111,10 @@ class HpssBackendArchive(AbstractBackendArchive):
     def patch(self, file_id: str, old_path: str, guard: Guard | None = None) -> None:
         """Rename the file at *old_path* to *file_id*."""
         target = self.file(file_id, guard)
-        source, place = self._allowed_place(old_path)
+        source, place = allowed_place(old_path, (self.prefix, *self.config.archive.move_roots))
         self._require_prompt_server()
         with translated_os_errors():
-            mode = self._mode_of(source, place)
+            mode = mode_of(self._session, source, place)
             self._call(self._client.chmod, source, PUBLISHED_MODE)
             try:
                 target._move_here(source)
@@ -163,7 +160,9 @@ class HpssBackendArchive(AbstractBackendArchive):
                 self._refuse_early(length)
             name = self._new_name()
             try:
-                return self._in_directory(name, partial(HpssWriter, name, self._session, length, self._publish))
+                return in_directory(
+                    self._session, self.prefix, name, partial(HpssWriter, name, self._session, length, self._publish)
+                )
             except self._client.HPSSError as error:
                 if error.errno != errno.EINVAL:
                     raise
@@ -240,11 +239,14 @@ class HpssBackendArchive(AbstractBackendArchive):
             self._call(self._client.unlink, path)
 
     def _publish(self, writer: HpssWriter) -> HpssStatus:
+        # Asked before, so that nothing can fail once the file has its place.
+        status = self._describe(writer.filepath)
+        status.filepath = self.filepath
         try:
             self._take(writer.filepath)
         except FileExistsError:
             return self._equal_stored_file(writer)
-        return self._describe(self.filepath)
+        return status
 
     def _move_here(self, source: str) -> None:
         moved, existing = self._describe(source), self._existing()
@@ -295,24 +297,28 @@ class HpssBackendArchive(AbstractBackendArchive):
         if self._may_replace and not (self._guard and existing is None):
             self._keep_for_readers(target)
             # Readers see the old file or the new one, never half of either.
-            self._in_directory(target, partial(self._call, client.rename, source, target))
+            in_directory(self._session, self.prefix, target, partial(self._call, client.rename, source, target))
             return True
         try:
             # Of two processes that both found nothing here, one fails.
-            self._in_directory(target, partial(self._call, client.link, source, target))
+            in_directory(self._session, self.prefix, target, partial(self._call, client.link, source, target))
         except client.HPSSError as error:
             if error.errno != errno.EEXIST:
                 raise
             if self._may_replace:
                 return False
             raise FileExistsError(errno.EEXIST, _OTHER_BYTES) from error
-        self._call(client.unlink, source)
+        try:
+            self._call(client.unlink, source)
+        except BaseException:
+            self._call(client.unlink, target)
+            raise
         return True
 
     def _keep_for_readers(self, path: str) -> None:
         if self._readers.any_of(path):
             aside = self._new_name()
-            self._in_directory(aside, partial(self._call, self._client.link, path, aside))
+            in_directory(self._session, self.prefix, aside, partial(self._call, self._client.link, path, aside))
             self._readers.move(path, aside)
 
     def _equal_stored_file(self, writer: HpssWriter) -> HpssStatus:
@@ -338,52 +344,6 @@ class HpssBackendArchive(AbstractBackendArchive):
     def _new_name(self) -> str:
         return f"{self.prefix}/{PARTIAL}/{secrets.token_hex(16)}"
 
-    def _in_directory(self, path: str, action: Callable[[], T]) -> T:
-        """Return what *action* returns, once the directories of *path* that it needs are there."""
-        try:
-            return action()
-        except self._client.HPSSError as error:
-            if error.errno != errno.ENOENT:
-                raise
-        self._make_directories(path)
-        return action()
-
-    def _make_directories(self, path: str) -> None:
-        directory = self.prefix
-        for name in path.removeprefix(f"{self.prefix}/").split("/")[:-1]:
-            directory += f"/{name}"
-            try:
-                self._call(self._client.mkdir, directory, _DIRECTORY_MODE)
-            except self._client.HPSSError as error:
-                if error.errno == errno.ENOENT:
-                    raise StorageError("the archive's prefix is not there") from error
-                if error.errno != errno.EEXIST:  # another request made it just now
-                    raise
-
-    def _allowed_place(self, old_path: str) -> tuple[str, str]:
-        """Return *old_path* without its oddities and the place it lies below. Raises ForbiddenPathError."""
-        if not old_path.startswith("/") or "\0" in old_path or not _is_encodable(old_path):
-            raise RequestError("path is no absolute path")
-        names = [name for name in old_path.split("/") if name not in ("", ".")]
-        if ".." in names or PARTIAL in names:
-            raise ForbiddenPathError("path leads out of the places that files may be moved from")
-        path = "/" + "/".join(names)
-        for place in (self.prefix, *self.config.archive.move_roots):
-            if path.startswith(place.rstrip("/") + "/"):
-                return path, place.rstrip("/")
-        raise ForbiddenPathError("path lies outside the places that files may be moved from")
-
-    def _mode_of(self, path: str, place: str) -> int:
-        """Return the permissions of the file at *path*, to which no symbolic link below *place* may lead."""
-        names, mode = path.removeprefix(f"{place}/").split("/"), 0
-        for depth in range(1, len(names) + 1):
-            mode = self._call(self._client.lstat, "/".join((place, *names[:depth])))["mode"]
-            if stat.S_ISLNK(mode):
-                raise ForbiddenPathError("the path leads through a symbolic link")
-        if not stat.S_ISREG(mode):
-            raise NotARegularFileError("this is no regular file")
-        return stat.S_IMODE(mode)
-
 
 def _id_of(path: str) -> str | None:
     try:
@@ -398,11 +358,3 @@ def _migrate_and_purge(descriptor: Any) -> None:
         descriptor.purge(0)
     finally:
         descriptor.close()
-
-
-def _is_encodable(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

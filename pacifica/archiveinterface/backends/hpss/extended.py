@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ...digests import Digests
@@ -65,10 +66,19 @@ class HpssExtended:
 
     def _ready_descriptor(self) -> Any:
         if self._descriptor.closed:  # for a new login
-            descriptor = self._session.open(self.filepath, self._flags)
-            descriptor.seek(self.position, os.SEEK_SET)
-            self._descriptor = descriptor
+            self._descriptor = self._reopened()
         return self._descriptor
+
+    def _reopened(self) -> Any:
+        descriptor = self._session.open(self.filepath, self._flags)
+        try:
+            descriptor.seek(self.position, os.SEEK_SET)
+        except BaseException:
+            # Now: whenever it is collected, its number may be another file's.
+            with suppress(self._session.client.HPSSError):
+                descriptor.close()
+            raise
+        return descriptor
 
 
 class HpssReader(HpssExtended, ExtendedFile):

@@ -130,6 +130,7 @@ class Session:
     def _start(self) -> None:
         self._process = os.getpid()
         self._workers = Workers(self.options.calls)
+        self._pinger = Workers(1)  # its question waits behind no transfer
         self._gate = Gate()
         self._generation = 0  # of the login; 0 before the first
         self._login_lock = threading.Lock()
@@ -149,16 +150,16 @@ class Session:
         self._descriptors.add(descriptor)
         return descriptor
 
-    def call(self, action: Callable[[], T], timeout: float | None = None) -> T:
+    def call(self, action: Callable[[], T], timeout: float | None = None, workers: Workers | None = None) -> T:
         """Return what *action*, which calls HPSS, returns; after a new login when the old one has run out.
 
-        *timeout* is in seconds; ``call_timeout`` when None. Raises HPSSError, an OSError;
+        *timeout* is in seconds, ``call_timeout`` when None. Raises HPSSError, an OSError;
         BackendUnavailableError when HPSS does not answer or lets nobody in.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             generation = self._logged_in()
             try:
-                return self._pass(action, timeout)
+                return self._pass(action, timeout, workers)
             except self.client.HPSSError as error:
                 if attempt == _ATTEMPTS or error.errno != errno.EACCES or not self._has_run_out(generation):
                     raise
@@ -175,7 +176,7 @@ class Session:
             if time.monotonic() - self._answer[1] > PING_PERIOD:
                 begun = time.monotonic()
                 try:
-                    self.call(self._ask_core_server, self.options.accept_latency + 1)
+                    self.call(self._ask_core_server, self.options.accept_latency + 1, self._pinger)
                 except self.client.HPSSError as error:
                     raise BackendUnavailableError("the HPSS core server does not answer, try again later") from error
                 finally:
@@ -187,9 +188,9 @@ class Session:
             self._server = self.client.lookup_root_cs(self.options.sitename)
         self.client.ping_core(self._server)
 
-    def _pass(self, action: Callable[[], T], timeout: float | None = None) -> T:
+    def _pass(self, action: Callable[[], T], timeout: float | None = None, workers: Workers | None = None) -> T:
         with self._gate.passing(self.options.call_timeout):
-            return self._workers.run(action, timeout or self.options.call_timeout)
+            return (workers or self._workers).run(action, timeout or self.options.call_timeout)
 
     def _logged_in(self) -> int:
         """Return the generation of a login, which is made if there is none in this process."""

@@ -1,5 +1,6 @@
 # make run   the service on 127.0.0.1:8080, files under ./archive
 # make test  everything the tests need, then the tests
+# make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make check format, lint and types
 # make docs  the documentation as HTML, under docs/_build/html
 # make run-hpss-demo           the service on a simulated HPSS, with a tape of five seconds
@@ -10,11 +11,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-SYSTEM_PACKAGES := cc=gcc curl=curl nginx=nginx-light /usr/include/stdio.h=libc6-dev valgrind=valgrind pkg-config=pkg-config
+# Most tests wait for servers and disks: more of them than cores run at a time.
+TEST_JOBS ?= 4
+CUTS ?= 100
+SYSTEM_PACKAGES := cc=gcc curl=curl nginx=nginx-light strace=strace mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs \
+  mount=mount /usr/include/stdio.h=libc6-dev valgrind=valgrind pkg-config=pkg-config
 PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
 HPSS_DEMO ?= build/hpss-demo
 
-.PHONY: run run-hpss-demo hpss-demo-tape test check docs deployment-test clean
+.PHONY: run run-hpss-demo hpss-demo-tape test check docs deployment-test test-powerloss test-faults clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -31,7 +36,14 @@ hpss-demo-tape: $(HPSS_DEMO)/.built
 	  -c config.ini --prefix /archive $(ID)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+# As root. Some minutes each.
+test-powerloss: $(VENV)/.test
+	CI=true POWERLOSS_CUTS=$(CUTS) $(BIN)/python -m pytest -s tests/powerloss_test.py
+
+test-faults: $(VENV)/.test
+	CI=true FAULTS=all $(BIN)/python -m pytest -s tests/kill_test.py tests/fault_test.py tests/sync_test.py
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

@@ -68,6 +68,7 @@ setup(
             "pytest>=8",
             "setuptools>=68",
             "pytest-cov>=7",
+            "pytest-xdist>=3.6",
             "coverage>=7.10",
             "hypothesis>=6.100",
             "requests>=2.31",

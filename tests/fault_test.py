@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import cycle, product
 from pathlib import Path
 
 import pytest
@@ -17,33 +18,38 @@ TAKES_NO_SPACE = ("unlink", "unlinkat", "fchmod", "utimensat")
 
 
 @pytest.fixture
-def site(tmp_path: Path, far: Path) -> Iterator[Site]:
-    """An archive at work."""
+def _traceable() -> None:
     require_tracing()
-    with site_in(tmp_path, far) as site:
-        yield site
 
 
+@pytest.mark.usefixtures("_traceable")
 @pytest.mark.parametrize("ordeal", ORDEALS, ids=str)
-def test_a_failing_call_is_told_and_harms_nothing(site: Site, ordeal: Ordeal) -> None:
+def test_a_failing_call_is_told_and_harms_nothing(tmp_path: Path, far: Path, ordeal: Ordeal) -> None:
     ids = ids_of(ordeal)
-    calls = calls_of(ordeal, site, ids, DISK_CALLS)
-    before = site.descriptors()  # none stays open
-    tried = list(errors_of(calls))
-    faults = [fault for call, error in tried for fault in fail_at(call, error, ordeal, site, next(ids))]
+    with site_in(tmp_path, far, ordeal.options) as site:
+        tried = list(errors_of(calls_of(ordeal, site, ids, DISK_CALLS)))
+        before = site.descriptors()
+        faults = [fault for call, error in tried for fault in fail_at(call, error, ordeal, site, next(ids))]
+        all_closed = site.await_descriptors(before)
     print(f"\n{ordeal}: {len(tried)} errors, {len(faults)} faults")
     assert not faults, "\n".join(faults)
-    assert calls
-    assert site.await_descriptors(before)
+    assert tried
+    assert all_closed
 
 
 def errors_of(calls: list[Call]) -> Iterator[tuple[Call, str]]:
-    """Yield the calls that are to fail, each with its error: without EVERY_CALL, only what a file system would say."""
-    for call in calls if EVERY_CALL else ends_of_runs(calls):
-        takes_space = call.changes_names_or_files and call.name not in TAKES_NO_SPACE
-        for error in STATUS_OF:
-            if EVERY_CALL or takes_space or error == "EIO":
-                yield call, error
+    """Yield the calls that are to fail, each with its error.
+
+    Without EVERY_CALL, space lacks only where it is taken, and its two errors take turns.
+    """
+    if EVERY_CALL:
+        yield from product(calls, STATUS_OF)
+        return
+    lack_of_space = cycle(["ENOSPC", "EDQUOT"])
+    for call in ends_of_runs(calls):
+        yield call, "EIO"
+        if call.changes_names_or_files and call.name not in TAKES_NO_SPACE:
+            yield call, next(lack_of_space)
 
 
 def fail_at(call: Call, error: str, ordeal: Ordeal, site: Site, file_id: int) -> list[str]:
@@ -73,11 +79,14 @@ def is_made_good(trace: Trace) -> bool:
     return failed.name not in SYNCS
 
 
-def test_a_read_that_fails_gives_no_wrong_bytes(site: Site) -> None:
-    site.put(7, NEW)
-    with traced(site.server.pid, READING_CALLS) as trace:
-        assert site.content(7) == NEW
-    faults = [fault for call in trace.calls for fault in fail_reading_at(call, site)]
+@pytest.mark.usefixtures("_traceable")
+@pytest.mark.parametrize("options", ["", "verify_reads = true\n"])
+def test_a_read_that_fails_gives_no_wrong_bytes(tmp_path: Path, far: Path, options: str) -> None:
+    with site_in(tmp_path, far, options) as site:
+        site.put(7, NEW)
+        with traced(site.server.pid, READING_CALLS) as trace:
+            assert site.content(7) == NEW
+        faults = [fault for call in trace.calls for fault in fail_reading_at(call, site)]
     print(f"\nreading: {len(trace.calls)} errors, {len(faults)} faults")
     assert not faults, "\n".join(faults)
     assert trace.calls

@@ -7,7 +7,7 @@ import pytest
 
 from .ordeals import ORDEALS, Ordeal, Site, calls_of, ids_of, site_in
 from .support import TIMEOUT
-from .tracing import DISK_CALLS, Call, require_tracing, traced
+from .tracing import DISK_CALLS, Call, ends_of_runs, require_tracing, traced
 
 # A kill before a call that only finds or locks leaves what a kill before the next change leaves; make test-faults
 # tries these too.
@@ -22,9 +22,10 @@ def _traceable() -> None:
 @pytest.mark.parametrize("ordeal", ORDEALS, ids=str)
 def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, far: Path, ordeal: Ordeal) -> None:
     ids = ids_of(ordeal)
-    with site_in(tmp_path, far) as site:
+    with site_in(tmp_path, far, ordeal.options) as site:
         calls = calls_of(ordeal, site, ids, (*DISK_CALLS, "sendto"))  # the last ones tell the client
-        deadly = [call for call in calls if EVERY_CALL or call.changes_names_or_files]
+        changing = [call for call in ends_of_runs(calls) if call.changes_names_or_files]
+        deadly = calls if EVERY_CALL else changing
         faults = [fault for call in deadly for fault in kill_at(call, ordeal, site, next(ids))]
     print(f"\n{ordeal}: {len(deadly)} kills, {len(faults)} faults")
     assert not faults, "\n".join(faults)

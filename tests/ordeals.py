@@ -17,6 +17,7 @@ from .support import TIMEOUT
 from .tracing import Call, traced
 
 OLD = b"old" * 1000
+_REFUSE = "overwrite = refuse\n"  # the file gets its name by a link then, not by a rename
 NEW = bytes(range(256)) * 5000  # more than a MiB: space is reserved for it, and it is written in several blocks
 
 
@@ -88,13 +89,17 @@ class Site:
 
 @dataclass(frozen=True)
 class Ordeal:
-    """A request to an id that holds *old* and should hold *new*, None for nothing; a PATCH brings it from *source*."""
+    """A request to an id that holds *old* and should hold *new*, None for nothing; a PATCH brings it from *source*.
+
+    *options* are lines for ``[archive]``.
+    """
 
     name: str
     verb: str
     old: bytes | None
     new: bytes | None
     source: str = ""
+    options: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -103,6 +108,8 @@ class Ordeal:
         """Bring about what is there before the request."""
         if self.old is not None:
             site.put(file_id, self.old)
+        elif site.content(file_id) is not None:
+            site.request("DELETE", file_id)
         if self.source and self.new is not None:
             source = self._source(site, file_id)
             source.unlink(missing_ok=True)
@@ -157,6 +164,8 @@ ORDEALS = [
     Ordeal("a move over a file", "PATCH", OLD, NEW, "near"),
     Ordeal("a move across file systems", "PATCH", None, NEW, "far"),
     Ordeal("a move across file systems over a file", "PATCH", OLD, NEW, "far"),
+    Ordeal("a new file that replaces none", "PUT", None, NEW, options=_REFUSE),
+    Ordeal("a move that replaces none", "PATCH", None, NEW, "near", options=_REFUSE),
     Ordeal("a delete", "DELETE", OLD, None),
 ]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .mounts import require_mounts
+from .mounts import refuse_or_skip, require_mounts
 from .powerloss import Verdict, cut_again_and_again
 
 # Of each file system; make test-powerloss makes many more.
@@ -13,11 +13,12 @@ CUTS = int(os.getenv("POWERLOSS_CUTS", "5"))
 CUTS_OF_ONE_DISK = 20
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _mountable() -> None:
     require_mounts()
 
 
+@pytest.mark.usefixtures("_mountable")
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 def test_a_power_cut_loses_nothing_that_was_acknowledged(tmp_path: Path, kind: str) -> None:
     verdicts = []
@@ -40,9 +41,19 @@ def report(kind: str, verdicts: list[Verdict]) -> None:
     print(f"\n{kind}: {cuts} cuts, {acknowledged} acknowledged, {in_flight} in flight, {losses} lost")
 
 
+@pytest.mark.usefixtures("_mountable")
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 def test_a_power_cut_loses_much_when_nothing_is_synced(tmp_path: Path, kind: str) -> None:
     verdict = cut_again_and_again(
         tmp_path, kind, 10, "durability = none\n", seed=0, enough=lambda verdict: verdict.losses != []
     )
     assert verdict.losses != []
+
+
+def test_a_proof_that_cannot_be_made_is_skipped_but_not_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no root"):
+        refuse_or_skip("no root")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no root"):
+        refuse_or_skip("no root")

@@ -15,6 +15,7 @@ import pytest
 from .ordeals import ORDEALS, Ordeal, calls_of, ids_of, site_in
 from .tracing import DISK_CALLS, Call, require_tracing, traced
 
+CALLS = (*DISK_CALLS, "sendto")  # the last tells the client
 FILE_CHANGES = ("write", "pwrite64", "fallocate", "ftruncate", "fchmod", "utimensat", "fsetxattr", "fremovexattr")
 NAME_CHANGES = ("rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat")
 _OPEN = re.compile(r"\d+<(/[^>]*)>(?:, \"([^\"]*)\")?")
@@ -27,8 +28,8 @@ def _traceable() -> None:
 
 @pytest.mark.parametrize("ordeal", ORDEALS, ids=str)
 def test_all_is_synced_before_it_is_told(tmp_path: Path, far: Path, ordeal: Ordeal) -> None:
-    with site_in(tmp_path, far) as site:
-        calls = calls_of(ordeal, site, ids_of(ordeal), DISK_CALLS)
+    with site_in(tmp_path, far, ordeal.options) as site:
+        calls = calls_of(ordeal, site, ids_of(ordeal), CALLS)
     faults = list(unsynced(calls))
     assert not faults, "\n".join(faults)
     assert calls
@@ -43,7 +44,7 @@ def test_directories_of_one_name_in_two_trees_are_synced_each(tmp_path: Path, fa
             answer = site.request("PATCH", file_id, json={"path": str(root / "03" / "02" / "upload")})
             assert answer is not None
             assert answer.ok
-        with traced(site.server.pid, DISK_CALLS) as trace:
+        with traced(site.server.pid, CALLS) as trace:
             site.put(0x10203, b"new")
     faults = list(unsynced(trace.calls))
     assert not faults, "\n".join(faults)
@@ -57,7 +58,7 @@ def test_requests_that_share_a_sync_are_on_one_file_system(tmp_path: Path, far: 
             ordeal.prepare(site, file_id)
         threads = [threading.Thread(target=ordeal.send, args=(site, file_id)) for ordeal, file_id in ordeals]
         # Slow syncs, for which others gather.
-        with traced(site.server.pid, DISK_CALLS, "fsync,syncfs:delay_enter=100000") as trace:
+        with traced(site.server.pid, CALLS, "fsync,syncfs:delay_enter=100000") as trace:
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -67,24 +68,38 @@ def test_requests_that_share_a_sync_are_on_one_file_system(tmp_path: Path, far: 
 
 
 def unsynced(calls: list[Call]) -> Iterator[str]:
-    """Yield what could be lost after *calls*: a file that was published unsynced, changes that none has synced."""
-    changed: dict[str, Call] = {}
+    """Yield what could be lost: files that were published unsynced, changes unsynced when their client was told."""
+    changed: dict[tuple[str, str], Call] = {}  # by path and thread
     for call in calls:
         found = [(directory, f"{directory}/{name}") for directory, name in _OPEN.findall(call.text)]
         if "= -1 " in call.text:
             continue
-        if call.name in ("fsync", "fdatasync"):
-            changed.pop(found[0][0], None)
+        if call.name == "sendto":
+            yield from (f"{path}: {change}" for (path, thread), change in changed.items() if thread == call.thread)
+        elif call.name in ("fsync", "fdatasync"):
+            changed = {key: change for key, change in changed.items() if key[0] != found[0][0]}
         elif call.name == "syncfs":
-            changed = {path: change for path, change in changed.items() if device(path) != device(found[0][0])}
+            changed = {key: change for key, change in changed.items() if device(key[0]) != device(found[0][0])}
         elif call.name in FILE_CHANGES:
-            changed[found[0][0]] = call
+            changed[found[0][0], call.thread] = call
         elif call.name in NAME_CHANGES:
-            change = changed.pop(found[0][1], None)
-            if change and not call.name.startswith("unlink"):
-                yield f"{found[0][1]} was published before this was synced: {change}"
-            changed |= {directory: call for directory, _ in found if not directory.endswith("/.partial")}
-    yield from (f"{path} was not synced after {change}" for path, change in changed.items())
+            change = changed.pop((found[0][1], call.thread), None)
+            if call.name.startswith("unlink"):
+                change = copied_elsewhere(changed, call, found[0][0])
+            if change:
+                yield f"{found[0][1]} was published or removed before this was synced: {change}"
+            kept = [directory for directory, _ in found if not directory.endswith("/.partial")]
+            changed |= {(directory, call.thread): call for directory in kept}
+
+
+def copied_elsewhere(changed: dict[tuple[str, str], Call], removal: Call, directory: str) -> Call | None:
+    """Return a change to another file system than that of *directory*, from which the thread removes a file."""
+    others = (
+        change
+        for (path, thread), change in changed.items()
+        if thread == removal.thread and device(path) != device(directory)
+    )
+    return next(others, None)
 
 
 def device(path: str) -> int:

@@ -1,7 +1,6 @@
 """strace on a running process: the system calls that it makes, and one of them failing or the last."""
 
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -49,6 +48,7 @@ class Call(NamedTuple):
     name: str
     number: int
     text: str
+    thread: str
 
     def __str__(self) -> str:
         return f"{self.name} {self.number}: {self.text}"
@@ -87,10 +87,11 @@ def require_tracing() -> None:
 
 @cache
 def _why_nothing_is_traced() -> str:
-    if not shutil.which("strace"):
-        return "strace is not installed"
-    tried = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
-    return tried.stderr.strip() if tried.returncode else ""
+    try:
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other, traced(other.pid, ["read"]):
+            return ""
+    except OSError as error:
+        return str(error)
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def traced(pid: int, names: Iterable[str], injection: str = "") -> Iterator[Trac
     """Trace the calls *names* of process *pid*, of all its threads, within the block.
 
     *injection* is what befalls one of them, as strace's ``inject=`` takes it: a call is
-    counted for each thread from the moment the block is entered.
+    counted for each thread from the moment the block is entered. Raises OSError when it may not.
     """
     trace = Trace()
     # A question mark: not every machine knows every call.
@@ -120,7 +121,8 @@ def traced(pid: int, names: Iterable[str], injection: str = "") -> Iterator[Trac
         with subprocess.Popen([*command, "-o", str(output)], stderr=subprocess.PIPE, text=True) as strace:
             assert strace.stderr
             first = strace.stderr.readline()
-            assert "attached" in first, first + strace.stderr.read()
+            if "attached" not in first:
+                raise OSError(first + strace.stderr.read())
             try:
                 yield trace
             finally:
@@ -144,4 +146,4 @@ def _calls_in(text: str) -> Iterator[Call]:
         if found:
             thread, name = line.split(maxsplit=1)[0], found[1]
             made[thread, name] += 1
-            yield Call(name, made[thread, name], found[2])
+            yield Call(name, made[thread, name], found[2], thread)

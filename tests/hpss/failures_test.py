@@ -87,7 +87,7 @@ CASES = [
     Case("name space", ["hpss_Open * rc=HPSS_EMFILE"], "PUT", 503),
     Case("attributes", ["hpss_UserAttrSetAttrs * rc=HPSS_ENOENT"], "PUT", 201),
     Case("attributes", ["hpss_UserAttrSetAttrs * rc=HPSS_ENOSPACE"], "PUT", 201),
-    Case("process", ["hpss_Stat * hang"], "HEAD", 503, {"call_timeout": 0.5}),
+    Case("process", ["hpss_Stat * hang"], "HEAD", 503, {"call_timeout": 2}),
 ]
 
 
@@ -135,7 +135,7 @@ def test_every_case_recovers_by_itself(serve_hpss: ServeHpss, simulator: Simulat
 def test_a_read_that_fails_half_way_breaks_the_connection(
     serve_hpss: ServeHpss, simulator: Simulator, failure: str
 ) -> None:
-    service = serve_hpss({"call_timeout": 0.5})
+    service = serve_hpss({"call_timeout": 2})
     service.request("PUT", "/7", data=NEW)
     simulator.inject(f"hpss_Read * {failure}")
     with pytest.raises(requests.RequestException):
@@ -146,12 +146,11 @@ def test_a_read_that_fails_half_way_breaks_the_connection(
 
 
 def test_a_hanging_call_holds_up_nobody_else(serve_hpss: ServeHpss, simulator: Simulator) -> None:
-    service = serve_hpss({"call_timeout": 0.5})
+    service = serve_hpss({"call_timeout": 2})
     service.request("PUT", "/7", data=OLD)
     service.request("PUT", "/80", data=NEW)
     simulator.inject("hpss_Stat */file.7 hang")
-    for _ in range(3):
-        assert service.request("HEAD", "/7").status_code == 503
+    assert service.request("HEAD", "/7").status_code == 503
     wait_for_a_hanging_call(simulator)
     assert service.request("GET", "/80").content == NEW
     simulator.inject()

@@ -1,6 +1,7 @@
 """The extension built for each flavour of the simulator, and archives on them."""
 
 import ctypes
+import fcntl
 import functools
 import importlib.util
 import os
@@ -47,12 +48,15 @@ def python_path_of(flavour: str) -> Path:
 @functools.cache
 def library_of(flavour: str) -> Path:
     """Return libhpss.so of *flavour*, with the extension beside it; compiled when older than its sources."""
-    library, built = prefix_of(flavour) / "lib" / "libhpss.so", python_path_of(flavour) / "built"
-    if not built.exists() or built.stat().st_mtime < max(source.stat().st_mtime for source in SOURCES):
-        build(flavour, prefix_of(flavour))
-        build_extension(prefix_of(flavour), python_path_of(flavour))
-        built.touch()
-    return library
+    built = python_path_of(flavour) / "built"
+    BUILT.mkdir(parents=True, exist_ok=True)
+    with (BUILT / f"lock-{flavour}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes run at a time
+        if not built.exists() or built.stat().st_mtime < max(source.stat().st_mtime for source in SOURCES):
+            build(flavour, prefix_of(flavour))
+            build_extension(prefix_of(flavour), python_path_of(flavour))
+            built.touch()
+    return prefix_of(flavour) / "lib" / "libhpss.so"
 
 
 def build_extension(prefix: Path, target: Path, **environment: str) -> None:

@@ -326,7 +326,7 @@ def test_transfers_do_not_slow_the_sign_of_life(
     serve_hpss: ServeHpss, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pacifica.archiveinterface.backends.hpss.session.PING_PERIOD", 0.0)
-    service = serve_hpss({"calls": 1, "accept_latency": 0.5})
+    service = serve_hpss({"calls": 1})
     service.request("PUT", "/7", data=CONTENT)
     simulator.inject("hpss_Read * hang")
     with ThreadPoolExecutor(2) as pool:

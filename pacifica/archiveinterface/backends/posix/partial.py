@@ -64,7 +64,12 @@ def move(source: int, old: str, target: int, new: str, *, replace: bool) -> None
         os.rename(old, new, src_dir_fd=source, dst_dir_fd=target)
     else:
         os.link(old, new, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-        os.unlink(old, dir_fd=source)
+        try:
+            os.unlink(old, dir_fd=source)
+        except BaseException:
+            # Under two names, whoever writes to the old one would change what is stored.
+            os.unlink(new, dir_fd=target)
+            raise
 
 
 def sweep(tree: Tree) -> None:

@@ -21,7 +21,7 @@ from pacifica.archiveinterface.server import ArchiveServer
 
 from .hpss import support as hpss
 
-TIMEOUT = 60  # seconds that a test waits before it gives up; never a measure of speed
+TIMEOUT = 180  # seconds that a test waits before it gives up; never a measure of speed
 
 
 @dataclass

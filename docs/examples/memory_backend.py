@@ -3,20 +3,24 @@
 import io
 import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import RLock
 
-from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive, Guard
+from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive, Entry, Guard
 from pacifica.archiveinterface.backends.abstract.extendedfile import ExtendedFile
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
 from pacifica.archiveinterface.config import Config
+from pacifica.archiveinterface.digests import Digests
 from pacifica.archiveinterface.exception import (
     ConflictError,
+    FileIdError,
     ForbiddenPathError,
     MissingFileError,
     NotARegularFileError,
     RequestError,
 )
+from pacifica.archiveinterface.id2filename import filename2id
 
 _versions = itertools.count()
 
@@ -61,6 +65,14 @@ class MemoryReader(ExtendedFile):
         """Return the status of the open file."""
         return self._stored.status
 
+    def set_digests(self, digests: Digests) -> None:
+        """Keep the digests that the content was found to have."""
+        self._stored.status.digests, self._stored.status.damaged = digests, ""
+
+    def mark_damaged(self, finding: str) -> None:
+        """Keep that the content is not what was stored."""
+        self._stored.status.damaged = finding
+
 
 class MemoryWriter(ExtendedFile):
     """A file being written; `close` lets *archive* store it."""
@@ -70,6 +82,7 @@ class MemoryWriter(ExtendedFile):
         self._archive = archive
         self._content = bytearray()
         self._mod_time = time.time()
+        self._digests: Digests = {}
         self._stored: Stored | None = None
 
     def write(self, block: bytes) -> int:
@@ -84,6 +97,10 @@ class MemoryWriter(ExtendedFile):
     def set_file_permissions(self, mode: int) -> None:
         """Do nothing: memory knows no permissions."""
 
+    def set_digests(self, digests: Digests) -> None:
+        """Keep the digests of the content with the file."""
+        self._digests = digests
+
     def status(self) -> AbstractStatus:
         """Return the status of what was stored."""
         if self._stored is None:
@@ -92,7 +109,7 @@ class MemoryWriter(ExtendedFile):
 
     def close(self) -> None:
         """Put the file in its place."""
-        self._stored = self._archive.store(bytes(self._content), self._mod_time)
+        self._stored = self._archive.store(bytes(self._content), self._mod_time, self._digests)
 
     def discard(self) -> None:
         """Forget what was written."""
@@ -132,11 +149,25 @@ class MemoryBackendArchive(AbstractBackendArchive):
             if any(path.startswith(f"{old_path}/") for path in self.stored):
                 raise NotARegularFileError("this is a directory")
             source = self._find(old_path)
-            target.store(source.content, source.status.mtime)
+            target.store(source.content, source.status.mtime, source.status.digests)
             if target.filepath != old_path:
                 del self.stored[old_path]
 
-    def store(self, content: bytes, mod_time: float) -> Stored:
+    def entries(self, after: str = "") -> Iterator[Entry]:
+        """Yield every file whose path below the prefix comes after *after*."""
+        with self._lock:
+            paths = sorted(path.removeprefix(f"{self.prefix}/").split("/") for path in self.stored)
+        for names in paths:
+            if not after or names > after.split("/"):
+                yield Entry("/".join(names), self._id_of("/".join(names)))
+
+    def _id_of(self, path: str) -> str | None:
+        try:
+            return str(filename2id(f"/{path}"))
+        except FileIdError:
+            return None
+
+    def store(self, content: bytes, mod_time: float, digests: Digests | None = None) -> Stored:
         """Make *content* the bound file, unless the guard or ``overwrite`` forbid it."""
         with self._lock:
             existing = self.stored.get(self.filepath)
@@ -148,6 +179,7 @@ class MemoryBackendArchive(AbstractBackendArchive):
                 return existing
             status = MemoryStatus(mod_time, time.time(), (len(content),), len(content))
             status.filepath = self.filepath
+            status.digests = digests or {}
             status.version = str(next(_versions))
             self.stored[self.filepath] = Stored(content, status)
             return self.stored[self.filepath]

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from .tree import Tree
 
-# From this many descriptors on, one syncfs() of the file system costs less than an fsync() of each.
+# From this many waiters on, one syncfs() of the file system costs less than an fsync() of each.
 _SHARED_FROM = 2
 _REMEMBERED_DIRECTORIES = 1 << 14
 # While others keep coming, the next few milliseconds bring more of them.
@@ -96,13 +96,14 @@ class _Batch:
 
     def __init__(self) -> None:
         self.descriptors: list[int] = []
+        self.waiters = 0
         self.over = False
         self.shared = False
         self.synced: set[int] = set()
         self.errors: dict[int, OSError] = {}
 
     def commit(self) -> None:
-        if len(self.descriptors) >= _SHARED_FROM and _can_share():
+        if self.waiters >= _SHARED_FROM and _can_share():
             self.shared = _sync_file_system(self.descriptors[0])
         if not self.shared:
             for fd in self.descriptors:
@@ -154,6 +155,7 @@ class GroupCommit:
     def _join(self, descriptors: list[int]) -> _Batch:
         with self._changed:
             self._waiting.descriptors += descriptors
+            self._waiting.waiters += 1
             return self._waiting
 
     def _leads(self, batch: _Batch) -> bool:
@@ -167,7 +169,7 @@ class GroupCommit:
             time.sleep(self._gather)
         with self._changed:
             self._waiting = _Batch()
-            self._gather = _GATHER_SECONDS if len(batch.descriptors) > 1 else 0.0
+            self._gather = _GATHER_SECONDS if batch.waiters > 1 else 0.0
             return True
 
     def _finish(self, batch: _Batch) -> None:

@@ -3,6 +3,8 @@
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make check format, lint and types
 # make docs  the documentation as HTML, under docs/_build/html
+# make run-hpss-demo           the service on a simulated HPSS, with a tape of five seconds
+# make hpss-demo-tape ID=5     in another terminal: leaves file 5 of it on tape only
 # make deployment-test ARCHIVE_URL=http://host:8080   what a deployed service owes its clients
 # make run-hsm-demo        Oracle HSM, emulated, on 127.0.0.1:8080 until interrupted
 # make hsm-demo-tape ID=5  in a second terminal: archive and release file 5 of it
@@ -14,16 +16,29 @@ PORT ?= 8080
 # Most tests wait for servers and disks: more of them than cores run at a time.
 TEST_JOBS ?= 4
 CUTS ?= 100
-HSM_PACKAGES := cc=gcc mariadbd=mariadb-server-core /usr/include/stdio.h=libc6-dev
-SYSTEM_PACKAGES := $(HSM_PACKAGES) curl=curl nginx=nginx-light strace=strace mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs \
-  mount=mount
+PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
+C_PACKAGES := cc=gcc /usr/include/stdio.h=libc6-dev
+HSM_PACKAGES := $(C_PACKAGES) mariadbd=mariadb-server-core
+SYSTEM_PACKAGES := $(HSM_PACKAGES) pkg-config=pkg-config valgrind=valgrind curl=curl nginx=nginx-light strace=strace \
+  mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount
+HPSS_DEMO ?= build/hpss-demo
 
-.PHONY: run test check docs deployment-test test-powerloss test-faults clean run-hsm-demo hsm-demo-tape
+.PHONY: run run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-powerloss test-faults check docs \
+  deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
 	@echo "Try in another terminal: curl -T README.md http://127.0.0.1:$(PORT)/12345"
 	@exec $(BIN)/pacifica-archiveinterface -t posix -a 127.0.0.1 -p $(PORT) --prefix archive
+
+run-hpss-demo: $(HPSS_DEMO)/.built
+	@$(BIN)/python -m tests.hpss_simulator demo $(HPSS_DEMO)
+	@echo "Try in another terminal: curl -T README.md http://127.0.0.1:$(PORT)/5, then: make hpss-demo-tape ID=5"
+	@exec $(BIN)/pacifica-archiveinterface -t hpss -a 127.0.0.1 -p $(PORT) --prefix /archive -c $(HPSS_DEMO)/config.ini
+
+hpss-demo-tape: $(HPSS_DEMO)/.built
+	@cd $(HPSS_DEMO) && $(abspath $(BIN))/python -m pacifica.archiveinterface.backends.hpss.to_tape \
+	  -c config.ini --prefix /archive $(ID)
 
 run-hsm-demo: $(VENV)/.hsm-demo
 	@exec $(BIN)/python -m tests.samqfs_emulator.demo hsm-demo run --port $(PORT)
@@ -59,6 +74,12 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+$(HPSS_DEMO)/.built: $(VENV)/.run $(wildcard tests/hpss_simulator/*/*.[ch] pacifica/archiveinterface/backends/hpss/*.c)
+	scripts/need-packages cc=gcc /usr/include/stdio.h=libc6-dev pkg-config=pkg-config $(PYTHON_HEADERS)
+	$(BIN)/python -m tests.hpss_simulator build 9.3 $(HPSS_DEMO)
+	HPSS_PREFIX=$(abspath $(HPSS_DEMO)) $(BIN)/pip install -q -e .
+	@touch $@
+
 # One set of packages for each purpose; made again when the metadata change.
 $(VENV)/.run: $(VENV)/bin/python setup.py
 	$(BIN)/pip install -q -e .
@@ -69,8 +90,7 @@ $(VENV)/.hsm-demo: $(VENV)/.run Makefile scripts/need-packages
 	@touch $@
 
 $(VENV)/.test: $(VENV)/bin/python setup.py Makefile scripts/need-packages
-	scripts/need-packages $(SYSTEM_PACKAGES) $$($(PYTHON) -c \
-	  'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
+	scripts/need-packages $(SYSTEM_PACKAGES) $(PYTHON_HEADERS)
 	$(BIN)/pip install -q -e '.[test,docs]'
 	@touch $@
 
@@ -87,4 +107,4 @@ $(VENV)/.deployment-test: $(VENV)/bin/python setup.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) hsm-demo build dist docs/_build *.egg-info
+	rm -rf $(VENV) hsm-demo build dist docs/_build *.egg-info pacifica/archiveinterface/backends/hpss/*.so

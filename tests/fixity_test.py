@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.config import ArchiveOptions
+from pacifica.archiveinterface.exception import ConfigurationError
 
 from .admin_test import COMMAND, run
 from .conftest import Serve
@@ -156,7 +157,11 @@ def test_the_etag_is_the_content_s_and_outlives_a_scrub(service: Service, prefix
 
 
 @pytest.mark.parametrize("length", ["known", "chunked"])
-def test_the_reserve_is_kept_free(serve: Serve, prefix: Path, length: str) -> None:
+def test_the_reserve_is_kept_free(backend: Backend, serve: Serve, prefix: Path, length: str) -> None:
+    if not backend.keeps_reserve:
+        with pytest.raises(ConfigurationError, match="reserve_bytes"):
+            serve(archive=ArchiveOptions(reserve_bytes=1 << 60))
+        return
     service = serve(archive=ArchiveOptions(reserve_bytes=1 << 60))
     body: bytes | Iterator[bytes] = CONTENT if length == "known" else iter([CONTENT])
     answer = service.request("PUT", "/7", data=body)

@@ -21,13 +21,25 @@ ROOT = Path(pacifica.archiveinterface.__file__).parent
 
 # Lower layers first; a module imports from layers below its own, or beside it within one folder.
 HSM = "backends.oracle_hsm_sideband"
+HPSS = "backends.hpss"
 LAYERS = [
     {"exception", "globals"},
     {"digests", "id2filename"},
     {"backends.abstract.status", "config"},
     {"archive_utils", "byte_ranges", "backends.abstract.extendedfile"},
     {"backends.abstract.archive"},
-    {"conditions", "rest_errors", "backends.posix.status", "backends.posix.tree", f"{HSM}.libsam", f"{HSM}.orm"},
+    {
+        "conditions",
+        "rest_errors",
+        "backends.posix.status",
+        "backends.posix.tree",
+        f"{HSM}.libsam",
+        f"{HSM}.orm",
+        f"{HPSS}.client",
+        f"{HPSS}.recalls",
+        f"{HPSS}.session",
+        f"{HPSS}.status",
+    },
     {
         "bodies",
         "backends.posix.durability",
@@ -35,12 +47,15 @@ LAYERS = [
         "backends.posix.partial",
         f"{HSM}.residency",
         f"{HSM}.stagers",
+        f"{HPSS}.notes",
+        f"{HPSS}.listing",
+        f"{HPSS}.places",
     },
-    {"backends.posix.store", f"{HSM}.recalls", f"{HSM}.status"},
-    {"backends.posix.extendedfile"},
+    {"backends.posix.store", f"{HSM}.recalls", f"{HSM}.status", f"{HPSS}.extended"},
+    {"backends.posix.extendedfile", f"{HPSS}.archive"},
     {"rest_generator", "scrub", "backends.posix.archive", f"{HSM}.extended_file_factory"},
     {f"{HSM}.archive"},
-    {"admin", "application", "backends.factory", "backends.conformance"},
+    {"admin", "application", "backends.factory", "backends.conformance", f"{HPSS}.to_tape"},
     {"server", "uwsgi_request", "launch"},
     {"wsgi", "__main__"},
 ]
@@ -58,6 +73,9 @@ DOCUMENTED = {
     f"{HSM}.extended_file_factory": ["extended_hsmsideband_factory"],
     f"{HSM}.orm": ["BaseModel", "SamArchive", "SamFile", "SamInode", "SamPath", "SamVersion"],
     f"{HSM}.status": ["HsmSidebandStatus"],
+    f"{HPSS}.archive": ["HpssBackendArchive", "path_info_munge"],
+    f"{HPSS}.extended": ["HpssExtended"],
+    f"{HPSS}.status": ["HpssStatus"],
     "archive_utils": ["bytes_type", "file_status", "get_http_modified_time", "un_abs_path"],
     "config": ["get_config"],
     "exception": ["ArchiveInterfaceError"],

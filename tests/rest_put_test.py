@@ -179,9 +179,11 @@ def test_past_the_bound_the_rest_of_a_refused_body_is_not_read(service: Service)
         (time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(1473806059)), 1473806059),
     ],
 )
-def test_last_modified_sets_the_modification_time(service: Service, text: str, seconds: float) -> None:
+def test_last_modified_sets_the_modification_time(
+    backend: Backend, service: Service, text: str, seconds: float
+) -> None:
     service.request("PUT", "/7", data=b"x", headers={"Last-Modified": text})
-    assert float(head(service)["Last-Modified"]) == seconds
+    assert float(head(service)["Last-Modified"]) == (int(seconds) if backend.whole_seconds else seconds)
     assert service.request("GET", "/7").headers["Last-Modified"] == formatdate(int(seconds), usegmt=True)
 
 

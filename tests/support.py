@@ -25,15 +25,25 @@ from pacifica.archiveinterface.server import ArchiveServer
 from tests.mariadb import shared_server
 from tests.samqfs_emulator.host import HsmHost
 
+from .hpss import support as hpss
+
 TIMEOUT = 180  # seconds that a test waits before it gives up; never a measure of speed
 
 
 @dataclass
 class Backend:
-    """A kind of archive that the suites run on; *make* gives one below a directory."""
+    """A kind of archive that the suites run on; *make* gives one below a directory.
+
+    *whole_seconds*: it keeps no fractions of modification times.
+    *follows_links*: the storage itself follows links to directories.
+    *keeps_reserve*: it can keep space free.
+    """
 
     name: str
     make: Callable[[Path, dict[str, Any]], AbstractBackendArchive]
+    whole_seconds: bool = False
+    follows_links: bool = False
+    keeps_reserve: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -72,8 +82,17 @@ class _HsmHosts:
 
 POSIX_FLAT = Backend("posix-flat", _posix(False))
 POSIX_TREE = Backend("posix-tree", _posix(True))
+
+
+def _hpss(flavour: str) -> Backend:
+    def make(prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
+        return hpss.archive_on(hpss.simulator_of(flavour, prefix), prefix, **options)
+
+    return Backend(f"hpss-{flavour}", make, whole_seconds=True, follows_links=True, keeps_reserve=False)
+
+
 HSM_SIDEBAND = Backend("hsm-sideband", _HsmHosts().make)
-BACKENDS = [POSIX_FLAT, POSIX_TREE, HSM_SIDEBAND]
+BACKENDS = [POSIX_FLAT, POSIX_TREE, HSM_SIDEBAND, *(_hpss(flavour) for flavour in hpss.FLAVOURS)]
 
 
 class Service:

@@ -154,10 +154,25 @@ class HpssOptions:
     """The IBM HPSS backend."""
 
     auth: str = _option("/var/hpss/etc/hpss.unix.keytab", "the keytab of the service's HPSS user")
+    mechanism: str = _option("unix", "how HPSS authenticates the user: `unix` or `krb5`", _one_of("unix", "krb5"))
     sitename: str = _option("example.com", "the site name of the HPSS realm")
     user: str = _option("hpss", "the HPSS user that owns the archive")
     accept_latency: float = _option(
         "5", "seconds that the core server may take to answer before 503", _at_least(0, float)
+    )
+    library: str = _option("/opt/hpss/lib/libhpss.so", "the client library of HPSS")
+    retries: int = _option("1", "how often the client library tries a lost connection again", _at_least(0, int))
+    busy_delay: int = _option("2", "seconds that it waits before it asks a busy server again", _at_least(0, int))
+    busy_retries: int = _option("3", "how often it asks a busy server again", _at_least(0, int))
+    calls: int = _option("16", "how many calls to HPSS may be under way at a time", _at_least(1, int))
+    call_timeout: float = _option(
+        "600", "seconds that one call may take before 503; longer than a tape takes to be read", _at_least(0, float)
+    )
+    cos_id: int = _option("0", "the class of service of new files; 0 lets HPSS choose by their size", _at_least(0, int))
+    family_id: int = _option("0", "the file family of new files; 0 for none", _at_least(0, int))
+    io_block_size: int = _option("4194304", "bytes that one read or write asks HPSS for", _at_least(1, int))
+    stage_timeout: float = _option(
+        "3600", "seconds that a GET waits for a recall with `offline_read = wait` before 503", _at_least(0, float)
     )
 
 

@@ -11,6 +11,7 @@ ENTRY_POINTS = "pacifica.archiveinterface.backends"
 
 # Imported when asked for, not before: a site without HPSS has no library to load.
 _BUILT_IN = {
+    "hpss": (".hpss.archive", "HpssBackendArchive"),
     "hsmsideband": (".oracle_hsm_sideband.archive", "HsmSidebandBackendArchive"),
     "posix": (".posix.archive", "PosixBackendArchive"),
 }

@@ -1,0 +1,1 @@
+"""The backend that keeps files in IBM HPSS, on disk and tape."""

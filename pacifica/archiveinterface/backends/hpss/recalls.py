@@ -1,0 +1,48 @@
+"""Recalls that this process asked for, so that a tape that cannot be read is told from a slow one."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+
+_MOST_REMEMBERED = 10_000
+_MOST_IN_VAIN = 3
+
+# Any constant serves; it tells this service's requests from those of other programs.
+_OURS = bytes.fromhex("70616369666963612d61726368697665")
+
+
+def request_id(bitfile: bytes) -> bytes:
+    """Return the 16 bytes under which every process of this service asks for *bitfile*, and so only once."""
+    digest = hashlib.blake2b(bitfile, digest_size=16).digest()
+    return bytes(ours ^ theirs for ours, theirs in zip(_OURS, digest, strict=True))
+
+
+class Recalls:
+    """How often each file was asked for without coming to disk; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._asked: OrderedDict[bytes, int] = OrderedDict()
+
+    def submitted(self, bitfile: bytes) -> int:
+        """Count one more request for *bitfile* and return how many went before it in vain."""
+        with self._lock:
+            before = self._asked.pop(bitfile, 0)
+            self._asked[bitfile] = before + 1
+            if len(self._asked) > _MOST_REMEMBERED:
+                self._asked.popitem(last=False)
+            return before
+
+    def has_failed(self, bitfile: bytes) -> bool:
+        """Return whether *bitfile* was asked for in vain too often; it may then be asked for anew."""
+        with self._lock:
+            failed = self._asked.get(bitfile, 0) >= _MOST_IN_VAIN
+            if failed:
+                del self._asked[bitfile]
+            return failed
+
+    def arrived(self, bitfile: bytes) -> None:
+        """Forget the requests for *bitfile*, which is on disk."""
+        with self._lock:
+            self._asked.pop(bitfile, None)

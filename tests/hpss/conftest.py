@@ -1,0 +1,72 @@
+"""Fixtures: a simulated HPSS of each flavour, the extension logged in to it, and a service on it."""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..hpss_simulator import Simulator
+from ..support import Service, serving
+from .support import FLAVOURS, archive_on, client_of, install, simulator_of
+
+ServeHpss = Callable[..., Service]
+
+
+@pytest.fixture(params=FLAVOURS)
+def flavour(request: pytest.FixtureRequest) -> str:
+    """Each flavour in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """The archive's prefix; in the simulator its path is that of HPSS too."""
+    return tmp_path / "archive"
+
+
+@pytest.fixture
+def simulator(flavour: str, directory: Path) -> Simulator:
+    """An empty archive with its prefix."""
+    return simulator_of(flavour, directory)
+
+
+@pytest.fixture
+def client(flavour: str, simulator: Simulator) -> Any:
+    """The extension, logged in."""
+    module = client_of(flavour)
+    module.login("hpss", "unix", "keytab", str(simulator.root / "keytab"))
+    return module
+
+
+@pytest.fixture
+def serve_hpss(simulator: Simulator, directory: Path) -> Iterator[ServeHpss]:
+    """Start a service on the simulator; *hpss* are options of its section, keywords other sections."""
+    with ExitStack() as stack:
+
+        def start(hpss: dict[str, Any] | None = None, **options: Any) -> Service:
+            return stack.enter_context(serving(archive_on(simulator, directory, hpss, **options)))
+
+        yield start
+
+
+@pytest.fixture
+def hpss_service(serve_hpss: ServeHpss) -> Service:
+    """A service with default options."""
+    return serve_hpss()
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str | None], Path]:
+    """Return what lays out an installation with HPSS of a flavour, or without HPSS, for PYTHONPATH."""
+
+    @functools.cache
+    def make(flavour: str | None) -> Path:
+        return install(tmp_path_factory.mktemp("installation") / "lib", flavour)
+
+    return make
+
+
+Installation = Callable[[str | None], Path]

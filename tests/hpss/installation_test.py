@@ -1,0 +1,98 @@
+"""Building with and without HPSS, and what is said when something does not fit."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from pacifica.archiveinterface.exception import ConfigurationError
+
+from ..hpss_simulator import Simulator
+from .conftest import Installation
+from .support import PROJECT, archive_on, build_extension, prefix_of, write_config
+
+
+def start(installation: Path, config: Path) -> subprocess.CompletedProcess[str]:
+    options = ["-t", "hpss", "--prefix", "/archive", "-p", "0", "-c", str(config)]
+    return subprocess.run(
+        [sys.executable, "-m", "pacifica.archiveinterface", *options],
+        env={**os.environ, "PYTHONPATH": str(installation)},
+        cwd=installation,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_without_hpss_the_extension_is_left_out_and_the_command_says_how_to_get_it(
+    installation: Installation, simulator: Simulator
+) -> None:
+    place = installation(None)
+    assert not list(place.rglob("_hpssExtensions*"))
+    ended = start(place, write_config(simulator))
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "HPSS_PREFIX=" in ended.stderr
+
+
+def test_with_hpss_the_extension_is_built_in(installation: Installation, flavour: str) -> None:
+    assert list(installation(flavour).rglob("_hpssExtensions*.so"))
+
+
+def test_a_missing_library_is_one_clear_line(installation: Installation, simulator: Simulator) -> None:
+    ended = start(installation("9.3"), write_config(simulator, library="/no/such/libhpss.so"))
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "[hpss] library = '/no/such/libhpss.so'" in ended.stderr
+
+
+@pytest.mark.parametrize("flavour", ["7.4"])
+def test_a_library_of_another_version_is_one_clear_line(installation: Installation, simulator: Simulator) -> None:
+    ended = start(installation("9.3"), write_config(simulator))
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "does not fit" in ended.stderr
+
+
+@pytest.mark.parametrize("version", ["6.2.0.0", "09.4.1", "10.3"])
+def test_a_library_that_says_another_version_is_refused(simulator: Simulator, directory: Path, version: str) -> None:
+    simulator.inject(f"hpss_BuildLevelString * text={version}")
+    with pytest.raises(ConfigurationError, match=version):
+        archive_on(simulator, directory)
+
+
+def test_loading_leaves_the_process_s_flags_alone(simulator: Simulator, directory: Path) -> None:
+    before = sys.getdlopenflags()
+    archive_on(simulator, directory)
+    assert sys.getdlopenflags() == before
+
+
+def test_a_prefix_without_hpss_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", str(tmp_path)]
+    environment = {**os.environ, "HPSS_PREFIX": str(tmp_path)}
+    ended = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    assert ended.returncode != 0
+    assert "hpss_api.h" in ended.stderr
+
+
+@pytest.mark.parametrize("flavour", ["7.5"])
+def test_the_extension_is_built_without_pkg_config_too(flavour: str, simulator: Simulator, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("cc", "gcc", "as", "ld", "sh"):
+        found = shutil.which(tool)
+        if found:
+            (tools / tool).symlink_to(found)
+    build_extension(prefix_of(flavour), tmp_path / "lib", PATH=str(tools))
+    assert list((tmp_path / "lib").rglob("_hpssExtensions*.so"))
+
+
+def test_the_analyzer_finds_nothing_in_the_extension(flavour: str, simulator: Simulator, tmp_path: Path) -> None:
+    source = PROJECT / "pacifica/archiveinterface/backends/hpss/hpssExtensions.c"
+    includes = [f"-I{sysconfig.get_path('include')}", f"-I{prefix_of(flavour)}/include"]
+    flags = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-fanalyzer", "-fPIC", "-c"]
+    subprocess.run(["gcc", *flags, *includes, str(source), "-o", str(tmp_path / "extension.o")], check=True)

@@ -1,0 +1,131 @@
+"""Real processes on the simulator: a library that aborts, the demonstration, and a site's own tests through tape."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from ..hpss_simulator import Simulator, build
+from ..processes import Server, launcher
+from ..support import await_service, free_port
+from .conftest import Installation
+from .support import PROJECT, TIMEOUT, assert_all_is_closed, write_config
+
+SUITE = PROJECT / "post_deployment_tests" / "deployment_test.py"
+SUITE_TIMEOUT = 300  # seconds; never a measure of speed
+
+
+@pytest.fixture
+def environment(simulator: Simulator, installation: Installation, flavour: str) -> dict[str, str]:
+    """What lets a process find the extension and the archive."""
+    return {
+        "PYTHONPATH": str(installation(flavour)),
+        "HPSS_SIM_ROOT": str(simulator.root),
+        "HPSS_SIM_NAMES": "/",
+    }
+
+
+@pytest.fixture
+def config(simulator: Simulator) -> Path:
+    """The configuration of a service on the simulator."""
+    return write_config(simulator)
+
+
+@contextmanager
+def server(directory: Path, config: Path, environment: dict[str, str]) -> Iterator[Server]:
+    with launcher(directory, "-t", "hpss", "-c", str(config), env=environment) as running:
+        yield running
+
+
+@pytest.mark.parametrize("moment", ["hpss_Write", "hpss_Chmod", "hpss_Rename", "hpss_Unlink"])
+def test_a_library_that_aborts_loses_nothing(
+    simulator: Simulator, directory: Path, config: Path, environment: dict[str, str], moment: str
+) -> None:
+    with server(directory, config, environment) as running:
+        assert requests.put(f"{running.url}/7", data=b"old", timeout=TIMEOUT).status_code == 201
+        simulator.inject(f"{moment} * abort")
+        with pytest.raises(requests.ConnectionError):
+            requests.request("DELETE" if moment == "hpss_Unlink" else "PUT", f"{running.url}/7", data=b"new")
+        assert running.process.wait(TIMEOUT) == -signal.SIGABRT
+    simulator.inject()
+    with server(directory, config, environment) as running:
+        assert requests.get(f"{running.url}/7", timeout=TIMEOUT).content == b"old"
+        assert requests.put(f"{running.url}/7", data=b"new", timeout=TIMEOUT).status_code == 201
+        assert requests.get(f"{running.url}/7", timeout=TIMEOUT).content == b"new"
+
+
+def test_a_library_that_aborts_on_removing_what_is_open_is_never_let(
+    simulator: Simulator, directory: Path, config: Path, environment: dict[str, str]
+) -> None:
+    simulator.set("abort_on_unlink", 1)
+    content = os.urandom(20 << 20)  # more than sockets hold, so that the file stays open
+    with server(directory, config, environment) as running:
+        requests.put(f"{running.url}/7", data=content, timeout=TIMEOUT)
+        with requests.get(f"{running.url}/7", stream=True, timeout=TIMEOUT) as reading:
+            assert requests.delete(f"{running.url}/7", timeout=TIMEOUT).status_code == 200
+            assert reading.content == content
+        assert requests.get(f"{running.url}/7", timeout=TIMEOUT).status_code == 404
+    assert simulator.counters()["unlinked_open"] == 0
+
+
+def test_the_deployment_tests_pass_through_tape(
+    simulator: Simulator, directory: Path, config: Path, environment: dict[str, str]
+) -> None:
+    to_tape = f"{sys.executable} -m pacifica.archiveinterface.backends.hpss.to_tape -c {config} --prefix {directory}"
+    simulator.set("mount_seconds", 0.2)
+    with server(directory, config, environment) as running:
+        variables = {
+            "ARCHIVE_URL": running.url,
+            "MIGRATE_COMMAND": to_tape,
+            "LARGE_FILE_SIZE": str((9 << 20) + 1),
+            "MANY_FILES_TEST_COUNT": "40",
+            "STAGE_TIMEOUT": "60",
+        }
+        ended = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(SUITE)],
+            env={**os.environ, **environment, **variables},
+            cwd=simulator.root,
+            capture_output=True,
+            text=True,
+            timeout=SUITE_TIMEOUT,
+        )
+    assert ended.returncode == 0, ended.stdout
+    assert "skipped" not in ended.stdout
+    assert simulator.counters()["stages"] == 4  # text, binary, large, and the one that nobody stages
+    assert simulator.counters()["duplicate_stages"] == 0
+    assert_all_is_closed(simulator)
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_the_demonstration_goes_to_tape_and_back(tmp_path: Path, installation: Installation, flavour: str) -> None:
+    demo, port, places = tmp_path / "demo", free_port(), tmp_path / "environment"
+    build(flavour, demo)
+    (demo / ".built").touch()  # its recipe installs, which a test had better not
+    places.mkdir()
+    (places / "bin").symlink_to(Path(sys.executable).parent)
+    (places / ".run").touch()
+    options = [f"HPSS_DEMO={demo}", f"VENV={places}", f"PORT={port}", "-o", str(demo / ".built")]
+    environment = {**os.environ, "PYTHONPATH": str(installation(flavour))}
+    url = f"http://127.0.0.1:{port}"
+    service = subprocess.Popen(
+        ["make", "run-hpss-demo", *options], cwd=PROJECT, env=environment, start_new_session=True, text=True
+    )
+    try:
+        await_service(service, url + "/")
+        assert requests.put(f"{url}/5", data=b"five", timeout=TIMEOUT).status_code == 201
+        subprocess.run(["make", "hpss-demo-tape", "ID=5", *options], cwd=PROJECT, env=environment, check=True)
+        assert requests.head(f"{url}/5", timeout=TIMEOUT).headers["X-Pacifica-File-Storage-Media"] == "tape"
+        assert requests.post(f"{url}/5", timeout=TIMEOUT).status_code == 202
+        command = [sys.executable, "-m", "tests.hpss_simulator", "advance", str(demo), "6"]
+        subprocess.run(command, cwd=PROJECT, check=True)
+        assert requests.head(f"{url}/5", timeout=TIMEOUT).headers["X-Pacifica-File-Storage-Media"] == "disk"
+        assert requests.get(f"{url}/5", timeout=TIMEOUT).content == b"five"
+    finally:
+        os.killpg(service.pid, signal.SIGTERM)
+        service.wait(TIMEOUT)

@@ -1,0 +1,162 @@
+/* What the parts of the simulator share: the archive's state, one call's bookkeeping, the levels of a file. */
+#ifndef SIM_H
+#define SIM_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hpss_String.h"
+#include "hpss_api.h"
+#include "hpss_xml.h"
+
+#define RECORD_COUNT 16384
+#define ATTRIBUTE_BYTES 3400
+#define COS_COUNT 16
+#define DRIVE_COUNT 16
+#define RULE_COUNT 256
+#define LEVELS HPSS_MAX_STORAGE_LEVELS
+#define NANO 1000000000ull
+#define NEVER UINT64_MAX
+#define PATH_BYTES 4096
+
+enum level_kind { NO_LEVEL, DISK, TAPE };
+
+/* One file ("bitfile") of the archive. Same layout in every flavour: processes of all may share one archive. */
+struct record {
+    uint32_t used, generation, cos, family, mode, links, opens, writers, reads, writes, purge_locked;
+    uint32_t access_time, modify_time, change_time, create_time;
+    uint64_t size, damaged_from;
+    struct {
+        uint64_t bytes;
+        int32_t position;
+    } level[LEVELS];
+    struct {
+        uint64_t begins, ends, bytes; /* nanoseconds of the virtual clock; ends == 0: no stage */
+        int32_t code;
+        uint8_t request[16];
+    } stage;
+    uint32_t attribute_length; /* "key\0value\0key\0value\0" */
+    char attributes[ATTRIBUTE_BYTES];
+};
+
+struct cos {
+    uint32_t used, stage_code;
+    uint64_t smallest, largest; /* bytes */
+    uint32_t kind[LEVELS];
+};
+
+/* The archive, in memory that all processes share. */
+struct state {
+    uint64_t magic;
+    pthread_mutex_t mutex;
+    int64_t clock_offset; /* nanoseconds that the virtual clock is ahead */
+    uint64_t credential_epoch;
+    struct {
+        double mount_seconds, tape_rate, credential_seconds, busy_unit;
+        int64_t credential_calls, drives, stage_queue, open_max, space, log, abort_on_unlink, before_login;
+        int32_t expired_code;
+        char principal[64], site[64];
+    } settings;
+    struct {
+        int64_t open_descriptors, blocks, bad_frees, bad_descriptors, calls_before_login, calls_after_fork,
+            alarms, stages, duplicate_stages, unlinked_open, logins, hanging;
+    } counters;
+    uint64_t drive_free[DRIVE_COUNT];
+    int32_t next_position;
+    uint32_t next_record;
+    struct {
+        uint64_t line;
+        int64_t hits;
+        uint64_t first_hit;
+    } rule[RULE_COUNT];
+    struct cos cos[COS_COUNT];
+    struct record record[RECORD_COUNT];
+};
+
+/* What the failure file asks of one call. */
+struct failure {
+    bool has_code, has_limit, has_short, after, hang, abort, busy, xml, lag, lost;
+    int code, stage_code;
+    uint64_t limit, shortened;
+    int64_t corrupt, longer;
+    double delay, skew, fraction;
+    char text[128];
+};
+
+struct call {
+    const char *function;
+    char path[PATH_BYTES];
+    char detail[160];
+    struct failure failure;
+};
+
+/* state.c */
+struct state *sim_state(void);
+const char *sim_root(void);
+const char *sim_names(void);
+void sim_lock(void);
+void sim_unlock(void);
+uint64_t sim_now(void);
+void sim_wait_until(uint64_t moment);
+void sim_sleep(double seconds);
+void sim_count(int64_t *counter, int64_t step);
+void *sim_block(size_t size);
+char *sim_text(const char *text);
+
+/* failures.c */
+void sim_failures(const char *function, const char *path, struct failure *failure);
+
+/* session.c */
+int sim_enter(struct call *call, const char *function, const char *path, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+int sim_enter_unlogged(struct call *call, const char *function, const char *path, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+long sim_leave(struct call *call, long code);
+void sim_session_reset(void);
+
+/* levels.c: all but sim_stage_wait want the lock held. */
+struct record *sim_record_new(uint32_t cos, uint32_t mode);
+void sim_record_release(struct record *record);
+uint32_t sim_id(const struct record *record);
+void sim_settle(struct record *record);
+bool sim_staging(const struct record *record);
+int sim_top_kind(const struct record *record);
+int sim_source_level(const struct record *record);
+bool sim_online(const struct record *record);
+int sim_stage_start(struct record *record, const struct failure *failure, const void *request, size_t request_size);
+void sim_stage_wait(uint32_t id, uint32_t generation);
+int sim_copy(const char *source, const char *target);
+int sim_move_down(struct record *record, int level);
+int sim_empty_level(struct record *record, int level, uint64_t *bytes);
+void sim_drop_data(struct record *record, int level);
+void sim_level_path(const struct record *record, int level, char *path);
+
+/* paths.c */
+int sim_name_path(const char *path, char *real);
+int sim_find(const char *path, struct record **record);
+int sim_bind(const char *path, struct record *record);
+void sim_show_mode(const struct record *record);
+
+/* names.c */
+void sim_bitfile_of(const struct record *record, sim_bitfile_t *out);
+
+/* files.c */
+struct open_file {
+    bool used, waits_for_stage, mounted;
+    int flags;
+    uint32_t id, generation;
+    uint64_t offset;
+    char path[PATH_BYTES];
+};
+int sim_enter_file(struct call *call, const char *function, int descriptor, struct open_file *file, uint64_t length);
+void sim_close_after_stage(int descriptor);
+int sim_path_of(int descriptor, char *path);
+bool sim_record_of(int descriptor, struct record **record);
+void sim_files_reset(void);
+
+#endif

@@ -20,7 +20,7 @@ PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("inclu
 C_PACKAGES := cc=gcc /usr/include/stdio.h=libc6-dev
 HSM_PACKAGES := $(C_PACKAGES) mariadbd=mariadb-server-core
 SYSTEM_PACKAGES := $(HSM_PACKAGES) pkg-config=pkg-config valgrind=valgrind curl=curl nginx=nginx-light strace=strace \
-  mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount
+  mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd
 HPSS_DEMO ?= build/hpss-demo
 
 .PHONY: run run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-powerloss test-faults check docs \

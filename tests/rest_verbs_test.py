@@ -13,7 +13,7 @@ import pytest
 from pacifica.archiveinterface.config import ArchiveOptions, HttpOptions
 
 from .conftest import Serve
-from .support import TIMEOUT, Backend, Service, serving, tree_of
+from .support import HSM_SIDEBAND, POSIX_TREE, TIMEOUT, Backend, Service, serving, tree_of
 
 JSON = {"Content-Type": "application/json"}
 ALL_VERBS = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]
@@ -295,27 +295,31 @@ def test_what_is_no_canonical_id_is_refused_where_ids_are_mapped(
         assert "\n" not in service.request("HEAD", path).headers["X-Pacifica-File"]
 
 
-@pytest.mark.parametrize("target", ["file", "directory"])
-def test_a_link_in_the_archive_is_not_followed(
-    backend: Backend, service: Service, prefix: Path, tmp_path: Path, target: str
-) -> None:
-    if target == "directory" and backend.follows_links:
-        pytest.skip("the storage follows such a link by itself; only its owner can make one")
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "3039").write_bytes(b"secret")
-    place = Path(service.archive.file("12345").filepath)
-    if target == "file" or place.parent == prefix:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(outside / "3039")
-    else:
-        place.parent.symlink_to(outside)
+def assert_link_is_refused(service: Service, secret: Path) -> None:
+    """Try to read and write file 12345, which a link makes *secret*."""
+    secret.write_bytes(b"secret")
     for verb in ("GET", "HEAD", "POST"):
         answer = service.request(verb, "/12345")
         assert answer.status_code == 403
         assert b"secret" not in answer.content
     assert service.request("PUT", "/12345", data=b"x").status_code in (403, 409)
-    assert (outside / "3039").read_bytes() == b"secret"
+    assert secret.read_bytes() == b"secret"
+
+
+def test_a_link_in_the_place_of_a_file_is_not_followed(service: Service, tmp_path: Path) -> None:
+    place = Path(service.archive.file("12345").filepath)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(tmp_path / "secret")
+    assert_link_is_refused(service, tmp_path / "secret")
+
+
+# HPSS follows such a link by itself; only the owner of its directories can make one.
+@pytest.mark.parametrize("backend", [POSIX_TREE, HSM_SIDEBAND], ids=str, indirect=True)
+def test_a_link_in_the_place_of_a_directory_is_not_followed(service: Service, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    Path(service.archive.file("12345").filepath).parent.symlink_to(outside)
+    assert_link_is_refused(service, outside / "3039")
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo"])

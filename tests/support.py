@@ -35,14 +35,12 @@ class Backend:
     """A kind of archive that the suites run on; *make* gives one below a directory.
 
     *whole_seconds*: it keeps no fractions of modification times.
-    *follows_links*: the storage itself follows links to directories.
     *keeps_reserve*: it can keep space free.
     """
 
     name: str
     make: Callable[[Path, dict[str, Any]], AbstractBackendArchive]
     whole_seconds: bool = False
-    follows_links: bool = False
     keeps_reserve: bool = True
 
     def __str__(self) -> str:
@@ -88,7 +86,7 @@ def _hpss(flavour: str) -> Backend:
     def make(prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
         return hpss.archive_on(hpss.simulator_of(flavour, prefix), prefix, **options)
 
-    return Backend(f"hpss-{flavour}", make, whole_seconds=True, follows_links=True, keeps_reserve=False)
+    return Backend(f"hpss-{flavour}", make, whole_seconds=True, keeps_reserve=False)
 
 
 HSM_SIDEBAND = Backend("hsm-sideband", _HsmHosts().make)

@@ -23,7 +23,7 @@ SYSTEM_PACKAGES := $(HSM_PACKAGES) pkg-config=pkg-config valgrind=valgrind curl=
   mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd
 HPSS_DEMO ?= build/hpss-demo
 
-.PHONY: run run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-powerloss test-faults check docs \
+.PHONY: run run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-powerloss test-faults bench-durability check docs \
   deployment-test clean
 
 run: $(VENV)/.run
@@ -56,6 +56,11 @@ test-powerloss: $(VENV)/.test
 
 test-faults: $(VENV)/.test
 	CI=true FAULTS=all $(BIN)/python -m pytest -s tests/kill_test.py tests/fault_test.py tests/sync_test.py
+
+# What durability costs on the disk of this directory, as ratios.
+bench-durability: $(VENV)/.test
+	mkdir -p build
+	$(BIN)/python -m benchmarks.durability build
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 # make run   the service on 127.0.0.1:8080, files under ./archive
 # make test  everything the tests need, then the tests
+# make test-failed   once more, one at a time, what failed last
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make check format, lint and types
 # make docs  the documentation as HTML, under docs/_build/html
@@ -23,7 +24,7 @@ SYSTEM_PACKAGES := $(HSM_PACKAGES) pkg-config=pkg-config valgrind=valgrind curl=
   mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd
 HPSS_DEMO ?= build/hpss-demo
 
-.PHONY: run run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-powerloss test-faults bench-durability check docs \
+.PHONY: run test-failed run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-powerloss test-faults bench-durability check docs \
   deployment-test clean
 
 run: $(VENV)/.run
@@ -49,6 +50,9 @@ hsm-demo-tape: $(VENV)/.hsm-demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+test-failed: $(VENV)/.test
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 # As root. Some minutes each.
 test-powerloss: $(VENV)/.test

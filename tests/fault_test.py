@@ -3,10 +3,11 @@
 import os
 import shutil
 from collections.abc import Iterator
-from itertools import cycle, product
+from itertools import cycle, islice, product
 from pathlib import Path
 
 import pytest
+from requests import Response
 
 from .mounts import mounted_new, require_mounts
 from .ordeals import NEW, OLD, ORDEALS, Ordeal, Site, calls_of, error_faults, ids_of, left_overs, site_in
@@ -15,6 +16,7 @@ from .tracing import DISK_CALLS, READING_CALLS, SYNCS, Call, Trace, ends_of_runs
 EVERY_CALL = os.getenv("FAULTS") == "all"
 STATUS_OF = {"EIO": 500, "ENOSPC": 507, "EDQUOT": 507}
 TAKES_NO_SPACE = ("unlink", "unlinkat", "fchmod", "utimensat")
+_ATTEMPTS = 5
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def test_a_failing_call_is_told_and_harms_nothing(tmp_path: Path, far: Path, ord
     with site_in(tmp_path, far, ordeal.options) as site:
         tried = list(errors_of(calls_of(ordeal, site, ids, DISK_CALLS)))
         before = site.descriptors()
-        faults = [fault for call, error in tried for fault in fail_at(call, error, ordeal, site, next(ids))]
+        faults = [fault for call, error in tried for fault in fail_at(call, error, ordeal, site, ids)]
         all_closed = site.await_descriptors(before)
     print(f"\n{ordeal}: {len(tried)} errors, {len(faults)} faults")
     assert not faults, "\n".join(faults)
@@ -52,20 +54,32 @@ def errors_of(calls: list[Call]) -> Iterator[tuple[Call, str]]:
             yield call, next(lack_of_space)
 
 
-def fail_at(call: Call, error: str, ordeal: Ordeal, site: Site, file_id: int) -> list[str]:
+def fail_at(call: Call, error: str, ordeal: Ordeal, site: Site, ids: Iterator[int]) -> list[str]:
     """Let *call* of the ordeal fail with *error* and return what is wrong then."""
-    ordeal.prepare(site, file_id)
-    with traced(site.server.pid, {call.name, *SYNCS}, f"{call.name}:error={error}:when={call.number}") as trace:
-        answer = ordeal.send(site, file_id)
-    faults = list(ordeal.faults(site, file_id, answer))
+    for file_id in islice(ids, _ATTEMPTS):
+        ordeal.prepare(site, file_id)
+        with traced(site.server.pid, {call.name, *SYNCS}, f"{call.name}:error={error}:when={call.number}") as trace:
+            answer = ordeal.send(site, file_id)
+        if trace.hit:
+            return [
+                f"{error} from {call}: {fault}" for fault in faults_after(error, ordeal, site, file_id, answer, trace)
+            ]
+        # The request made fewer such calls than the traced one did: it is no trial.
+    return [f"{error} from {call}: the call did not come again in {_ATTEMPTS} requests"]
+
+
+def faults_after(
+    error: str, ordeal: Ordeal, site: Site, file_id: int, answer: Response | None, trace: Trace
+) -> Iterator[str]:
+    """Yield what is wrong after a call has failed with *error* and the client was given *answer*."""
+    yield from ordeal.faults(site, file_id, answer)
     if answer is None:
-        faults.append("no answer came")
+        yield "no answer came"
     elif not answer.ok:
-        faults += error_faults(answer, STATUS_OF[error])
+        yield from error_faults(answer, STATUS_OF[error])
     elif not is_made_good(trace):
-        faults.append(f"answered with {answer.status_code}, though it may not survive a power cut")
-    faults += [f"and then: {fault}" for fault in ordeal.repeat(site, file_id)]
-    return [f"{error} from {call}: {fault}" for fault in faults]
+        yield f"answered with {answer.status_code}, though it may not survive a power cut"
+    yield from (f"and then: {fault}" for fault in ordeal.repeat(site, file_id))
 
 
 def is_made_good(trace: Trace) -> bool:

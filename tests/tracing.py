@@ -73,6 +73,11 @@ class Trace:
     calls: list[Call] = field(default_factory=list)
 
     @property
+    def hit(self) -> bool:
+        """Whether a call was made to fail."""
+        return any("(INJECTED)" in call.text for call in self.calls)
+
+    @property
     def failed(self) -> int:
         """The index of the call that was made to fail. Raises StopIteration when none was."""
         return next(index for index, call in enumerate(self.calls) if "(INJECTED)" in call.text)

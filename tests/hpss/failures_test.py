@@ -223,7 +223,11 @@ def test_a_core_server_that_dies_at_any_call_loses_nothing(
         if answer.status_code < 300:
             break
         assert answer.status_code == 503
-        assert (after.status_code, after.content) == (before.status_code, before.content)
+        whole = [(before.status_code, before.content)]
+        if overwrite == "refuse" and method != "DELETE":
+            whole.append((200, NEW))  # it had its place when the server died, and nobody could take it back
+        found = (after.status_code, after.content) in whole  # a diff of such bytes would take minutes
+        assert found, f"after {calls_before} calls /12345 is neither the old file nor the new one"
         assert healthy.request("GET", "/80").content == NEW
     assert calls_before > 2
     assert after.status_code == (404 if method == "DELETE" else 200)

@@ -14,13 +14,11 @@ from pacifica.archiveinterface.config import Config
 from pacifica.archiveinterface.digests import Digests
 from pacifica.archiveinterface.exception import (
     ConflictError,
-    FileIdError,
     ForbiddenPathError,
     MissingFileError,
     NotARegularFileError,
     RequestError,
 )
-from pacifica.archiveinterface.id2filename import filename2id
 
 _versions = itertools.count()
 
@@ -159,13 +157,7 @@ class MemoryBackendArchive(AbstractBackendArchive):
             paths = sorted(path.removeprefix(f"{self.prefix}/").split("/") for path in self.stored)
         for names in paths:
             if not after or names > after.split("/"):
-                yield Entry("/".join(names), self._id_of("/".join(names)))
-
-    def _id_of(self, path: str) -> str | None:
-        try:
-            return str(filename2id(f"/{path}"))
-        except FileIdError:
-            return None
+                yield Entry("/".join(names), self.id_of("/".join(names)))
 
     def store(self, content: bytes, mod_time: float, digests: Digests | None = None) -> Stored:
         """Make *content* the bound file, unless the guard or ``overwrite`` forbid it."""

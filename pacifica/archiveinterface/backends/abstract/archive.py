@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...config import Config
 from ...digests import Digests
 from ...exception import BeingStagedError, ConfigurationError, FileIdError, StorageError
-from ...id2filename import id2filename, parse_file_id
+from ...id2filename import filename2id, id2filename, parse_file_id
 from .extendedfile import ExtendedFile
 from .status import AbstractStatus
 
@@ -92,6 +92,15 @@ class AbstractBackendArchive(ABC):
         if "/" in filepath or "\0" in filepath or filepath.startswith("."):
             raise FileIdError("a file name holds no slash and no NUL, and starts with no dot")
         return filepath
+
+    def id_of(self, path: str) -> str | None:
+        """Return the id whose file *path*, below the prefix, is; None when no id maps to it. The inverse of path_of."""
+        try:
+            file_id = str(filename2id(f"/{path}")) if self.use_id2filename else path
+            self.path_of(file_id)
+        except FileIdError:
+            return None
+        return file_id
 
     @property
     def filepath(self) -> str:

@@ -20,12 +20,11 @@ from ...exception import (
     BodyTooLargeError,
     ConfigurationError,
     ConflictError,
-    FileIdError,
     MissingFileError,
     translated_os_errors,
 )
 from ...globals import LOG_NAME
-from ...id2filename import filename2id, id2filename, parse_file_id
+from ...id2filename import id2filename, parse_file_id
 from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Guard
 from .client import load_client
 from .extended import HpssExtended, HpssReader, HpssWriter, OpenReaders
@@ -77,7 +76,7 @@ class HpssBackendArchive(AbstractBackendArchive):
                 yield Entry(f"{PARTIAL}/{name}", None, is_partial=True)
             for path in files_below(self._session, self.prefix, after=after.split("/")):
                 if path.split("/")[0] != PARTIAL:
-                    yield Entry(path, _id_of(path))
+                    yield Entry(path, self.id_of(path))
 
     def stage(self) -> bool:
         """Ask for the file's recall unless it is under way, and return whether the file is on disk."""
@@ -343,13 +342,6 @@ class HpssBackendArchive(AbstractBackendArchive):
 
     def _new_name(self) -> str:
         return f"{self.prefix}/{PARTIAL}/{secrets.token_hex(16)}"
-
-
-def _id_of(path: str) -> str | None:
-    try:
-        return str(filename2id(f"/{path}"))
-    except FileIdError:
-        return None
 
 
 def _migrate_and_purge(descriptor: Any) -> None:

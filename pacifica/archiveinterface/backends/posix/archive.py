@@ -11,12 +11,10 @@ from ...config import Config
 from ...digests import Hasher
 from ...exception import (
     ConfigurationError,
-    FileIdError,
     ForbiddenPathError,
     RequestError,
     translated_os_errors,
 )
-from ...id2filename import filename2id
 from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Guard
 from ..abstract.status import AbstractStatus
 from .extendedfile import PosixReader, PosixWriter
@@ -66,7 +64,7 @@ class PosixBackendArchive(AbstractBackendArchive):
                 yield Entry(f"{PARTIAL}/{name}", None, is_partial=True)
             for path in files_below(self._tree, after=after.split("/")):
                 if path.split("/")[0] not in (PARTIAL, NOTES):
-                    yield Entry(path, self._id_of(path))
+                    yield Entry(path, self.id_of(path))
 
     def describe(self, found: os.stat_result, filepath: str) -> AbstractStatus:
         """Return the status of the file at *filepath*, of which stat said *found*."""
@@ -121,19 +119,10 @@ class PosixBackendArchive(AbstractBackendArchive):
         with closing(Tree(root)) as tree, tree.directory(directory) as parent:
             fd = open_regular(name, parent)
             try:
-                archived = root == self._tree.root and self._id_of(path) is not None
+                archived = root == self._tree.root and self.id_of(path) is not None
                 yield _Source(tree, directory, parent, name, fd, archived)
             finally:
                 os.close(fd)
-
-    def _id_of(self, path: str) -> str | None:
-        """Return the id whose file *path*, below the prefix, is; None when no id maps to it."""
-        try:
-            file_id = str(filename2id("/" + path)) if self.use_id2filename else path
-            self.path_of(file_id)
-        except FileIdError:
-            return None
-        return file_id
 
     def _allowed_place(self, old_path: str) -> tuple[str, str]:
         """Return the root that *old_path* lies below and the path from there."""

@@ -6,16 +6,14 @@ import sys
 from typing import Any
 
 import cherrypy
-from cherrypy._cprequest import Request
 from cherrypy.lib.reprconf import Parser
 
 from .backends.abstract.archive import AbstractBackendArchive
-from .bodies import RequestBody
-from .config import HttpOptions, read_text
+from .config import read_text
 from .exception import ConfigurationError
 from .globals import LOG_NAME
-from .rest_errors import error_page_default, error_response
 from .rest_generator import ArchiveInterfaceGenerator
+from .serving import ArchiveApplication
 
 Settings = dict[str, dict[str, Any]]
 
@@ -38,22 +36,6 @@ _KNOWN_ROOTS = frozenset(
 )
 
 
-class ArchiveRequest(Request):
-    """A request whose body the handlers read themselves, and whose errors are JSON from the start."""
-
-    error_page = {"default": error_page_default}
-    show_tracebacks = False
-    process_request_body = False
-    archive_body: RequestBody
-
-
-class _OneResource(cherrypy.dispatch.MethodDispatcher):
-    """Every path is the archive's: none is looked up among the attributes of Python objects."""
-
-    def __call__(self, path_info: str) -> None:
-        super().__call__("/")
-
-
 def make_application(archive: AbstractBackendArchive, settings: Settings | None = None) -> cherrypy.Application:
     """Return the WSGI application that serves *archive*, with the *settings* of a CherryPy file.
 
@@ -64,38 +46,9 @@ def make_application(archive: AbstractBackendArchive, settings: Settings | None 
     most_bytes = overall.pop("server.max_request_body_size")
     # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
     cherrypy.config.update({**overall, "server.max_request_body_size": 0})
-    application = cherrypy.Application(ArchiveInterfaceGenerator(archive), "")
-    application.request_class = ArchiveRequest
-    # CherryPy's trap would append an error page to a file that breaks off.
-    application.wsgiapp.pipeline = []
+    application = ArchiveApplication(ArchiveInterfaceGenerator(archive), archive.config.http, most_bytes)
     application.merge({section: dict(keys) for section, keys in settings.items() if section != "global"})
-    application.merge({"/": _fixed_settings(archive.config.http, most_bytes)})
     return application
-
-
-def _fixed_settings(http: HttpOptions, most_bytes: int) -> dict[str, Any]:
-    def take_body() -> None:
-        request = cherrypy.serving.request
-        request.archive_body = RequestBody(request.wsgi_environ, most_bytes)
-
-    def settle_body() -> None:
-        body = getattr(cherrypy.serving.request, "archive_body", None)
-        if body is not None and not body.complete:
-            body.drain(http.drain_bytes)
-
-    return {
-        "request.dispatch": _OneResource(),
-        "request.process_request_body": False,
-        "request.error_response": error_response,
-        # Clients read the raw stream and hash it.
-        "tools.encode.on": False,
-        "tools.gzip.on": False,
-        "request.show_tracebacks": http.show_tracebacks,
-        "error_page.default": error_page_default,
-        "hooks.on_start_resource": take_body,
-        "hooks.before_finalize": settle_body,
-        "hooks.after_error_response": settle_body,
-    }
 
 
 def read_cherrypy_config(path: str) -> Settings:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -146,7 +147,12 @@ def _json(content: dict[str, str]) -> bytes:
 
 
 def _http_date(mtime: float) -> str:
-    return formatdate(int(mtime), usegmt=True)
+    return _date_of_second(int(mtime))
+
+
+@lru_cache(maxsize=4096)
+def _date_of_second(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _parse_byte_range_query(text: Any) -> Segment:

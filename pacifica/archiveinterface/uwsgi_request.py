@@ -16,7 +16,7 @@ from typing import Any
 
 import uwsgi
 
-from .application import ArchiveRequest
+from .serving import ArchiveRequest
 
 _END = signal.SIGINT  # what uWSGI's master sends its workers
 

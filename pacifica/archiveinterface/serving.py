@@ -1,0 +1,223 @@
+"""What CherryPy does around each request, less what can be done once or is of no use here.
+
+CherryPy finds the handler, reads all of its configuration and attaches hooks for every request anew,
+and words a line of the access log though nobody reads it. One resource with settings that never
+change needs that once. A site's own hooks and tools still work as CherryPy's manual has them.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import cherrypy
+from cherrypy._cplogging import LogManager, NullHandler
+from cherrypy._cprequest import HookMap, Request, Response, hookpoints
+from cherrypy._cpwsgi import AppResponse
+from cherrypy.lib.httputil import HeaderMap
+
+from .bodies import RequestBody
+from .config import HttpOptions
+from .rest_errors import error_page_default, error_response
+from .rest_generator import ArchiveInterfaceGenerator
+
+# The parts of CherryPy's configuration that concern single requests.
+_OF_REQUESTS = ("error_page", "hooks", "request", "response", "tools")
+# What these say is decided by ArchiveRequest.
+_FIXED = (
+    "request.dispatch",
+    "request.process_request_body",
+    "request.error_response",
+    "request.show_tracebacks",
+    "error_page.default",
+    # Clients read the raw stream and hash it.
+    "tools.encode.on",
+    "tools.gzip.on",
+)
+
+
+class ArchiveApplication(cherrypy.Application):
+    """The CherryPy application around one resource."""
+
+    def __init__(self, resource: ArchiveInterfaceGenerator, http: HttpOptions, most_bytes: int) -> None:
+        """Serve *resource*; a body may have *most_bytes*, any number if 0."""
+        super().__init__(resource, "")
+        self.http = http
+        self.most_bytes = most_bytes
+        self.request_class = ArchiveRequest
+        self.response_class = _Response
+        self.wsgiapp.response_class = ArchiveAnswer
+        # CherryPy's trap would append an error page to a file that breaks off.
+        self.wsgiapp.pipeline = []
+        self.log = _Log(self.log.appid)
+        self.request_settings: dict[str, Any] = {}
+
+    def merge(self, config: dict[str, dict[str, Any]]) -> None:
+        """Take a site's settings, and CherryPy's own as they are now."""
+        super().merge(config)
+        settings = {**cherrypy.config, **self.config.get("/", {})}
+        self.request_settings = {key: value for key, value in settings.items() if _matters(key, value)}
+
+    def get_serving(self, local: Any, remote: Any, scheme: str, server_protocol: str) -> tuple[Request, Any]:
+        """Return a request and its response; nobody listens to the events that CherryPy publishes here."""
+        request, response = self.request_class(local, remote, scheme, server_protocol), self.response_class()
+        request.app = self
+        cherrypy.serving.load(request, response)
+        return request, response
+
+    def release_serving(self) -> None:
+        """Let go of what get_serving returned."""
+        cherrypy.serving.request.close()
+        cherrypy.serving.clear()
+
+
+def _matters(key: str, value: Any) -> bool:
+    if key in _FIXED or key.partition(".")[0] not in _OF_REQUESTS:
+        return False
+    return bool(value) or not key.startswith("tools.")  # tools are off unless switched on
+
+
+class _OneResource(cherrypy.dispatch.MethodDispatcher):
+    """Every path is the archive's: none is looked up among the attributes of Python objects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._methods = tuple(name for name in dir(ArchiveInterfaceGenerator) if name.isupper())
+        self._allow = ", ".join(self._methods)
+
+    def __call__(self, path_info: str) -> None:
+        request = cherrypy.serving.request
+        request.config = request.app.request_settings
+        cherrypy.serving.response.headers["Allow"] = self._allow
+        method = request.method.upper()
+        if method not in self._methods:
+            request.handler = cherrypy.HTTPError(405)
+            return
+        request.handler = getattr(request.app.root, method)
+        if request.query_string:
+            request.handler = cherrypy.dispatch.LateParamPageHandler(request.handler)
+
+
+class _Hooks(HookMap):
+    """CherryPy's hooks; a point without any is passed by."""
+
+    def run(self, point: str) -> None:
+        if self[point]:
+            super().run(point)
+
+
+def _hooks() -> _Hooks:
+    def take_body() -> None:
+        request = cherrypy.serving.request
+        request.archive_body = RequestBody(request.wsgi_environ, request.app.most_bytes)
+
+    def settle_body() -> None:
+        cherrypy.serving.request.settle_body()
+
+    hooks = _Hooks(hookpoints)
+    hooks.attach("on_start_resource", take_body)
+    hooks.attach("before_finalize", settle_body)
+    hooks.attach("after_error_response", settle_body)
+    return hooks
+
+
+class ArchiveRequest(Request):
+    """A request whose body the handlers read themselves, and whose errors are JSON from the start."""
+
+    error_page = {"default": error_page_default}
+    process_request_body = False
+    dispatch = _OneResource()
+    hooks = _hooks()
+    archive_body: RequestBody | None = None
+
+    @property
+    def show_tracebacks(self) -> bool:
+        """Whether errors tell where they arose."""
+        return bool(self.app and self.app.http.show_tracebacks)
+
+    @property
+    def error_response(self) -> Any:
+        """What answers when a handler raised."""
+        return error_response
+
+    @error_response.setter
+    def error_response(self, chosen_by_cherrypy: Any) -> None:
+        """Let CherryPy set what it likes."""
+
+    def _do_respond(self, path_info: str) -> None:
+        """Go through CherryPy's steps, but for its reader of bodies, and but for those that have nothing to do.
+
+        Without this method CherryPy's own does the same, only slower.
+        """
+        self.hooks, self.toolmaps = type(self).hooks.copy(), {}
+        self.process_headers()
+        self.get_resource(path_info)
+        if self.config:
+            self.namespaces(self.config)
+        self.hooks.run("on_start_resource")
+        if self.query_string:
+            self.process_query_string()
+        self.hooks.run("before_request_body")
+        self.hooks.run("before_handler")
+        if self.handler:
+            cherrypy.serving.response.body = self.handler()
+        self.hooks.run("before_finalize")
+        cherrypy.serving.response.finalize()
+
+    def settle_body(self) -> None:
+        """Read what the client still sends, so that it can read the answer."""
+        body = self.archive_body
+        if body is not None and not body.complete:
+            body.drain(self.app.http.drain_bytes)
+
+
+class _Headers(HeaderMap):
+    """CherryPy's headers; what needs no escape is encoded as it is."""
+
+    def output(self) -> list[tuple[bytes, bytes]]:
+        return [(_encoded(name), _encoded(str(value))) for name, value in self.items()]
+
+
+def _encoded(text: str) -> bytes:
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    encoded: bytes = HeaderMap.encode_header_item(text)
+    return encoded
+
+
+class _Response(Response):
+    """CherryPy's response, with headers of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        headers = _Headers()
+        headers.update(self.headers)
+        self.headers = headers
+
+
+class ArchiveAnswer(AppResponse):
+    """The answer as WSGI has it."""
+
+    iter_response: Iterator[bytes] = iter(())
+
+    def close(self) -> None:
+        """Let go of the request and of what its body holds open."""
+        self.cpapp.release_serving()
+        close = getattr(self.iter_response, "close", None)
+        if close:
+            close()
+
+
+class _Log(LogManager):
+    """CherryPy's log; a line that nobody reads is not written."""
+
+    def access(self) -> None:
+        if _is_heard(self.access_log):
+            super().access()
+
+
+def _is_heard(log: logging.Logger | None) -> bool:
+    while log:
+        if any(not isinstance(handler, NullHandler) for handler in log.handlers):
+            return True
+        log = log.parent if log.propagate else None
+    return False

@@ -4,8 +4,6 @@ A message is read by the client: it says what to change and names no path of the
 """
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class ArchiveInterfaceError(Exception):
@@ -163,10 +161,19 @@ def archive_error(error: OSError) -> ArchiveInterfaceError:
     return kind(message)
 
 
-@contextmanager
-def translated_os_errors() -> Iterator[None]:
+class _Translation:
+    # Not a generator, as contextmanager would have it: every request passes several of these blocks.
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise archive_error(error) from error
+
+
+_translation = _Translation()
+
+
+def translated_os_errors() -> _Translation:
     """Turn an OSError that leaves the block into one of ours, the cause kept for the log."""
-    try:
-        yield
-    except OSError as error:
-        raise archive_error(error) from error
+    return _translation

@@ -58,7 +58,8 @@ class Durability:
     def _sync(self, descriptors: list[int]) -> None:
         # Files may be moved in from other file systems, which a shared sync does not reach.
         for device, group in groupby(sorted(descriptors, key=_device), _device):
-            self._commits.setdefault(device, GroupCommit()).sync(list(group))
+            commit = self._commits.get(device) or self._commits.setdefault(device, GroupCommit())
+            commit.sync(list(group))
 
 
 def _device(fd: int) -> int:

@@ -8,10 +8,10 @@ from ..abstract.archive import Guard
 from ..abstract.extendedfile import ExtendedFile
 from ..abstract.status import AbstractStatus
 from .durability import preallocate
-from .notes import Notes, forget_sidecar, read_notes, write_notes
+from .notes import Notes, add_notes, forget_sidecar, read_notes, write_notes
 from .partial import Partial
 from .store import Store, exclusive
-from .tree import Tree, open_regular, split
+from .tree import Tree, split
 
 _COMPARE_SIZE = 1 << 20  # bytes
 _PREALLOCATED_FROM = 1 << 20  # bytes; smaller files find their space as quickly when they are written
@@ -36,17 +36,18 @@ class PosixReader(ExtendedFile):
         """Open *path* in *store*. Raises MissingFileError, ForbiddenPathError."""
         self._store = store
         self._path = path
-        directory, name = split(path)
-        with translated_os_errors(), store.tree.directory(directory) as parent:
+        self._found: os.stat_result | None
+        with translated_os_errors():
             try:
-                self._fd = open_regular(name, parent)
+                self._fd, self._found = store.tree.open_file(path)
             except NotARegularFileError as error:
                 raise MissingFileError("no such file in the archive") from error
 
     def status(self) -> AbstractStatus:
-        """Return the status of the open file."""
+        """Return the status of the open file; asked for the first time, as it was when it was opened."""
         with translated_os_errors():
-            return self._store.status_of(self._fd, self._path)
+            found, self._found = self._found or os.fstat(self._fd), None
+            return self._store.status_of_found(found, self._fd, self._path)
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, at most *size*; none at the end."""
@@ -174,7 +175,7 @@ class PosixWriter(ExtendedFile):
 
     def _publish(self) -> AbstractStatus:
         directory, name = split(self._path)
-        changed = [directory, *write_notes(self._store.tree, self._fd, Notes(self._digests))]
+        changed = [directory, *add_notes(self._store.tree, self._fd, Notes(self._digests))]
         if self._mode is not None:
             os.fchmod(self._fd, self._mode)
         self._store.durability.sync_file(self._fd)

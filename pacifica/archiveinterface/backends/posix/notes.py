@@ -1,7 +1,7 @@
 """What is noted of a stored file: its digests, and whether it is known to be damaged.
 
-Notes are extended attributes of the file: ``user.pacifica.digest.<algorithm>``, the digest in
-hex, and ``user.pacifica.damaged``, what was found. Where the file system has no such
+Notes are extended attributes of the file: ``user.pacifica.digest.<algorithm>``, the digest as
+bytes, and ``user.pacifica.damaged``, what was found. Where the file system has no such
 attributes they are a file below ``.notes``, named after the inode so that they move with the file.
 """
 
@@ -31,13 +31,25 @@ class Notes(NamedTuple):
     digests: Digests
     damaged: str = ""
 
+    def attributes(self) -> dict[str, bytes]:
+        """Return the notes as attributes; one sha-256 as bytes fits into the inode of ext4, in hex it does not."""
+        attributes = {_ATTRIBUTE + _DIGEST + name: value for name, value in self.digests.items()}
+        return {**attributes, _ATTRIBUTE + _DAMAGED: self.damaged.encode()} if self.damaged else attributes
+
+    @classmethod
+    def of_attributes(cls, attributes: dict[str, bytes]) -> "Notes":
+        """Return the notes that *attributes* say."""
+        start = _ATTRIBUTE + _DIGEST
+        digests = {name[len(start) :]: value for name, value in attributes.items() if name.startswith(start)}
+        return cls(digests, attributes.get(_ATTRIBUTE + _DAMAGED, b"").decode("ascii", "replace"))
+
     def texts(self) -> dict[str, str]:
         """Return the notes as keys and values of text."""
         digests = {_DIGEST + name: value.hex() for name, value in self.digests.items()}
         return {**digests, _DAMAGED: self.damaged} if self.damaged else digests
 
     @classmethod
-    def of(cls, texts: dict[str, str]) -> "Notes":
+    def of_texts(cls, texts: dict[str, str]) -> "Notes":
         """Return the notes that *texts* say; what is no digest is none."""
         digests = {}
         for key, text in texts.items():
@@ -50,25 +62,38 @@ class Notes(NamedTuple):
 def read_notes(tree: Tree, fd: int) -> Notes:
     """Return the notes of the open file *fd* below *tree*. Raises OSError."""
     try:
-        return Notes.of(_read_attributes(tree, fd))
+        return Notes.of_attributes(_read_attributes(tree, fd))
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
-    return Notes.of(_read_sidecar(tree, os.fstat(fd)))
+    return Notes.of_texts(_read_sidecar(tree, os.fstat(fd)))
 
 
 def write_notes(tree: Tree, fd: int, notes: Notes) -> list[str]:
     """Note *notes*, and nothing else, of the open file *fd*; return the directories that got a new entry."""
-    texts = notes.texts()
     try:
         with _writable(fd):
-            _write_attributes(tree, fd, texts)
+            for name in _read_attributes(tree, fd).keys() - notes.attributes().keys():
+                os.removexattr(fd, name)
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
-    else:
-        return []
-    return _write_sidecar(tree, os.fstat(fd), texts)
+        return _write_sidecar(tree, os.fstat(fd), notes.texts())
+    with _writable(fd):
+        return add_notes(tree, fd, notes)
+
+
+def add_notes(tree: Tree, fd: int, notes: Notes) -> list[str]:
+    """Do as `write_notes` does for a new file that can be written to, of which nothing is noted yet."""
+    try:
+        _require_attributes(tree)
+        for name, value in notes.attributes().items():
+            os.setxattr(fd, name, value)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return _write_sidecar(tree, os.fstat(fd), notes.texts())
+    return []
 
 
 def forget_sidecar(tree: Tree, found: os.stat_result) -> None:
@@ -78,13 +103,17 @@ def forget_sidecar(tree: Tree, found: os.stat_result) -> None:
         os.unlink(name, dir_fd=parent)
 
 
-def _read_attributes(tree: Tree, fd: int) -> dict[str, str]:
+def _require_attributes(tree: Tree) -> None:
     if not tree.has_attributes or not hasattr(os, "listxattr"):  # Python knows them on Linux only
         raise OSError(errno.EOPNOTSUPP, "no extended attributes")
+
+
+def _read_attributes(tree: Tree, fd: int) -> dict[str, bytes]:
+    _require_attributes(tree)
     names = [name for name in os.listxattr(fd) if name.startswith(_ATTRIBUTE)]
     if not names:
         _raise_if_unsupported(fd)  # listing gives an empty list on file systems that keep none
-    return {name.removeprefix(_ATTRIBUTE): os.getxattr(fd, name).decode("ascii", "replace") for name in names}
+    return {name: os.getxattr(fd, name) for name in names}
 
 
 def _raise_if_unsupported(fd: int) -> None:
@@ -93,13 +122,6 @@ def _raise_if_unsupported(fd: int) -> None:
     except OSError as error:
         if error.errno != errno.ENODATA:
             raise
-
-
-def _write_attributes(tree: Tree, fd: int, texts: dict[str, str]) -> None:
-    for key in _read_attributes(tree, fd).keys() - texts.keys():
-        os.removexattr(fd, _ATTRIBUTE + key)
-    for key, text in texts.items():
-        os.setxattr(fd, _ATTRIBUTE + key, text.encode())
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from ...globals import LOG_NAME
 from .tree import Tree
@@ -25,36 +25,38 @@ class Partial:
 
     def __init__(self, tree: Tree) -> None:
         """Start an empty file below *tree*. Raises OSError."""
-        self._tree = tree
         self.name = secrets.token_hex(16)
-        self.fd = self._locked_file()
+        self._open = ExitStack()
+        with self._open:
+            self._directory = self._open.enter_context(tree.directory(PARTIAL, create=True))
+            self.fd = self._locked_file()
+            self._open = self._open.pop_all()
 
     def _locked_file(self) -> int:
-        with self._tree.directory(PARTIAL, create=True) as directory:
-            while True:
-                fd = os.open(self.name, _NEW, 0o600, dir_fd=directory)
-                with suppress(OSError):  # a file system without locks: nobody sweeps there
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(fd).st_nlink:
-                    return fd
-                os.close(fd)  # swept between the two calls
+        while True:
+            fd = os.open(self.name, _NEW, 0o600, dir_fd=self._directory)
+            with suppress(OSError):  # a file system without locks: nobody sweeps there
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(fd).st_nlink:
+                return fd
+            os.close(fd)  # swept between the two calls
 
     def move_to(self, directory: int, name: str, *, replace: bool) -> None:
         """Give the file its place, *name* in *directory*, at once and whole.
 
         Raises FileExistsError unless it may *replace* what is there.
         """
-        with self._tree.directory(PARTIAL) as source:
-            move(source, self.name, directory, name, replace=replace)
+        move(self._directory, self.name, directory, name, replace=replace)
 
     def remove(self) -> None:
         """Forget the file, if it has not been given a place."""
-        with suppress(FileNotFoundError), self._tree.directory(PARTIAL) as directory:
-            os.unlink(self.name, dir_fd=directory)
+        with suppress(FileNotFoundError):
+            os.unlink(self.name, dir_fd=self._directory)
 
     def close(self) -> None:
-        """Let go of the descriptor and the lock."""
-        os.close(self.fd)
+        """Let go of the descriptors and the lock."""
+        with self._open:
+            os.close(self.fd)
 
 
 def move(source: int, old: str, target: int, new: str, *, replace: bool) -> None:

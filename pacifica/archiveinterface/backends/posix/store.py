@@ -39,7 +39,11 @@ class Store:
 
     def status_of(self, fd: int, path: str) -> AbstractStatus:
         """Return the status of the open file *fd*, stored as *path*, with its notes. Raises OSError."""
-        return self.describe(os.fstat(fd), path, read_notes(self.tree, fd))
+        return self.status_of_found(os.fstat(fd), fd, path)
+
+    def status_of_found(self, found: os.stat_result, fd: int, path: str) -> AbstractStatus:
+        """Return the status of the open file *fd*, stored as *path*, of which stat said *found*. Raises OSError."""
+        return self.describe(found, path, read_notes(self.tree, fd))
 
     def describe(self, found: os.stat_result, path: str, notes: Notes) -> AbstractStatus:
         """Return the status of *path*, of which stat said *found* and *notes* are kept."""

@@ -105,7 +105,7 @@ class ArchiveOptions:
     )
     verify_reads: bool = _option(
         "false",
-        "whether a GET of a whole file checks its digest, and breaks the connection before the last block of a bad one",
+        "whether a GET of a whole file checks its digest: a bad one is 500, or breaks the connection before the last block",
         _boolean,
     )
     move_roots: tuple[str, ...] = _option(

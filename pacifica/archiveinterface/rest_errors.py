@@ -49,6 +49,9 @@ _RFC_9110_PHRASES = {
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
 }
 
+# An answer that failed on its way may have them already.
+_OF_THE_FILE = ("Accept-Ranges", "Content-Length", "Content-Range", "Digest", "ETag", "Last-Modified", "Repr-Digest")
+
 _log = logging.getLogger(LOG_NAME)
 
 
@@ -68,7 +71,8 @@ def error_response() -> None:
     phrase = f"{int(status)} {_RFC_9110_PHRASES.get(status, status.phrase)}"
     response = cherrypy.serving.response
     response.status = phrase
-    response.headers.pop("Content-Length", None)
+    for name in _OF_THE_FILE:
+        dict.pop(response.headers, name, None)  # its own folds the case, update() does not
     for name, value in _headers_of(error).items():
         response.headers[name] = value
     response.body = error_page_default(phrase, _message_of(error, status), _traceback_of(error))

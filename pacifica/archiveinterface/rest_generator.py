@@ -23,6 +23,7 @@ ROOT_METHODS = "GET, HEAD, OPTIONS"
 FILE_TYPE = "application/octet-stream"
 JSON_TYPE = "application/json"
 RETRY_AFTER = "30"  # seconds; a tape is rarely faster
+AT_ONCE = 1 << 16  # bytes; an answer no longer than this is read before it begins, and can still become an error
 MOST_JSON = 1 << 16  # bytes; a path is shorter
 
 
@@ -43,10 +44,13 @@ class ArchiveInterfaceGenerator:
         wanted = None if byte_range is None else _parse_byte_range_query(byte_range)
         file = self._archive.open(file_id, "r")
         try:
-            return _file_answer(file, wanted)
+            answer = _file_answer(file, wanted)
         except BaseException:
             file.close()
             raise
+        if isinstance(answer, bytes):
+            file.close()
+        return answer
 
     def HEAD(self, *_path: str, **_query: Any) -> Any:
         """Answer with what is known of the file, in headers: 204, or 200 with ``[http] head = standard``."""
@@ -55,15 +59,15 @@ class ArchiveInterfaceGenerator:
             return _json({})
         status = self._archive.file(file_id).status()
         _refuse_damaged(status)
-        if Conditions(cherrypy.request.headers).not_modified(status):
+        if Conditions(_request_headers()).not_modified(status):
             return _not_modified(status)
-        headers = cherrypy.response.headers
+        headers = cherrypy.serving.response.headers
         headers.update(file_status(status))
         headers.update({"ETag": status.etag, "Accept-Ranges": "bytes", "Content-Type": JSON_TYPE})
         headers.update(_digest_headers(status))
-        cherrypy.response.status = 204
+        cherrypy.serving.response.status = 204
         if self._archive.config.http.head == "standard":
-            cherrypy.response.status = 200
+            cherrypy.serving.response.status = 200
             headers.update({"Last-Modified": _http_date(status.mtime), "Content-Length": str(status.filesize)})
         return b""
 
@@ -71,7 +75,7 @@ class ArchiveInterfaceGenerator:
         """Store the body as the file, replacing what was there: 201."""
         file_id, body = _required_file_id(), cherrypy.serving.request.archive_body
         body.require()
-        request_headers = cherrypy.request.headers
+        request_headers = cherrypy.serving.request.headers
         mod_time, announced = get_http_modified_time(request_headers), digests.announced(request_headers)
         hasher = digests.Hasher({*self._archive.config.archive.digests, *announced})
         with self._archive.open(file_id, "w", length=body.length, guard=_guard()) as file:
@@ -80,9 +84,9 @@ class ArchiveInterfaceGenerator:
             file.set_digests(hasher.digests())
             file.set_mod_time(mod_time)
             file.set_file_permissions()
-        cherrypy.response.status = 201
+        cherrypy.serving.response.status = 201
         status = file.status()
-        cherrypy.response.headers.update({"ETag": status.etag, **_digest_headers(status)})
+        cherrypy.serving.response.headers.update({"ETag": status.etag, **_digest_headers(status)})
         # A string, sic; ingest takes its upload for good by this number alone.
         return _json({"message": "File added to archive", "total_bytes": str(total_bytes)})
 
@@ -91,8 +95,8 @@ class ArchiveInterfaceGenerator:
         file_id = _required_file_id()
         if self._archive.file(file_id).stage():
             return _json({"file": f"/{file_id}", "message": "File was staged"})
-        cherrypy.response.status = 202
-        cherrypy.response.headers["Retry-After"] = RETRY_AFTER
+        cherrypy.serving.response.status = 202
+        cherrypy.serving.response.headers["Retry-After"] = RETRY_AFTER
         return _json({"file": f"/{file_id}", "message": "File is being staged"})
 
     def PATCH(self, *_path: str, **_query: Any) -> Any:
@@ -109,7 +113,7 @@ class ArchiveInterfaceGenerator:
 
     def OPTIONS(self, *_path: str, **_query: Any) -> Any:
         """Answer with the methods that the resource knows, in Allow: 200."""
-        headers = cherrypy.response.headers
+        headers = cherrypy.serving.response.headers
         headers.pop("Content-Type", None)  # there is no body
         if not _file_id():
             headers["Allow"] = ROOT_METHODS
@@ -136,13 +140,18 @@ def _required_file_id() -> str:
     return file_id
 
 
+def _request_headers() -> dict[str, str]:
+    # CherryPy's own headers fold the case of every name they are asked for.
+    return dict(cherrypy.serving.request.headers)
+
+
 def _guard() -> Guard | None:
-    conditions = Conditions(cherrypy.request.headers)
+    conditions = Conditions(_request_headers())
     return conditions.check if conditions.restrict_writing else None
 
 
 def _json(content: dict[str, str]) -> bytes:
-    cherrypy.response.headers["Content-Type"] = JSON_TYPE
+    cherrypy.serving.response.headers["Content-Type"] = JSON_TYPE
     return json.dumps(content).encode()
 
 
@@ -161,14 +170,14 @@ def _parse_byte_range_query(text: Any) -> Segment:
     return parse_byte_range(text)
 
 
-def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> Any:
+def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> bytes | ResponseBody:
+    """Return the whole answer, or a body that owns *file* from now on."""
     status = file.status()
     _refuse_damaged(status)
-    conditions = Conditions(cherrypy.request.headers)
+    conditions = Conditions(_request_headers())
     if conditions.not_modified(status):
-        file.close()
         return _not_modified(status)
-    cherrypy.response.headers.update(
+    cherrypy.serving.response.headers.update(
         {
             "Content-Type": FILE_TYPE,
             "Last-Modified": _http_date(status.mtime),
@@ -178,11 +187,15 @@ def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> Any:
         }
     )
     parts = _requested_parts(status.filesize, wanted, conditions.allow_range(status))
-    cherrypy.response.stream = True
     algorithms = _algorithms_to_compute(file.config.archive, status)
     if algorithms and parts == [Segment(0, status.filesize)]:
-        return HashedResponseBody(file, status, algorithms)
-    return ResponseBody(file, parts)
+        body: ResponseBody = HashedResponseBody(file, status, algorithms)
+    else:
+        body = ResponseBody(file, parts)
+    if int(cherrypy.serving.response.headers["Content-Length"]) <= AT_ONCE:
+        return b"".join(body)
+    cherrypy.serving.response.stream = True
+    return body
 
 
 def _algorithms_to_compute(options: ArchiveOptions, status: AbstractStatus) -> Iterable[str]:
@@ -199,7 +212,7 @@ def _refuse_damaged(status: AbstractStatus) -> None:
 def _digest_headers(status: AbstractStatus) -> dict[str, str]:
     if not status.digests:
         return {}
-    request_headers = cherrypy.request.headers
+    request_headers = _request_headers()
     headers = {"Repr-Digest": digests.repr_digest(status.digests, request_headers.get("Want-Repr-Digest"))}
     if "Want-Digest" in request_headers:
         headers["Digest"] = digests.digest(status.digests, request_headers["Want-Digest"])
@@ -208,12 +221,12 @@ def _digest_headers(status: AbstractStatus) -> dict[str, str]:
 
 def _requested_parts(filesize: int, wanted: Segment | None, range_allowed: bool) -> list[Segment | bytes]:
     """Return what to send of the file and set the status and headers that say so."""
-    headers = cherrypy.response.headers
-    text = cherrypy.request.headers.get("Range")
+    headers = cherrypy.serving.response.headers
+    text = _request_headers().get("Range")
     segments = [clip(wanted, filesize)] if wanted else None
     if segments is None and text and range_allowed:
         segments = parse_range_header(text, filesize)
-        cherrypy.response.status = 206 if segments else 200
+        cherrypy.serving.response.status = 206 if segments else 200
         if segments and len(segments) == 1:
             headers["Content-Range"] = content_range(segments[0], filesize)
     if segments and len(segments) > 1:
@@ -226,15 +239,15 @@ def _requested_parts(filesize: int, wanted: Segment | None, range_allowed: bool)
 
 
 def _not_modified(status: AbstractStatus) -> bytes:
-    headers = cherrypy.response.headers
+    headers = cherrypy.serving.response.headers
     headers.pop("Content-Type", None)
     headers.update({"ETag": status.etag, "Last-Modified": _http_date(status.mtime)})
-    cherrypy.response.status = 304
+    cherrypy.serving.response.status = 304
     return b""
 
 
 def _path_in(body: RequestBody) -> str:
-    media_type = cherrypy.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    media_type = _request_headers().get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type != JSON_TYPE:
         raise MediaTypeError(f"send the path as {JSON_TYPE}")
     try:

@@ -54,12 +54,22 @@ LAYERS = [
     {"backends.posix.store", f"{HSM}.recalls", f"{HSM}.status", f"{HPSS}.extended"},
     {"backends.posix.extendedfile", f"{HPSS}.archive"},
     {"rest_generator", "scrub", "backends.posix.archive", f"{HSM}.extended_file_factory"},
-    {f"{HSM}.archive"},
+    {f"{HSM}.archive", "serving"},
     {"admin", "application", "backends.factory", "backends.conformance", f"{HPSS}.to_tape"},
     {"server", "uwsgi_request", "launch"},
     {"wsgi", "__main__"},
 ]
-CHERRYPY = {"rest_errors", "rest_generator", "application", "server", "uwsgi_request", "launch", "wsgi", "__main__"}
+CHERRYPY = {
+    "rest_errors",
+    "rest_generator",
+    "serving",
+    "application",
+    "server",
+    "uwsgi_request",
+    "launch",
+    "wsgi",
+    "__main__",
+}
 
 DOCUMENTED = {
     "rest_generator": ["ArchiveInterfaceGenerator"],

@@ -105,7 +105,7 @@ class ArchiveOptions:
     )
     verify_reads: bool = _option(
         "false",
-        "whether a GET of a whole file checks its digest: a bad one is 500, or breaks the connection before the last block",
+        "whether a GET of a whole file checks its digest: a bad one is 500, or a connection that breaks before the end",
         _boolean,
     )
     move_roots: tuple[str, ...] = _option(

@@ -48,7 +48,7 @@ class ArchiveApplication(cherrypy.Application):
         self.wsgiapp.response_class = ArchiveAnswer
         # CherryPy's trap would append an error page to a file that breaks off.
         self.wsgiapp.pipeline = []
-        self.log = _Log(self.log.appid)
+        self.log: LogManager = _Log(id(self))
         self.request_settings: dict[str, Any] = {}
 
     def merge(self, config: dict[str, dict[str, Any]]) -> None:
@@ -148,7 +148,8 @@ class ArchiveRequest(Request):
 
         Without this method CherryPy's own does the same, only slower.
         """
-        self.hooks, self.toolmaps = type(self).hooks.copy(), {}
+        self.hooks = type(self).hooks.copy()
+        self.toolmaps: dict[str, Any] = {}
         self.process_headers()
         self.get_resource(path_info)
         if self.config:
@@ -186,6 +187,8 @@ def _encoded(text: str) -> bytes:
 
 class _Response(Response):
     """CherryPy's response, with headers of ours."""
+
+    headers: HeaderMap
 
     def __init__(self) -> None:
         super().__init__()

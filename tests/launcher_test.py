@@ -108,6 +108,28 @@ def test_the_cherrypy_file_that_sites_deploy_is_taken_as_it_is(
     assert b"PUT /7" in (tmp_path / "access.log").read_bytes()
 
 
+@pytest.mark.parametrize("section", ["/", "global"])
+def test_a_site_s_tools_work_but_for_those_that_would_change_the_bytes(
+    tmp_path: Path, written: Callable[[str, str], str], section: str
+) -> None:
+    settings = f"""[{section}]
+tools.response_headers.on: True
+tools.response_headers.headers: [('X-Site', 'here')]
+tools.gzip.on: True
+tools.gzip.mime_types: ['*/*']
+request.process_request_body: True
+request.show_tracebacks: True
+"""
+    with launcher(tmp_path, "--cherrypy-config", written("server.conf", settings)) as server:
+        put = requests.put(f"{server.url}/7", data=b"a=b", headers={"Content-Type": "application/x-www-form-urlencoded"})
+        got = requests.get(f"{server.url}/7?x=1", headers={"Accept-Encoding": "gzip"})
+        missing = requests.get(f"{server.url}/8")
+        assert (put.status_code, got.content, missing.status_code) == (201, b"a=b", 404)
+        assert [answer.headers["X-Site"] for answer in (put, got)] == ["here", "here"]
+        assert "Content-Encoding" not in got.headers
+        assert missing.json()["traceback"] == ""
+
+
 def test_a_misspelt_section_is_a_warning_that_names_the_right_one(
     tmp_path: Path, written: Callable[[str, str], str]
 ) -> None:

@@ -3,6 +3,8 @@
 # make test-failed   once more, one at a time, what failed last
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make check format, lint and types
+# make bench-quick   the comparison with the original, nginx, rclone and bare handlers, in two minutes, into build/benchmarks
+# make bench [ROUNDS=5] [BEFORE=another/worktree]   all of it, into docs/benchmarks
 # make docs  the documentation as HTML, under docs/_build/html
 # make run-hpss-demo           the service on a simulated HPSS, with a tape of five seconds
 # make hpss-demo-tape ID=5     in another terminal: leaves file 5 of it on tape only
@@ -20,12 +22,16 @@ CUTS ?= 100
 PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
 C_PACKAGES := cc=gcc /usr/include/stdio.h=libc6-dev
 HSM_PACKAGES := $(C_PACKAGES) mariadbd=mariadb-server-core
-SYSTEM_PACKAGES := $(HSM_PACKAGES) pkg-config=pkg-config valgrind=valgrind curl=curl nginx=nginx-light strace=strace \
+BENCH_PACKAGES := $(C_PACKAGES) wrk=wrk nginx=nginx-light curl=curl openssl=openssl findmnt=util-linux cmp=diffutils
+SYSTEM_PACKAGES := $(BENCH_PACKAGES) $(HSM_PACKAGES) pkg-config=pkg-config valgrind=valgrind strace=strace \
   mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd
+ROUNDS ?= 3
+ORIGINAL := build/original
+BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=build/bench $(if $(BEFORE),--before $(BEFORE))
 HPSS_DEMO ?= build/hpss-demo
 
-.PHONY: run test-failed run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-powerloss test-faults bench-durability check docs \
-  deployment-test clean
+.PHONY: run test-failed run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-powerloss test-faults bench bench-quick \
+  bench-durability check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -60,6 +66,12 @@ test-powerloss: $(VENV)/.test
 
 test-faults: $(VENV)/.test
 	CI=true FAULTS=all $(BIN)/python -m pytest -s tests/kill_test.py tests/fault_test.py tests/sync_test.py
+
+bench: $(VENV)/.bench $(ORIGINAL)/.made
+	$(BENCH) --rounds $(ROUNDS) --out docs/benchmarks
+
+bench-quick: $(VENV)/.bench $(ORIGINAL)/.made
+	$(BENCH) --quick --out build/benchmarks
 
 # What durability costs on the disk of this directory, as ratios.
 bench-durability: $(VENV)/.test
@@ -100,11 +112,22 @@ $(VENV)/.hsm-demo: $(VENV)/.run Makefile scripts/need-packages
 
 $(VENV)/.test: $(VENV)/bin/python setup.py Makefile scripts/need-packages
 	scripts/need-packages $(SYSTEM_PACKAGES) $(PYTHON_HEADERS)
-	$(BIN)/pip install -q -e '.[test,docs]'
+	$(BIN)/pip install -q -e '.[test,bench,docs]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/bin/python setup.py Makefile scripts/need-packages
+	scripts/need-packages $(BENCH_PACKAGES) $(PYTHON_HEADERS)
+	$(BIN)/pip install -q -e '.[bench]'
+	@touch $@
+
+# The original, as its users install it. It imports pkg_resources, which newer setuptools have no more.
+$(ORIGINAL)/.made: | $(VENV)/.bench
+	$(PYTHON) -m venv $(ORIGINAL)
+	$(ORIGINAL)/bin/pip install -q 'setuptools<80' pacifica-archiveinterface uwsgi
 	@touch $@
 
 $(VENV)/.check: $(VENV)/bin/python setup.py
-	$(BIN)/pip install -q -e '.[test,check]'
+	$(BIN)/pip install -q -e '.[test,bench,check]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/bin/python setup.py

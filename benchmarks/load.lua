@@ -12,11 +12,14 @@ end
 
 wrong = 0
 example = ""
+puts = 0        -- answered with success
+lengthless = 0  -- answers without Content-Length, which end with the connection
 
 local kind, first, count, next_id
 local contents = {}  -- by the first bytes, which are each file's own
 local body           -- of every PUT
 local part           -- what a range has to bring
+local lengths = {}   -- of the files, as HEAD may announce them
 local statuses = { GET = "200", HEAD = "200 204 304", PUT = "200 201 204", range = "206",
                    mixed = "200 201 204 304" }
 
@@ -31,6 +34,7 @@ function init(arguments)
     body = file:read("*a")
     file:close()
     contents[body:sub(1, 16)] = body
+    lengths[tostring(#body)] = true
   end
   if kind == "range" then
     local offset, length = tonumber(arguments[5]), tonumber(arguments[6])
@@ -68,33 +72,45 @@ function request()
   return kind == "PUT" and put() or kind == "HEAD" and head() or get()
 end
 
-local function is_right(status, answer)
+-- HEAD is answered with 204 and a header of its own, or with 304 where wrk would wait for bytes.
+local function is_right(status, headers, answer)
   if not statuses[kind]:find(tostring(status), 1, true) then
     return false
-  end
-  if kind == "range" then
+  elseif kind == "range" then
     return answer == part
+  elseif kind == "PUT" then
+    return true
+  elseif status == 204 and headers["X-Content-Length"] then
+    return lengths[headers["X-Content-Length"]]
   end
-  return status ~= 200 or kind == "PUT" or (kind == "HEAD" and answer == "") or contents[answer:sub(1, 16)] == answer
+  return status ~= 200 or (kind == "HEAD" and answer == "") or contents[answer:sub(1, 16)] == answer
 end
 
 function response(status, headers, answer)
-  if not is_right(status, answer) then
+  if status == 200 and not headers["Content-Length"] and not headers["Transfer-Encoding"] then
+    lengthless = lengthless + 1
+  end
+  if status == 201 or kind == "PUT" and (status == 200 or status == 204) then
+    puts = puts + 1
+  end
+  if not is_right(status, headers, answer) then
     wrong = wrong + 1
     example = status .. " " .. answer:sub(1, 60):gsub("[^%w %p]", "?"):gsub('[\\"]', "'")
   end
 end
 
 function done(summary, latency, requests)
-  local bad, sample = 0, ""
+  local sum, sample = { wrong = 0, puts = 0, lengthless = 0 }, ""
   for _, thread in ipairs(threads) do
-    bad = bad + thread:get("wrong")
+    for name, value in pairs(sum) do
+      sum[name] = value + thread:get(name)
+    end
     sample = thread:get("example")
   end
   local errors = summary.errors
   print(string.format(
-    '{"requests": %d, "seconds": %f, "bytes": %d, "wrong": %d, "example": "%s", "connect": %d, "read": %d,'
-    .. ' "write": %d, "timeout": %d, "p50_ms": %f, "p99_ms": %f}',
-    summary.requests, summary.duration / 1e6, summary.bytes, bad, sample, errors.connect, errors.read,
-    errors.write, errors.timeout, latency:percentile(50) / 1000, latency:percentile(99) / 1000))
+    '{"requests": %d, "seconds": %f, "bytes": %d, "wrong": %d, "example": "%s", "puts": %d, "lengthless": %d,'
+    .. ' "connect": %d, "read": %d, "write": %d, "timeout": %d, "p50_ms": %f, "p99_ms": %f}',
+    summary.requests, summary.duration / 1e6, summary.bytes, sum.wrong, sample, sum.puts, sum.lengthless,
+    errors.connect, errors.read, errors.write, errors.timeout, latency:percentile(50) / 1000, latency:percentile(99) / 1000))
 end

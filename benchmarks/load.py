@@ -1,6 +1,5 @@
 """Load by wrk and curl, one measurement at a time, and the check that every answer was right."""
 
-import hashlib
 import itertools
 import json
 import os
@@ -12,101 +11,86 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .services import Contestant, Running
+from .running import Contestant, Running
+from .seed import (
+    FILES_EACH,
+    FIRST_MIXED,
+    FIRST_NEW_ID,
+    LARGE_ID,
+    MIXED_SIZES,
+    RANGE_FILE,
+    RANGE_OFFSET,
+    SIZES,
+    comes_whole,
+    first_id,
+)
 
-FIRST_NEW_ID = 1_000_000  # lower ones are there from the start
-SIZES = {"1 KiB": 1 << 10, "64 KiB": 1 << 16, "1 MiB": 1 << 20}
-LARGE_ID = 999
-_FILES_EACH = 20
-_RANGE_OFFSET = 4096
-_RANGE_FILE = 9000
+_IDS_EACH = 100_000_000  # more than one measurement can use
+_MIB = 1 << 20
 _SCRIPT = Path(__file__).with_name("load.lua")
 
-_new_ids = itertools.count(FIRST_NEW_ID, 100_000_000)
+_new_ids = itertools.count(FIRST_NEW_ID, _IDS_EACH)
 
 
 @dataclass(frozen=True)
 class Work:
-    """*clients* connections that ask for *kind* (GET, HEAD, PUT, range, mixed, or large with a verb) of *size* bytes."""
+    """*clients* connections that ask for *kind* (GET, HEAD, PUT, range, mixed, large GET or large PUT) of *size*."""
 
     kind: str
     size: str
     clients: int
-    verb: str = ""
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self.verb or self.kind, self.size) if part)
+        if self.kind == "mixed":
+            return "mixed"
+        return f"{'ranged GET' if self.kind == 'range' else self.kind.removeprefix('large ')} {self.size}"
+
+    def is_for(self, contestant: Contestant) -> bool:
+        """Tell whether the contestant is to do it."""
+        return self.kind in contestant.kinds and (not contestant.sizes or self.size in contestant.sizes)
 
 
-def make_seed(seed: Path, large: int) -> None:
-    """Make the files that every service starts with, in a directory for each size, and the *large* one of so many bytes."""
-    for number, size in enumerate(SIZES.values(), start=1):
-        (seed / str(size)).mkdir(parents=True)
-        for file_id in range(number * 1000, number * 1000 + _FILES_EACH):
-            (seed / str(size) / str(file_id)).write_bytes(os.urandom(size))
-    (seed / "range").mkdir()
-    (seed / "range" / str(_RANGE_FILE)).write_bytes(os.urandom(_RANGE_OFFSET + 2 * SIZES["1 MiB"]))
-    (seed / "mixed").mkdir()
-    for size in ("1 KiB", "64 KiB"):
-        for path in (seed / str(SIZES[size])).iterdir():
-            number = 5000 + len(list((seed / "mixed").iterdir()))
-            os.link(path, seed / "mixed" / str(number))
-    block = os.urandom(1 << 20)
-    with (seed / str(LARGE_ID)).open("wb") as file:
-        for number in range(large >> 20):
-            file.write(number.to_bytes(8, "big") + block[8:])
+def measure(contestant: Contestant, running: Running, work: Work, seed: Path, seconds: int) -> dict[str, Any]:
+    """Return rates, latencies, errors and costs of *work*; that in small files is done for *seconds*.
+
+    ``wrong`` counts answers and stored files that were not right; ``errors`` connections that failed.
+    """
+    if work.kind == "large GET":
+        return _large_get(running, work, seed)
+    if work.kind == "large PUT":
+        return _large_put(running, work, seed)
+    return _small(contestant, running, work, seed, seconds)
 
 
-def store_seed(running: Running, seed: Path) -> None:
-    """Put the small files of *seed* and read each back, many at a time. Raises ValueError for wrong bytes."""
-    paths = list(seed.glob("*/*"))
-
-    def put_and_get(path: Path) -> None:
-        curl(running, path.name, "-T", str(path))
-        check(running, path.name, path)
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(put_and_get, paths))
-
-
-def store_large(running: Running, seed: Path) -> None:
-    """Put the large file of *seed*. Raises ValueError unless it is stored as it is."""
-    curl(running, str(LARGE_ID), "-T", str(seed / str(LARGE_ID)))
-    command = f"curl -sf {running.url}{LARGE_ID} | cmp - {seed / str(LARGE_ID)}"
-    if subprocess.run(command, shell=True, check=False).returncode:
-        raise ValueError(f"{running.name}: the large file came with wrong bytes")
-
-
-def check(running: Running, file_id: str, path: Path) -> None:
-    """Raise ValueError unless the service answers with the bytes of *path*."""
-    answer = subprocess.run(["curl", "-sf", running.url + file_id], stdout=subprocess.PIPE, check=True)
-    if hashlib.sha256(answer.stdout).digest() != hashlib.sha256(path.read_bytes()).digest():
-        raise ValueError(f"{running.name}: {file_id} came with wrong bytes")
-
-
-def small(contestant: Contestant, running: Running, work: Work, seed: Path, seconds: int) -> dict[str, Any]:
-    """Return rates, latencies and errors of *work* in small files, done for *seconds* by wrk."""
-    size = SIZES.get(work.size, 0)
-    numbers = dict(zip(SIZES, itertools.count(1)))
-    directory, first, count = seed / str(size), 1000 * numbers.get(work.size, 1), _FILES_EACH
-    if work.kind == "range":
-        directory, first, count = seed / "range", _RANGE_FILE, 1
-    elif work.kind == "mixed":
-        directory, first, count = seed / "mixed", 5000, 2 * _FILES_EACH
-    arguments = [work.kind, directory, first, count, _RANGE_OFFSET, size]
+def _small(contestant: Contestant, running: Running, work: Work, seed: Path, seconds: int) -> dict[str, Any]:
+    directory, first, count = _files_of(work)
+    arguments = [work.kind, seed / directory, first, count, RANGE_OFFSET, SIZES.get(work.size, 0)]
     found = wrk(running, arguments, work.clients, seconds, contestant.conditional_head)
-    if work.kind == "PUT" and contestant.keeps_files:
-        found.update(_judged_files(running, found, work.clients, size))
-    _remove_new(running)
+    if contestant.keeps_files and work.kind in ("PUT", "mixed"):
+        body = (seed / directory / str(first + count - 1)).read_bytes()  # load.lua puts the last
+        found["wrong"] += _judged_files(running, found, work.clients, body)
     return found
+
+
+def _files_of(work: Work) -> tuple[str, int, int]:
+    """Return the directory of the seed with the files that *work* is done with, the first one's id and their number."""
+    if work.kind == "range":
+        return "range", RANGE_FILE, 1
+    if work.kind == "mixed":
+        return "mixed", FIRST_MIXED, FILES_EACH * len(MIXED_SIZES)
+    return str(SIZES[work.size]), first_id(work.size), FILES_EACH
 
 
 def wrk(
     running: Running, arguments: Sequence[object], clients: int, seconds: int, conditional_head: bool = False
 ) -> dict[str, Any]:
-    """Return what wrk finds in *seconds* with the *arguments* of load.lua, and what it cost the service."""
+    """Return what wrk finds in *seconds* with the *arguments* of load.lua, and what it cost the service.
+
+    ``first_new_id`` is the one after which PUT has taken its ids in order.
+    """
+    first = next(_new_ids)
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "60s", "-s", _SCRIPT, running.url, "--"]
-    environment = {**os.environ, "FIRST_NEW_ID": str(next(_new_ids))}
+    environment = {**os.environ, "FIRST_NEW_ID": str(first)}
     if conditional_head:
         environment["CONDITIONAL_HEAD"] = "1"
     used = running.cpu_seconds()
@@ -115,69 +99,77 @@ def wrk(
     ).stdout
     used = running.cpu_seconds() - used
     found: dict[str, Any] = json.loads(output.splitlines()[-1])
+    # wrk takes the end of an answer without Content-Length for a failed read, though it has all of it.
+    failed_reads = max(found.pop("read") - found["lengthless"], 0)
+    found["errors"] = failed_reads + found.pop("connect") + found.pop("write") + found.pop("timeout")
     found["rate"] = found["requests"] / found["seconds"]
     found["cpu_seconds_per_1000"] = 1000 * used / max(found["requests"], 1)
+    found["first_new_id"] = first
     return found
 
 
-def _judged_files(running: Running, found: dict[str, Any], clients: int, size: int) -> dict[str, int]:
-    """Return how many answers of PUT are belied by what is stored, and how many files are only in part there."""
-    sizes = [path.stat().st_size for path in _new_files(running)]
-    whole = sizes.count(size)
-    # The last request of each client was cut off, before or after its file was stored.
-    wrong = max(found["requests"] - whole, whole - found["requests"] - clients, 0)
-    return {"wrong": found["wrong"] + wrong, "left behind": len(sizes) - whole}
+def _judged_files(running: Running, found: dict[str, Any], clients: int, body: bytes) -> int:
+    """Return how many answers to PUT are belied by what is stored; remove that."""
+    right = damaged = cut_off = 0
+    for path in _new_files(running):
+        # Read once: what wrk left in the middle may still be written.
+        content = path.read_bytes()
+        path.unlink()
+        if int(path.name) <= found["first_new_id"]:
+            continue  # such a late one of the turn before
+        right += content == body
+        cut_off += content != body and body.startswith(content)
+        damaged += not body.startswith(content)
+    puts: int = found["puts"]
+    # The last request of each client was broken off, before or after its file was stored, or within.
+    return damaged + max(puts - right, right - puts - clients, cut_off - clients, 0)
 
 
 def _new_files(running: Running) -> list[Path]:
-    names = (name for name in os.listdir(running.files) if name.isdecimal() and int(name) >= FIRST_NEW_ID)
-    return [running.files / name for name in names]
+    names = [name for name in os.listdir(running.files) if name.isdecimal()]
+    return [running.files / name for name in names if int(name) > FIRST_NEW_ID]
 
 
-def _remove_new(running: Running) -> None:
-    for path in _new_files(running):
-        path.unlink()
-
-
-def large(running: Running, work: Work, seed: Path) -> dict[str, Any]:
-    """Return the rate of *work* in files as large as the seed's, done once by one curl a stream."""
+def _large_get(running: Running, work: Work, seed: Path) -> dict[str, Any]:
+    """Let each stream get the large file once, without looking at it; then once more, and look."""
     source = seed / str(LARGE_ID)
-    os.sync()  # nobody pays for what another one left to be written
+    found, sizes = _streams(running, [str(LARGE_ID)] * work.clients, source.stat().st_size)
+    wrong = sum(size != source.stat().st_size for size in sizes)
+    return {**found, "wrong": wrong + (not comes_whole(running.url + source.name, source))}
+
+
+def _large_put(running: Running, work: Work, seed: Path) -> dict[str, Any]:
+    """Let each stream put the large file once, and compare what is stored."""
+    source = seed / str(LARGE_ID)
+    ids = [str(next(_new_ids)) for _ in range(work.clients)]
+    found, _ = _streams(running, ids, source.stat().st_size, "-T", str(source))
+    stored = [running.files / file_id for file_id in ids]
+    wrong = sum(subprocess.run(["cmp", "-s", path, source], check=False).returncode != 0 for path in stored)
+    for path in stored:
+        path.unlink(missing_ok=True)
+    return {**found, "wrong": wrong}
+
+
+def _streams(running: Running, ids: list[str], size: int, *options: str) -> tuple[dict[str, Any], list[int]]:
+    """Let one curl for each of the *ids* move *size* bytes; return what it cost, and how many bytes each got."""
     used, begin = running.cpu_seconds(), time.monotonic()
-    with ThreadPoolExecutor(work.clients) as pool:
-        if work.verb == "PUT":
-            ids = [str(next(_new_ids)) for _ in range(work.clients)]
-            sizes = list(pool.map(lambda file_id: curl(running, file_id, "-T", str(source)), ids))
-        else:
-            ids = [str(LARGE_ID)] * work.clients
-            sizes = list(pool.map(lambda file_id: curl(running, file_id), ids))
+    with ThreadPoolExecutor(len(ids)) as pool:
+        outcomes = list(pool.map(lambda file_id: curl(running, file_id, *options), ids))
     seconds = time.monotonic() - begin
     used = running.cpu_seconds() - used
-    size = source.stat().st_size
-    wrong = sum(found != size for found in sizes)
-    if work.verb == "PUT":
-        wrong += sum(not _is_equal(running.files / file_id, source) for file_id in ids)
-        _remove_new(running)
-    total = size * work.clients
-    return {
-        "requests": work.clients,
+    found = {
+        "requests": len(ids),
         "seconds": seconds,
-        "wrong": wrong,
-        "rate": total / (1 << 20) / seconds,
-        "cpu_seconds_per_gb": used / total * 1e9,
+        "errors": sum(got is None for got in outcomes),
+        "rate": size * len(ids) / _MIB / seconds,
+        "cpu_seconds_per_gb": used / (size * len(ids)) * 1e9,
     }
+    return found, [got or 0 for got in outcomes]
 
 
-def _is_equal(stored: Path, source: Path) -> bool:
-    return subprocess.run(["cmp", "-s", stored, source], check=False).returncode == 0
-
-
-def curl(running: Running, file_id: str, *options: str) -> int:
-    """Ask for *file_id* with curl and the *options*; return how many bytes went either way but for answers to PUT.
-
-    Raises CalledProcessError.
-    """
+def curl(running: Running, file_id: str, *options: str) -> int | None:
+    """Ask for *file_id* with curl and the *options*; return how many bytes came, None unless it went well."""
     # Without the header, curl waits a second for uWSGI to invite a large body.
-    command = ["curl", "-sf", "-H", "Expect:", "-o", "/dev/null", *options, running.url + file_id]
-    written = "%{size_upload}" if "-T" in options else "%{size_download}"
-    return int(subprocess.run([*command, "-w", written], check=True, capture_output=True).stdout)
+    command = ["curl", "-sf", "-H", "Expect:", "-o", "/dev/null", "-w", "%{size_download}", *options]
+    done = subprocess.run([*command, running.url + file_id], check=False, stdout=subprocess.PIPE)
+    return None if done.returncode else int(done.stdout)

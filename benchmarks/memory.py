@@ -1,25 +1,28 @@
 """What many large transfers at a time add to the memory of the service."""
 
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from .load import curl
-from .services import LAUNCHER, UWSGI, Running, contestants
+from .running import Running
+from .services import LAUNCHER, UWSGI, service
 
 TRANSFERS = 32  # half of them uploads, half downloads
 
+_WARM_UP = 400  # small requests
 
-def measure_memory(place: str, directory: Path, mebibytes: int = 1024) -> list[dict[str, Any]]:
-    """Return, for both ways to start the service, what it had resident before and at most during the transfers."""
-    found = []
-    for contestant in contestants(Path("/nonexistent")):
-        if contestant.name in (UWSGI, LAUNCHER):
-            with tempfile.TemporaryDirectory(dir=directory) as home, contestant.running(Path(home, "home")) as running:
-                found.append({"place": place, "service": contestant.name, **_transfers(running, Path(home), mebibytes)})
-                print(found[-1], flush=True)
-    return found
+
+def measure_memory(place: str, directory: Path, mebibytes: int) -> Iterator[dict[str, Any]]:
+    """Yield, for both ways to start the service, what it had resident before and at most during the transfers."""
+    for name in (UWSGI, LAUNCHER):
+        with (
+            tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as home,
+            service(name).running(Path(home, "service")) as running,
+        ):
+            yield {"place": place, "service": name, **_transfers(running, Path(home), mebibytes)}
 
 
 def _transfers(running: Running, home: Path, mebibytes: int) -> dict[str, Any]:
@@ -27,19 +30,28 @@ def _transfers(running: Running, home: Path, mebibytes: int) -> dict[str, Any]:
     with source.open("wb") as file:
         file.truncate(mebibytes << 20)  # a hole: the disk has to hold no more than what is uploaded
     curl(running, "1", "-T", str(source))
-    for file_id in range(2, 50):  # let every worker have met every verb
-        curl(running, str(file_id), "-T", "/proc/version")
-        curl(running, str(file_id))
+    _warm_up(running)
     running.forget_peak()
     before = running.peak_mebibytes()
     with ThreadPoolExecutor(TRANSFERS) as pool:
-        uploads = [pool.submit(curl, running, "100", "-T", str(source)) for _ in range(TRANSFERS // 2)]
+        uploads = [pool.submit(curl, running, "2", "-T", str(source)) for _ in range(TRANSFERS // 2)]
         downloads = [pool.submit(curl, running, "1") for _ in range(TRANSFERS // 2)]
-        for transfer in uploads + downloads:
-            transfer.result()
+        failed = sum(upload.result() is None for upload in uploads)
+        failed += sum(download.result() != mebibytes << 20 for download in downloads)
     return {
         "transfers": TRANSFERS,
-        "MiB each": mebibytes,
-        "resident before, MiB": round(before, 1),
-        "resident at most, MiB": round(running.peak_mebibytes(), 1),
+        "mebibytes": mebibytes,
+        "before_mebibytes": before,
+        "peak_mebibytes": running.peak_mebibytes(),
+        "wrong": failed,
     }
+
+
+def _warm_up(running: Running) -> None:
+    """Put and get small files, as many at a time, until every worker and most threads have met both."""
+    small = running.files.parent / "small"
+    small.write_bytes(b"small")
+    with ThreadPoolExecutor(TRANSFERS) as pool:
+        for number in range(_WARM_UP):
+            file_id = str(100 + number // 2 % TRANSFERS)
+            pool.submit(curl, running, file_id, *([] if number % 2 else ["-T", str(small)]))

@@ -1,0 +1,199 @@
+"""The comparison is honest: it measures everything it names, finds out who lies, and leaves nothing behind.
+
+Speed is no matter here. The original is left out: it would have to be downloaded, which `make bench` does.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.goals import outcomes
+from benchmarks.load import Work, measure
+from benchmarks.report import write_report
+from benchmarks.running import Contestant, Running
+from benchmarks.seed import LARGE_ID, make_seed
+from benchmarks.services import (
+    ALL,
+    CHERRYPY_UWSGI,
+    LAUNCHER,
+    LENGTHLESS_UWSGI,
+    NGINX,
+    ORIGINAL_UWSGI,
+    RCLONE,
+    UWSGI,
+    WSGI_LAUNCHER,
+    WSGI_UWSGI,
+    service,
+)
+
+from .support import TIMEOUT
+
+ROOT = Path(__file__).parent.parent
+SERVICES = {UWSGI, LAUNCHER, NGINX, RCLONE}
+FLOORS = {CHERRYPY_UWSGI, LENGTHLESS_UWSGI, WSGI_LAUNCHER}
+
+
+def comparison(place: Path, *options: str) -> subprocess.Popen[str]:
+    """Start the quick form of the comparison below *place*."""
+    only = [option for name in sorted(SERVICES | FLOORS) for option in ("--only", name)]
+    command = [sys.executable, "-m", "benchmarks.compare", "--quick", "--place", f"here={place}", *only, *options]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_the_quick_form_measures_everything_and_finds_nothing_wrong(tmp_path: Path) -> None:
+    place, out = tmp_path / "place", tmp_path / "out"
+    with comparison(place, "--out", str(out)) as process:
+        printed = process.communicate(timeout=5 * TIMEOUT)[0]
+    assert process.returncode == 0, printed
+    assert list(place.iterdir()) == []
+    results = json.loads((out / "results.json").read_text())
+    done = {(record["work"], record["service"]) for record in results["records"]}
+    kinds = ("GET 1 KiB", "HEAD 1 KiB", "PUT 1 KiB", "ranged GET 1 KiB", "mixed", "PUT 64 MiB", "GET 64 MiB")
+    floors = {("GET 1 KiB", name) for name in FLOORS}
+    floors |= {(work, name) for work in ("HEAD 1 KiB", "PUT 1 KiB") for name in FLOORS - {LENGTHLESS_UWSGI}}
+    assert done == floors | {(work, name) for work in kinds for name in SERVICES}
+    assert {(record["layout"], record["files"], record["kind"]) for record in results["growth"]} == {
+        (layout, files, kind)
+        for layout in ("flat", "use_id2filename")
+        for files in (10, 10_000)
+        for kind in ("GET", "HEAD", "PUT")
+    }
+    assert {record["service"] for record in results["memory"]} == {UWSGI, LAUNCHER}
+    measured = results["records"] + results["growth"]
+    assert [record for record in measured if record["wrong"] or record["errors"] or not record["rate"]] == []
+    assert "bare CherryPy, uWSGI" in (out / "index.md").read_text()
+    assert all(f"]({plot.name})" in (out / "index.md").read_text() for plot in out.glob("*.svg"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_comparison_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    with comparison(place) as process:
+        assert process.stdout
+        while "GET" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 128 + number
+    assert list(place.iterdir()) == []
+    assert processes_in(place) == []
+
+
+def processes_in(place: Path) -> list[str]:
+    """Return the processes whose current directory is, or was, below *place*."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                found += [entry.name] if os.readlink(entry / "cwd").startswith(f"{place}/") else []
+            except OSError:
+                continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small files, and a large one that is not."""
+    place = tmp_path_factory.mktemp("seed") / "seed"
+    make_seed(place, 1 << 22)
+    return place
+
+
+@contextmanager
+def lying(fault: str, home: Path, seed: Path) -> Iterator[tuple[Contestant, Running]]:
+    """Run a service with that *fault*, the files of the seed stored as they are."""
+    contestant = Contestant(
+        "liar",
+        lambda home, port: [sys.executable, "-m", "tests.liar", fault, str(port)],
+        ALL,
+        lambda home: {"PYTHONPATH": str(ROOT)},
+    )
+    with contestant.running(home) as running:
+        for path in [*seed.glob("*/*"), seed / str(LARGE_ID)]:
+            (running.files / path.name).write_bytes(path.read_bytes())
+        yield contestant, running
+
+
+def wrong(fault: str, work: Work, home: Path, seed: Path) -> int:
+    """Return how much is found to be wrong with a service of that *fault*."""
+    with lying(fault, home, seed) as (contestant, running):
+        found: int = measure(contestant, running, work, seed, seconds=1)["wrong"]
+        return found
+
+
+@pytest.mark.parametrize("kind", sorted(ALL))
+def test_an_honest_service_is_found_right(kind: str, tmp_path: Path, seed: Path) -> None:
+    assert wrong("none", Work(kind, "1 KiB", 4), tmp_path / "home", seed) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("GET", "damaged"),
+        ("GET", "half"),
+        ("GET", "another status"),
+        ("HEAD", "length"),
+        ("PUT", "forgotten"),
+        ("PUT", "damaged when put"),
+        ("range", "offset"),
+        ("mixed", "damaged"),
+        ("mixed", "damaged when put"),
+        ("large GET", "damaged"),
+        ("large GET", "half"),
+        ("large PUT", "forgotten"),
+        ("large PUT", "damaged when put"),
+    ],
+)
+def test_a_service_that_answers_wrongly_is_found_out(kind: str, fault: str, tmp_path: Path, seed: Path) -> None:
+    assert wrong(fault, Work(kind, "1 KiB", 4), tmp_path / "home", seed) > 0
+
+
+def test_a_service_that_would_run_other_code_than_it_should_is_refused(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "pacifica").mkdir(parents=True)
+    with pytest.raises(RuntimeError, match="would run"), service(UWSGI, elsewhere).running(tmp_path / "home"):
+        pass
+
+
+def results_with(rates: dict[str, list[float]], **record: Any) -> dict[str, Any]:
+    """Return results of GET with these *rates*, round by round."""
+    common = {"place": "disk", "work": "GET 1 KiB", "clients": 1, **record}
+    records = [
+        {**common, "service": name, "round": number, "rate": rate, "lengthless": name == ORIGINAL_UWSGI}
+        for name, each in rates.items()
+        for number, rate in enumerate(each)
+    ]
+    about = {"file systems": {"disk": "ext4"}}
+    return {"about": about, "records": records, "growth": [], "memory": []}
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    (found,) = outcomes(results_with({UWSGI: [100.0, 300.0, 10.0], CHERRYPY_UWSGI: [100.0, 200.0, 20.0]}))
+    assert str(found.found) == "1.00 | 0.50..1.50"
+    assert found.reached
+
+
+def test_what_wrk_costs_without_a_length_is_no_fault_of_the_service() -> None:
+    rates = {UWSGI: [125.0], ORIGINAL_UWSGI: [80.0], WSGI_UWSGI: [1000.0], LENGTHLESS_UWSGI: [1 / 0.0035]}
+    (found,) = outcomes(results_with(rates))
+    assert str(found.found) == "1.25 | 1.25..1.25"
+
+
+def test_the_page_shows_what_was_measured(tmp_path: Path) -> None:
+    published = ROOT / "docs" / "benchmarks"
+    results = json.loads((published / "results.json").read_text())
+    write_report(results, tmp_path)
+    assert (tmp_path / "index.md").read_text() == (published / "index.md").read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in published.iterdir()}
+
+
+def test_a_goal_that_is_missed_is_called_so() -> None:
+    assert outcomes(results_with({UWSGI: [80.0], CHERRYPY_UWSGI: [100.0]}))[0].reached is False

@@ -121,7 +121,8 @@ request.process_request_body: True
 request.show_tracebacks: True
 """
     with launcher(tmp_path, "--cherrypy-config", written("server.conf", settings)) as server:
-        put = requests.put(f"{server.url}/7", data=b"a=b", headers={"Content-Type": "application/x-www-form-urlencoded"})
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        put = requests.put(f"{server.url}/7", data=b"a=b", headers=form)
         got = requests.get(f"{server.url}/7?x=1", headers={"Accept-Encoding": "gzip"})
         missing = requests.get(f"{server.url}/8")
         assert (put.status_code, got.content, missing.status_code) == (201, b"a=b", 404)

@@ -3,19 +3,22 @@
 import configparser
 import logging
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import cherrypy
 from cherrypy._cprequest import Request
+from cherrypy._cpwsgi import AppResponse
 from cherrypy.lib.reprconf import Parser
 
 from .backends.abstract.archive import AbstractBackendArchive
-from .bodies import RequestBody
+from .bodies import RequestBody, ResponseBody
 from .config import HttpOptions, read_text
 from .exception import ConfigurationError
 from .globals import LOG_NAME
 from .rest_errors import error_page_default, error_response
 from .rest_generator import ArchiveInterfaceGenerator
+from .transmission import TRANSMIT
 
 Settings = dict[str, dict[str, Any]]
 
@@ -47,6 +50,18 @@ class ArchiveRequest(Request):
     archive_body: RequestBody
 
 
+class _Response(AppResponse):
+    """CherryPy's answer, whose file the server transmits itself where it can."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        transmit, body = self.environ.get(TRANSMIT), self.iter_response
+        part = body.file_part() if transmit and isinstance(body, ResponseBody) else None
+        if part is None:
+            return self
+        transmit(part, self.write)
+        return iter(())
+
+
 class _OneResource(cherrypy.dispatch.MethodDispatcher):
     """Every path is the archive's: none is looked up among the attributes of Python objects."""
 
@@ -68,6 +83,7 @@ def make_application(archive: AbstractBackendArchive, settings: Settings | None 
     application.request_class = ArchiveRequest
     # CherryPy's trap would append an error page to a file that breaks off.
     application.wsgiapp.pipeline = []
+    application.wsgiapp.response_class = _Response
     application.merge({section: dict(keys) for section, keys in settings.items() if section != "global"})
     application.merge({"/": _fixed_settings(archive.config.http, most_bytes)})
     return application

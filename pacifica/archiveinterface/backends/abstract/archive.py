@@ -115,6 +115,10 @@ class AbstractBackendArchive(ABC):
         """Go to *offset* bytes from the start of the open file."""
         self._open_file.seek(offset)
 
+    def descriptor(self) -> int | None:
+        """Return the descriptor that the open file can be sent from, None when it has none in this system."""
+        return self._open_file.descriptor()
+
     def write(self, buf: bytes) -> int:
         """Append *buf* to the file being written and return its length in bytes."""
         return self._open_file.write(buf)

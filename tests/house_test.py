@@ -56,7 +56,8 @@ LAYERS = [
     {"rest_generator", "scrub", "backends.posix.archive", f"{HSM}.extended_file_factory"},
     {f"{HSM}.archive"},
     {"admin", "application", "backends.factory", "backends.conformance", f"{HPSS}.to_tape"},
-    {"server", "uwsgi_request", "launch"},
+    {"server", "uwsgi_senders", "launch"},
+    {"uwsgi_request"},
     {"wsgi", "__main__"},
 ]
 CHERRYPY = {"rest_errors", "rest_generator", "application", "server", "uwsgi_request", "launch", "wsgi", "__main__"}

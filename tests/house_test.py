@@ -42,6 +42,7 @@ LAYERS = [
     },
     {
         "bodies",
+        "front_end",
         "backends.posix.durability",
         "backends.posix.notes",
         "backends.posix.partial",

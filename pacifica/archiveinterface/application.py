@@ -15,6 +15,7 @@ from .backends.abstract.archive import AbstractBackendArchive
 from .bodies import RequestBody, ResponseBody
 from .config import HttpOptions, read_text
 from .exception import ConfigurationError
+from .front_end import require_local_files
 from .globals import LOG_NAME
 from .rest_errors import error_page_default, error_response
 from .rest_generator import ArchiveInterfaceGenerator
@@ -73,7 +74,9 @@ def make_application(archive: AbstractBackendArchive, settings: Settings | None 
     """Return the WSGI application that serves *archive*, with the *settings* of a CherryPy file.
 
     CherryPy's configuration is one for the process: the last application made has set it.
+    Raises ConfigurationError for an option that this archive cannot keep.
     """
+    require_local_files(archive)
     settings = settings or {}
     overall = {**BUILT_IN, **settings.get("global", {})}
     most_bytes = overall.pop("server.max_request_body_size")

@@ -17,6 +17,7 @@ from .byte_ranges import Segment, clip, parse_byte_range, parse_range_header
 from .conditions import Conditions
 from .config import ArchiveOptions
 from .exception import ByteRangeError, DamagedFileError, FileIdError, MediaTypeError, MethodError, RequestError
+from .front_end import redirection
 
 ROOT_METHODS = "GET, HEAD, OPTIONS"
 FILE_TYPE = "application/octet-stream"
@@ -172,8 +173,14 @@ def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> Any:
         }
     )
     parts = _requested_parts(status.filesize, wanted, conditions.allow_range(status))
-    cherrypy.response.stream = True
     algorithms = _algorithms_to_compute(file.config.archive, status)
+    elsewhere = {} if wanted or algorithms else redirection(file, status, cherrypy.request.headers)
+    if elsewhere:
+        file.close()
+        del cherrypy.response.headers["Content-Length"]
+        cherrypy.response.headers.update(elsewhere)
+        return b""
+    cherrypy.response.stream = True
     if algorithms and parts == [Segment(0, status.filesize)]:
         return HashedResponseBody(file, status, algorithms)
     return ResponseBody(file, parts)

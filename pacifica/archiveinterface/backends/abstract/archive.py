@@ -43,6 +43,7 @@ class AbstractBackendArchive(ABC):
     """
 
     use_id2filename: bool = True
+    has_local_files: bool = False  # whether any program on this host can open self.filepath
 
     def __init__(self, prefix: str, config: Config | None = None) -> None:
         """Serve the files below *prefix*, an absolute path; ConfigurationError when it cannot be."""

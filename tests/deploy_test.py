@@ -47,10 +47,11 @@ http {{
 class Deployment:
     """The shipped files with the ports and directories of one test in the place of those they name."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, options: str = "head = standard", prefix: Path | None = None) -> None:
         self.home = home
-        self.prefix = home / "archive"
-        self.prefix.mkdir()
+        self.options = options  # of [http]
+        self.prefix = prefix or home / "archive"
+        self.prefix.mkdir(exist_ok=True)
         self.port = free_port()
         self.public_port = free_port()
         self.url = f"http://127.0.0.1:{self.public_port}"
@@ -61,6 +62,8 @@ class Deployment:
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
         text = text.replace("listen 80;", f"listen 127.0.0.1:{self.public_port};")
         text = text.replace("/run/pacifica-archiveinterface", str(self.home))
+        if "x-accel-redirect" in self.options:
+            text = text.replace("# include /etc/nginx/", f"include {self.home}/")
         text = text.replace("/srv/archive", str(self.prefix)).replace("/etc/pacifica", str(self.home))
         text = text.replace("/opt/pacifica-archiveinterface/bin", str(BIN))
         copy = self.home / name
@@ -70,7 +73,7 @@ class Deployment:
     @contextmanager
     def service(self, unit: str) -> Iterator[subprocess.Popen[bytes]]:
         """Run what the systemd *unit* would, in its environment."""
-        (self.home / "config.ini").write_text("[http]\nhead = standard\n")
+        (self.home / "config.ini").write_text(f"[http]\n{self.options}\n")
         shutil.copy(DEPLOY.parent / "server.conf", self.home)
         self.shipped("uwsgi.ini")
         variables = [line for line in self.shipped("archiveinterface.env").read_text().splitlines() if line[:1] != "#"]
@@ -86,6 +89,7 @@ class Deployment:
         main = self.home / "main.conf"
         user = "user root;" if os.geteuid() == 0 else ""
         main.write_text(NGINX.format(home=self.home, user=user, site=self.shipped(site)))
+        self.shipped("nginx-sendfile.conf")
         shutil.copy("/etc/nginx/uwsgi_params", self.home)
         path = f"{os.environ['PATH']}:/usr/sbin"
         command = [shutil.which("nginx", path=path) or "nginx", "-e", "stderr", "-c", str(main)]

@@ -24,7 +24,7 @@ HSM = "backends.oracle_hsm_sideband"
 HPSS = "backends.hpss"
 LAYERS = [
     {"exception", "globals"},
-    {"digests", "id2filename"},
+    {"digests", "id2filename", "transmission"},
     {"backends.abstract.status", "config"},
     {"archive_utils", "byte_ranges", "backends.abstract.extendedfile"},
     {"backends.abstract.archive"},
@@ -42,6 +42,7 @@ LAYERS = [
     },
     {
         "bodies",
+        "front_end",
         "backends.posix.durability",
         "backends.posix.notes",
         "backends.posix.partial",
@@ -56,7 +57,8 @@ LAYERS = [
     {"rest_generator", "scrub", "backends.posix.archive", f"{HSM}.extended_file_factory"},
     {f"{HSM}.archive", "serving"},
     {"admin", "application", "backends.factory", "backends.conformance", f"{HPSS}.to_tape"},
-    {"server", "uwsgi_request", "launch"},
+    {"server", "uwsgi_senders", "launch"},
+    {"uwsgi_request"},
     {"wsgi", "__main__"},
 ]
 CHERRYPY = {

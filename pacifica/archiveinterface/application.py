@@ -11,6 +11,7 @@ from cherrypy.lib.reprconf import Parser
 from .backends.abstract.archive import AbstractBackendArchive
 from .config import read_text
 from .exception import ConfigurationError
+from .front_end import require_local_files
 from .globals import LOG_NAME
 from .rest_generator import ArchiveInterfaceGenerator
 from .serving import ArchiveApplication
@@ -40,7 +41,9 @@ def make_application(archive: AbstractBackendArchive, settings: Settings | None 
     """Return the WSGI application that serves *archive*, with the *settings* of a CherryPy file.
 
     CherryPy's configuration is one for the process: the last application made has set it.
+    Raises ConfigurationError for an option that this archive cannot keep.
     """
+    require_local_files(archive)
     settings = settings or {}
     overall = {**BUILT_IN, **settings.get("global", {})}
     most_bytes = overall.pop("server.max_request_body_size")

@@ -17,9 +17,9 @@ from .exception import (
     BodyTooLargeError,
     DamagedFileError,
     LengthRequiredError,
-    StorageError,
 )
 from .globals import LOG_NAME
+from .transmission import FilePart, ended_early
 
 BLOCK_SIZE = 1 << 18  # bytes
 _BROKEN = "the body ended before it was complete"
@@ -169,6 +169,7 @@ class ResponseBody:
     def __init__(self, file: AbstractBackendArchive, parts: list[Segment | bytes]) -> None:
         """Send *parts*; the body owns *file* from now on."""
         self._file = file
+        self._parts = parts
         self._blocks = self._blocks_of(parts)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -178,6 +179,14 @@ class ResponseBody:
     def __next__(self) -> bytes:
         """Return the next block. Raises StorageError when the file ends early: the connection then breaks."""
         return next(self._blocks)
+
+    def file_part(self) -> FilePart | None:
+        """Return what the kernel can send instead of these blocks, None when it cannot."""
+        (part, *others) = self._parts
+        if others or isinstance(part, bytes):
+            return None
+        descriptor = self._file.descriptor()
+        return None if descriptor is None else FilePart(descriptor, part.offset, part.length, self._file.filepath)
 
     def close(self) -> None:
         """Close the file, however much of it was sent."""
@@ -199,8 +208,7 @@ class ResponseBody:
         while left:
             block = self._file.read(min(BLOCK_SIZE, left))
             if not block:
-                _log.error("%s ended %d bytes before its size", self._file.filepath, left)
-                raise StorageError("the file is shorter than it was")
+                raise ended_early(self._file.filepath, left)
             left -= len(block)
             yield block
 
@@ -217,6 +225,9 @@ class HashedResponseBody(ResponseBody):
         super().__init__(file, [Segment(0, status.filesize)])
         self._status = status
         self._hasher = Hasher(algorithms)
+
+    def file_part(self) -> None:
+        """Return None: every byte is hashed here."""
 
     def _blocks_of(self, parts: list[Segment | bytes]) -> Iterator[bytes]:
         held = b""

@@ -130,6 +130,12 @@ class HttpOptions:
     show_tracebacks: bool = _option(
         "false", "whether error answers carry a traceback; never on a public server", _boolean
     )
+    sendfile: str = _option(
+        "off",
+        "who sends whole files: the service (`off`), or the web server before it, told by a header, `x-sendfile` or"
+        " `x-accel-redirect` (nginx)",
+        _one_of("off", "x-sendfile", "x-accel-redirect"),
+    )
     drain_bytes: int = _option(
         "16777216",
         "how many bytes of a body that nobody wants are read so that the client can read the error",

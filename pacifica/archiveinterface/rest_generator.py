@@ -18,6 +18,7 @@ from .byte_ranges import Segment, clip, parse_byte_range, parse_range_header
 from .conditions import Conditions
 from .config import ArchiveOptions
 from .exception import ByteRangeError, DamagedFileError, FileIdError, MediaTypeError, MethodError, RequestError
+from .front_end import redirection
 
 ROOT_METHODS = "GET, HEAD, OPTIONS"
 FILE_TYPE = "application/octet-stream"
@@ -177,7 +178,8 @@ def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> bytes 
     conditions = Conditions(_request_headers())
     if conditions.not_modified(status):
         return _not_modified(status)
-    cherrypy.serving.response.headers.update(
+    headers = cherrypy.serving.response.headers
+    headers.update(
         {
             "Content-Type": FILE_TYPE,
             "Last-Modified": _http_date(status.mtime),
@@ -188,11 +190,14 @@ def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> bytes 
     )
     parts = _requested_parts(status.filesize, wanted, conditions.allow_range(status))
     algorithms = _algorithms_to_compute(file.config.archive, status)
-    if algorithms and parts == [Segment(0, status.filesize)]:
-        body: ResponseBody = HashedResponseBody(file, status, algorithms)
-    else:
-        body = ResponseBody(file, parts)
-    if int(cherrypy.serving.response.headers["Content-Length"]) <= AT_ONCE:
+    elsewhere = {} if wanted or algorithms else redirection(file, status, _request_headers())
+    if elsewhere:
+        del headers["Content-Length"]
+        headers.update(elsewhere)
+        return b""
+    is_whole = parts == [Segment(0, status.filesize)]
+    body = HashedResponseBody(file, status, algorithms) if algorithms and is_whole else ResponseBody(file, parts)
+    if int(headers["Content-Length"]) <= AT_ONCE:
         return b"".join(body)
     cherrypy.serving.response.stream = True
     return body

@@ -9,7 +9,9 @@ flight, for a bounded time.
 import json
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
@@ -20,6 +22,7 @@ from cheroot.workers.threadpool import WorkerThread
 from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
 
 from .globals import VERSION
+from .transmission import TRANSMIT, FilePart, Transmission
 
 _CHUNK_LINE = 4096  # bytes; the size in hex and, rarely, an extension
 _TRAILER_LINES = 100
@@ -77,13 +80,21 @@ class ChunkedReader:
 
 
 class _Gateway(cheroot.wsgi.Gateway_10):
-    """Hands the application our reader of chunks."""
+    """Hands the application our reader of chunks, and what transmits a file."""
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         if self.req.chunked_read:
             self.req.rfile = environ["wsgi.input"] = ChunkedReader(self.req.conn.rfile)
+        if self.req.server.ssl_adapter is None:  # the kernel would send it unencrypted
+            environ[TRANSMIT] = partial(_transmit, self.req)
         return environ
+
+
+def _transmit(request: "_Request", part: FilePart, _: Callable[[bytes], object]) -> None:
+    request.ensure_headers_sent()
+    connection = request.conn.socket
+    Transmission(connection.fileno(), part).finish(connection.gettimeout())
 
 
 class _Request(CPWSGIHTTPRequest):

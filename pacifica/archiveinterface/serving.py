@@ -15,10 +15,11 @@ from cherrypy._cprequest import HookMap, Request, Response, hookpoints
 from cherrypy._cpwsgi import AppResponse
 from cherrypy.lib.httputil import HeaderMap
 
-from .bodies import RequestBody
+from .bodies import RequestBody, ResponseBody
 from .config import HttpOptions
 from .rest_errors import error_page_default, error_response
 from .rest_generator import ArchiveInterfaceGenerator
+from .transmission import TRANSMIT
 
 # The parts of CherryPy's configuration that concern single requests.
 _OF_REQUESTS = ("error_page", "hooks", "request", "response", "tools")
@@ -198,9 +199,18 @@ class _Response(Response):
 
 
 class ArchiveAnswer(AppResponse):
-    """The answer as WSGI has it."""
+    """The answer as WSGI has it; a file is transmitted by the server itself where it can."""
 
     iter_response: Iterator[bytes] = iter(())
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Return the blocks that are still to be sent."""
+        transmit, body = self.environ.get(TRANSMIT), self.iter_response
+        part = body.file_part() if transmit and isinstance(body, ResponseBody) else None
+        if part is None:
+            return self
+        transmit(part, self.write)
+        return iter(())
 
     def close(self) -> None:
         """Let go of the request and of what its body holds open."""

@@ -9,14 +9,12 @@ port is closed and uWSGI's own graceful ending is called, which waits for the re
 import ctypes
 import os
 import signal
-import socket
 import threading
-from contextlib import suppress
 from typing import Any
 
-import uwsgi
-
 from .serving import ArchiveRequest
+from .transmission import TRANSMIT
+from .uwsgi_senders import close_port, transmit
 
 _END = signal.SIGINT  # what uWSGI's master sends its workers
 
@@ -35,6 +33,8 @@ class UwsgiRequest(ArchiveRequest):
         A client that is not told sends its next request into a closed connection.
         """
         _watcher.begin()
+        if transmit:
+            self.wsgi_environ[TRANSMIT] = transmit
         response = super().run(*arguments)
         response.header_list.append((b"Connection", b"close"))
         return response
@@ -72,9 +72,7 @@ class _Watcher:
     def _watch(self, wakeup: int) -> None:
         while os.read(wakeup, 1) != bytes([_END]):
             pass
-        for listening in uwsgi.sockets:
-            with suppress(OSError), socket.socket(fileno=os.dup(listening)) as port:
-                port.shutdown(socket.SHUT_RDWR)
+        close_port()
 
     def _end_gracefully(self, *_: Any) -> None:
         _process.gracefully_kill(_END)

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from ..hpss_simulator import Simulator, build
+from ..launcher_test import refusal
 from ..processes import Server, launcher
 from ..support import await_service, free_port
 from .conftest import Installation
@@ -72,6 +73,15 @@ def test_a_library_that_aborts_on_removing_what_is_open_is_never_let(
             assert reading.content == content
         assert requests.get(f"{running.url}/7", timeout=TIMEOUT).status_code == 404
     assert simulator.counters()["unlinked_open"] == 0
+
+
+def test_no_front_end_is_told_to_open_what_is_in_hpss(
+    simulator: Simulator, directory: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    config = tmp_path / "sendfile.ini"
+    config.write_text(write_config(simulator).read_text() + "[http]\nsendfile = x-accel-redirect\n")
+    line = refusal("-t", "hpss", "--prefix", str(directory), "-c", str(config), **environment)
+    assert "[http] sendfile = x-accel-redirect" in line
 
 
 def test_the_deployment_tests_pass_through_tape(

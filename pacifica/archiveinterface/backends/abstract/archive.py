@@ -43,6 +43,7 @@ class AbstractBackendArchive(ABC):
     """
 
     use_id2filename: bool = True
+    has_local_files: bool = False  # whether any program on this host can open self.filepath
 
     def __init__(self, prefix: str, config: Config | None = None) -> None:
         """Serve the files below *prefix*, an absolute path; ConfigurationError when it cannot be."""
@@ -114,6 +115,10 @@ class AbstractBackendArchive(ABC):
     def seek(self, offset: int) -> None:
         """Go to *offset* bytes from the start of the open file."""
         self._open_file.seek(offset)
+
+    def descriptor(self) -> int | None:
+        """Return the descriptor that the open file can be sent from, None when it has none in this system."""
+        return self._open_file.descriptor()
 
     def write(self, buf: bytes) -> int:
         """Append *buf* to the file being written and return its length in bytes."""

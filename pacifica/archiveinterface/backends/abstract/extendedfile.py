@@ -34,6 +34,10 @@ class ExtendedFile(ABC):
         """Go to *offset* bytes from the start of the file."""
         raise ConflictError("the file is open for writing")
 
+    def descriptor(self) -> int | None:
+        """Return the descriptor that the file can be sent from at any offset, None when it has none in this system."""
+        return None
+
     def write(self, block: bytes) -> int:
         """Append the whole *block* and return its length."""
         raise ConflictError("the file is open for reading")

@@ -41,6 +41,7 @@ class _Source(NamedTuple):
 class PosixBackendArchive(AbstractBackendArchive):
     """Files below a directory; uploads grow in ``.partial`` beside them and are renamed into place."""
 
+    has_local_files = True
     tree_type: type[Tree] = Tree
 
     def __init__(self, prefix: str, config: Config | None = None) -> None:

@@ -59,6 +59,10 @@ class PosixReader(ExtendedFile):
         with translated_os_errors():
             os.lseek(self._fd, offset, os.SEEK_SET)
 
+    def descriptor(self) -> int:
+        """Return the descriptor of the open file."""
+        return self._fd
+
     def set_digests(self, digests: Digests) -> None:
         """Note the digests that the content was found to have."""
         self._note(Notes(digests))

@@ -1,0 +1,108 @@
+"""Files that the kernel sends (sendfile), past the memory of Python.
+
+A server of ours that can do so puts a function under TRANSMIT into the WSGI environment. PEP
+3333's ``wsgi.file_wrapper`` would not do: it knows no end but the file's, and uWSGI's no start but 0.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .exception import StorageError, archive_error
+from .globals import LOG_NAME
+
+TRANSMIT = "pacifica.transmit"
+
+_BLOCK_SIZE = 1 << 18  # bytes
+_NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # not from this file system
+_UNREACHABLE = (errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH)
+_log = logging.getLogger(LOG_NAME)
+
+
+class FilePart(NamedTuple):
+    """The *length* bytes from *offset* on of the open file *descriptor*, named *filepath* in the log."""
+
+    descriptor: int
+    offset: int
+    length: int
+    filepath: str
+
+
+Transmit = Callable[[FilePart, Callable[[bytes], object]], None]
+"""Sends the head of the answer, of which the second argument writes more, and then the part."""
+
+
+class Transmission:
+    """A part of a file on its way into a connection; whoever opened the two closes them."""
+
+    def __init__(self, connection: int, part: FilePart) -> None:
+        """Send *part* through the non-blocking socket *connection*, a descriptor."""
+        self._connection = connection
+        self._part = part
+
+    def advance(self) -> bool:
+        """Send what the connection takes now, and return whether that was all.
+
+        Raises OSError when the connection broke, StorageError when the file did.
+        """
+        while self._part.length:
+            try:
+                sent = self._send()
+            except BlockingIOError:
+                return False
+            _, offset, left, filepath = self._part
+            if not sent:
+                raise ended_early(filepath, left)
+            self._part = self._part._replace(offset=offset + sent, length=left - sent)
+        return True
+
+    def finish(self, patience: float | None) -> None:
+        """Send the rest. Raises as `advance`, TimeoutError after *patience* seconds that the client takes nothing."""
+        poll = select.poll()
+        poll.register(self._connection, select.POLLOUT)
+        while not self.advance():
+            if not poll.poll(None if patience is None else patience * 1000):
+                raise TimeoutError("timed out")
+
+    def detached(self) -> Transmission:
+        """Return the rest with descriptors of its own, for another thread, which has to `close` them."""
+        descriptor = os.dup(self._part.descriptor)
+        try:
+            return Transmission(os.dup(self._connection), self._part._replace(descriptor=descriptor))
+        except OSError:
+            os.close(descriptor)
+            raise
+
+    def close(self) -> None:
+        """Let go of file and connection."""
+        os.close(self._part.descriptor)
+        os.close(self._connection)
+
+    def _send(self) -> int:
+        try:
+            return os.sendfile(self._connection, *self._part[:3])
+        except OSError as error:
+            if error.errno in _NO_SENDFILE:
+                return self._send_block()
+            if isinstance(error, (ConnectionError, BlockingIOError, TimeoutError)) or error.errno in _UNREACHABLE:
+                raise
+            raise archive_error(error) from error
+
+    def _send_block(self) -> int:
+        descriptor, offset, left, _ = self._part
+        try:
+            block = os.pread(descriptor, min(left, _BLOCK_SIZE), offset)
+        except OSError as error:
+            raise archive_error(error) from error
+        return os.write(self._connection, block) if block else 0
+
+
+def ended_early(filepath: str, left: int) -> StorageError:
+    """Return the error of a file that has *left* bytes less than its size said, once it is logged."""
+    _log.error("%s ended %d bytes before its size", filepath, left)
+    return StorageError("the file is shorter than it was")

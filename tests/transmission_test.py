@@ -1,0 +1,273 @@
+"""Files that the kernel sends: the same bytes as ever, and nobody waits for a client that stalls."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from pacifica.archiveinterface.rest_generator import AT_ONCE
+
+from .launcher_test import await_closed_port, begin_download
+from .processes import LAUNCHER, UWSGI, Server, launcher, uwsgi
+from .support import TIMEOUT, await_service, free_port
+from .tracing import require_tracing, traced
+
+CONTENT = os.urandom(1 << 25)
+ONE_WORKER = ("--processes", "1", "--enable-threads", "--die-on-term")
+
+Run = Callable[..., AbstractContextManager[Server]]
+
+
+@contextmanager
+def _one_thread(prefix: Path, patience: int = 60) -> Iterator[Server]:
+    """Run the own server, which gives up on a client after *patience* seconds, with a single thread."""
+    settings = prefix.parent / "server.conf"
+    settings.write_text(f"[global]\nserver.thread_pool: 1\nserver.socket_timeout: {patience}\n")
+    with launcher(prefix, "--cherrypy-config", str(settings)) as server:
+        yield server
+
+
+@contextmanager
+def _one_worker(prefix: Path, patience: int = 60) -> Iterator[Server]:
+    """Run uWSGI with a single worker, as `_one_thread` does."""
+    with uwsgi(prefix, *ONE_WORKER, "--socket-timeout", str(patience)) as server:
+        server.pid = _child_of(server.pid)
+        yield server
+
+
+@pytest.fixture(params=[_one_thread, _one_worker], ids=["own server", "uWSGI"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Each server that transmits files; its *pid* is that of the process that does."""
+    chosen: Run = request.param
+    return chosen
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """A directory to serve."""
+    path = tmp_path / "archive"
+    path.mkdir()
+    return path
+
+
+def _child_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+
+def _sent_by_the_kernel(server: Server, path: str, headers: dict[str, str]) -> tuple[bytes, int]:
+    """Return the body of the answer and how many bytes of it sendfile() has sent."""
+    with traced(server.pid, ["sendfile"]) as trace:
+        body = requests.get(server.url + path, headers=headers, timeout=TIMEOUT).content
+    counts = [call.text.rpartition("= ")[2].split()[0] for call in trace.calls]
+    return body, sum(int(count) for count in counts if count.isdigit())
+
+
+def _is_open(server: Server, name: str) -> bool:
+    return any(os.path.basename(link) == name for link in _links(server.pid))
+
+
+def _links(pid: int) -> Iterator[str]:
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            yield os.readlink(descriptor)
+        except FileNotFoundError:
+            continue
+
+
+def _await_closed(server: Server, name: str) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while _is_open(server, name):
+        assert time.monotonic() < deadline, "the file is still open"
+        time.sleep(0.05)
+
+
+def _rest_of(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(1 << 20), b""))
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "expected"),
+    [
+        ("/7", {}, CONTENT),
+        ("/7", {"Range": "bytes=5-"}, CONTENT[5:]),
+        ("/7", {"Range": "bytes=-1000000"}, CONTENT[-1000000:]),
+        ("/7?byte_range=1000000-9000000", {}, CONTENT[1000000:9000000]),
+    ],
+)
+def test_the_kernel_sends_a_file_and_any_part_of_it(
+    run: Run, prefix: Path, path: str, headers: dict[str, str], expected: bytes
+) -> None:
+    require_tracing()
+    with run(prefix) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        assert _sent_by_the_kernel(server, path, headers) == (expected, len(expected))
+
+
+def test_small_parts_several_and_what_is_hashed_pass_through_python(run: Run, prefix: Path) -> None:
+    require_tracing()
+    with run(prefix) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        (prefix / "8").write_bytes(CONTENT)  # without a digest
+        small = f"bytes=10-{AT_ONCE + 9}"
+        assert _sent_by_the_kernel(server, "/7", {"Range": small}) == (CONTENT[10 : AT_ONCE + 10], 0)
+        assert _sent_by_the_kernel(server, "/7", {"Range": "bytes=0-1000000,2000000-3000000"})[1] == 0
+        assert _sent_by_the_kernel(server, "/8", {}) == (CONTENT, 0)
+
+
+def test_a_file_system_without_sendfile_is_read(run: Run, prefix: Path) -> None:
+    require_tracing()
+    with run(prefix) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        with traced(server.pid, ["sendfile"], "sendfile:error=EINVAL") as trace:
+            answer = requests.get(f"{server.url}/7", headers={"Range": "bytes=5-20000000"}, timeout=TIMEOUT)
+        assert answer.content == CONTENT[5:20000001]
+    assert trace.hit
+
+
+def test_an_error_of_the_storage_breaks_the_answer_off(run: Run, prefix: Path) -> None:
+    require_tracing()
+    with run(prefix) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        with (
+            traced(server.pid, ["sendfile"], "sendfile:error=EIO"),
+            pytest.raises(requests.RequestException, match="IncompleteRead"),
+        ):
+            requests.get(f"{server.url}/7", timeout=TIMEOUT)
+        _await_closed(server, "7")
+        assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT
+
+
+def test_a_file_that_shrinks_breaks_the_answer_off(run: Run, prefix: Path) -> None:
+    with run(prefix) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        with begin_download(server, 7) as download:
+            os.truncate(prefix / "7", 1 << 20)
+            assert len(_rest_of(download)) < len(CONTENT)
+        _await_closed(server, "7")
+        assert "/7 ended" in server.stderr
+
+
+def test_a_download_finishes_with_the_bytes_it_began_with(run: Run, prefix: Path) -> None:
+    with launcher(prefix) as other, run(prefix) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        with begin_download(server, 7) as download:
+            requests.put(f"{other.url}/7", data=CONTENT[::-1], timeout=TIMEOUT)
+            assert _whole_body_of(download) == CONTENT
+
+
+def _whole_body_of(download: socket.socket) -> bytes:
+    body = b""
+    while not body.endswith(CONTENT[-100:]):
+        block = download.recv(1 << 20)
+        assert block, "the connection broke"
+        body += block
+    return body.partition(b"\r\n\r\n")[2]
+
+
+def test_a_client_that_stalls_is_given_up(run: Run, prefix: Path) -> None:
+    with run(prefix, patience=1) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        with begin_download(server, 7) as download:
+            _await_closed(server, "7")
+            assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT
+            assert len(_rest_of(download)) < len(CONTENT)
+
+
+def test_a_client_that_leaves_is_forgotten(run: Run, prefix: Path) -> None:
+    with run(prefix) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        before = sorted(_links(server.pid))
+        for _ in range(20):
+            begin_download(server, 7).close()
+        _await_closed(server, "7")
+        assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT
+        assert len(list(_links(server.pid))) <= len(before) + 1  # a connection kept alive
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A certificate of this host with its key, in one file; requests trust it."""
+    key, path = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=localhost", "-days", "2"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(path)]
+    subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT)
+    path.write_text(path.read_text() + key.read_text())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    return path
+
+
+def _own_server_over_tls(port: int, prefix: Path, certificate: Path) -> list[str]:
+    settings = prefix.parent / "server.conf"
+    options = {"module": "builtin", "certificate": str(certificate), "private_key": str(certificate)}
+    settings.write_text("[global]\n" + "".join(f"server.ssl_{key}: {value!r}\n" for key, value in options.items()))
+    return [LAUNCHER, "-p", str(port), "--prefix", str(prefix), "--cherrypy-config", str(settings)]
+
+
+def _uwsgi_over_tls(port: int, prefix: Path, certificate: Path) -> list[str]:
+    place = f"127.0.0.1:{port},{certificate},{certificate}"
+    return [UWSGI, "--https-socket", place, "--master", "--module", "pacifica.archiveinterface.wsgi", *ONE_WORKER]
+
+
+@pytest.mark.parametrize("command", [_own_server_over_tls, _uwsgi_over_tls])
+def test_nothing_goes_past_tls(
+    prefix: Path, certificate: Path, command: Callable[[int, Path, Path], list[str]]
+) -> None:
+    port = free_port()
+    url = f"https://127.0.0.1:{port}"
+    environment = {**os.environ, "PAI_PREFIX": str(prefix), "HOME": "/nonexistent"}
+    with subprocess.Popen(command(port, prefix, certificate), env=environment) as process:
+        try:
+            await_service(process, url)
+            requests.put(f"{url}/7", data=CONTENT, timeout=TIMEOUT)
+            assert requests.get(f"{url}/7", timeout=TIMEOUT).content == CONTENT
+        finally:
+            process.terminate()
+
+
+def test_a_stalled_download_holds_up_no_worker_of_uwsgi(prefix: Path) -> None:
+    with _one_worker(prefix) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        stalled = [begin_download(server, 7) for _ in range(10)]
+        for number in range(20):
+            requests.put(f"{server.url}/{100 + number}", data=b"x", timeout=TIMEOUT)
+            assert requests.get(f"{server.url}/{100 + number}", timeout=TIMEOUT).content == b"x"
+        assert _is_open(server, "7")  # they are still stalling
+        assert [_whole_body_of(download) for download in stalled] == [CONTENT] * 10
+
+
+def test_a_stop_of_uwsgi_lets_downloads_finish_and_closes_the_port(prefix: Path) -> None:
+    with uwsgi(prefix, *ONE_WORKER) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        with begin_download(server, 7) as download:
+            requests.get(server.url, timeout=TIMEOUT)  # the worker is idle again
+            server.process.send_signal(signal.SIGTERM)
+            await_closed_port(server)
+            os.killpg(server.process.pid, signal.SIGINT)  # an impatient Ctrl-C, which its workers get as well
+            assert _whole_body_of(download) == CONTENT
+        server.process.wait(TIMEOUT)
+
+
+def test_a_reload_of_uwsgi_lets_downloads_finish_and_keeps_the_port(prefix: Path) -> None:
+    port = free_port()  # one that uWSGI chose itself would change
+    with uwsgi(prefix, "--http-socket", f"127.0.0.1:{port}", *ONE_WORKER) as server:
+        server.url = f"http://127.0.0.1:{port}"
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        with begin_download(server, 7) as download:
+            server.process.send_signal(signal.SIGHUP)
+            assert _whole_body_of(download) == CONTENT
+        assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT
+
+
+def test_without_threads_uwsgi_transmits_in_its_worker(prefix: Path) -> None:
+    with uwsgi(prefix, "--processes", "1") as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        with begin_download(server, 7) as download:
+            assert _whole_body_of(download) == CONTENT
+        assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT

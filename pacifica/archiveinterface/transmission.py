@@ -17,7 +17,8 @@ from .exception import StorageError, archive_error
 from .globals import LOG_NAME
 
 TRANSMIT = "pacifica.transmit"
-TRANSMITTED_FROM = 1 << 16  # bytes; a smaller part is one block, which is sent as quickly
+# Bytes. A smaller part is one block: the own server sends it as quickly, and uWSGI in one call with the head.
+TRANSMITTED_FROM = 1 << 18
 
 _BLOCK_SIZE = 1 << 18  # bytes
 _NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # not from this file system

@@ -17,7 +17,7 @@ from .exception import StorageError, archive_error
 from .globals import LOG_NAME
 
 TRANSMIT = "pacifica.transmit"
-# Bytes. A smaller part is one block: the own server sends it as quickly, and uWSGI in one call with the head.
+# Bytes. A smaller part is one block: little is saved in the own server, and uWSGI sends it in one call with the head.
 TRANSMITTED_FROM = 1 << 18
 
 _BLOCK_SIZE = 1 << 18  # bytes

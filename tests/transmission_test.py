@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from pacifica.archiveinterface.rest_generator import AT_ONCE
+from pacifica.archiveinterface.transmission import TRANSMITTED_FROM
 
 from .launcher_test import await_closed_port, begin_download
 from .processes import LAUNCHER, UWSGI, Server, launcher, uwsgi
@@ -115,8 +115,8 @@ def test_small_parts_several_and_what_is_hashed_pass_through_python(run: Run, pr
     with run(prefix) as server:
         requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
         (prefix / "8").write_bytes(CONTENT)  # without a digest
-        small = f"bytes=10-{AT_ONCE + 9}"
-        assert _sent_by_the_kernel(server, "/7", {"Range": small}) == (CONTENT[10 : AT_ONCE + 10], 0)
+        small = f"bytes=10-{TRANSMITTED_FROM + 8}"
+        assert _sent_by_the_kernel(server, "/7", {"Range": small}) == (CONTENT[10 : TRANSMITTED_FROM + 9], 0)
         assert _sent_by_the_kernel(server, "/7", {"Range": "bytes=0-1000000,2000000-3000000"})[1] == 0
         assert _sent_by_the_kernel(server, "/8", {}) == (CONTENT, 0)
 

@@ -19,7 +19,7 @@ from .exception import (
     LengthRequiredError,
 )
 from .globals import LOG_NAME
-from .transmission import FilePart, ended_early
+from .transmission import TRANSMITTED_FROM, FilePart, ended_early
 
 BLOCK_SIZE = 1 << 18  # bytes
 _BROKEN = "the body ended before it was complete"
@@ -181,9 +181,9 @@ class ResponseBody:
         return next(self._blocks)
 
     def file_part(self) -> FilePart | None:
-        """Return what the kernel can send instead of these blocks, None when it cannot."""
+        """Return what the kernel can send instead of these blocks, None when it cannot or that does not pay."""
         (part, *others) = self._parts
-        if others or isinstance(part, bytes):
+        if others or isinstance(part, bytes) or part.length < TRANSMITTED_FROM:
             return None
         descriptor = self._file.descriptor()
         return None if descriptor is None else FilePart(descriptor, part.offset, part.length, self._file.filepath)

@@ -17,6 +17,8 @@ from .exception import StorageError, archive_error
 from .globals import LOG_NAME
 
 TRANSMIT = "pacifica.transmit"
+# Bytes. A smaller part is one block: little is saved in the own server, and uWSGI sends it in one call with the head.
+TRANSMITTED_FROM = 1 << 18
 
 _BLOCK_SIZE = 1 << 18  # bytes
 _NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # not from this file system

@@ -118,7 +118,8 @@ class AbstractBackendArchive(ABC):
 
     def descriptor(self) -> int | None:
         """Return the descriptor that the open file can be sent from, None when it has none in this system."""
-        return self._open_file.descriptor()
+        # Whoever reads in a way of its own does not want it gone round.
+        return self._open_file.descriptor() if type(self).read is AbstractBackendArchive.read else None
 
     def write(self, buf: bytes) -> int:
         """Append *buf* to the file being written and return its length in bytes."""

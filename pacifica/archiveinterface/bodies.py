@@ -3,6 +3,7 @@
 import logging
 import re
 import secrets
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 from .backends.abstract.archive import AbstractBackendArchive
 from .backends.abstract.status import AbstractStatus
 from .byte_ranges import Segment
-from .digests import Digests, Hasher
+from .digests import BLOCKS_HELD, Digests, Hasher
 from .exception import (
     ArchiveInterfaceError,
     BodyError,
@@ -22,6 +23,10 @@ from .globals import LOG_NAME
 from .transmission import TRANSMITTED_FROM, FilePart, ended_early
 
 BLOCK_SIZE = 1 << 18  # bytes
+# A block of an upload costs turns of three threads, so it is large while there is room for it.
+_LARGEST_BLOCK = 1 << 20  # bytes
+_SMALLEST_BLOCK = 1 << 16  # bytes
+_ALL_UPLOADS = 48 << 20  # bytes of all blocks of a process together
 _BROKEN = "the body ended before it was complete"
 _CONTENT_LENGTH = re.compile(r"\d{1,19}", re.ASCII)
 _log = logging.getLogger(LOG_NAME)
@@ -41,6 +46,30 @@ class _UwsgiChunks:
     def read(self, size: int, /) -> bytes:
         """Return the next chunk, whatever its size; none at the end."""
         return self._chunked_read()
+
+
+class _Uploads:
+    """The uploads that are under way in this process, each within the block of ``with``."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._count -= 1
+
+    def block_size(self) -> int:
+        """Return how many bytes an upload may read at a time, so that all of them keep to their room."""
+        each = _ALL_UPLOADS // (self._count * (BLOCKS_HELD + 1))
+        return max(_SMALLEST_BLOCK, min(each, _LARGEST_BLOCK))
+
+
+_uploads = _Uploads()
 
 
 class RequestBody:
@@ -63,6 +92,7 @@ class RequestBody:
         self.length: int | None = None
         self._most = most
         self._received = 0
+        self._block_size = BLOCK_SIZE
         self._input: _Input = environ["wsgi.input"]
         if chunked:
             self._input = _chunked_input(environ)
@@ -88,9 +118,11 @@ class RequestBody:
 
     def copy_to(self, file: AbstractBackendArchive, hasher: Hasher) -> int:
         """Write the whole body to *file* and to *hasher*; return its length in bytes. Raises as `blocks` does."""
-        for block in self.blocks():
-            hasher.update(block)
-            file.write(block)
+        with _uploads:
+            for block in self.blocks():
+                hasher.update(block)
+                file.write(block)
+                self._block_size = _uploads.block_size()
         return self._received
 
     def read_at_most(self, most: int) -> bytes:
@@ -118,7 +150,7 @@ class RequestBody:
         return self.complete
 
     def _next_block(self) -> bytes:
-        size = BLOCK_SIZE if self.length is None else min(BLOCK_SIZE, self.length - self._received)
+        size = self._block_size if self.length is None else min(self._block_size, self.length - self._received)
         try:
             block = self._input.read(size)
         except (OSError, ValueError) as error:

@@ -10,7 +10,9 @@ import binascii
 import hashlib
 import os
 import re
+import threading
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -71,6 +73,8 @@ _ALGORITHMS: dict[str, tuple[int, Callable[[], _Hash] | None]] = {
 _OTHER_NAMES = {"adler": "adler32", "sha1": "sha", "sha-1": "sha", "sha256": "sha-256", "sha512": "sha-512"}
 _RFC_9530_NAMES = {"adler32": "adler"}
 _HEX_IN_DIGEST = ("adler32", "crc32c")  # RFC 3230 and its registry write these in hex
+_MOST_WAITING = 2  # blocks of one file; with fewer, each side waits for the other now and then
+BLOCKS_HELD = _MOST_WAITING + 1
 COLLISION_RESISTANT = ("sha-512", "sha-256")
 
 SUPPORTED = tuple(name for name, (_, maker) in _ALGORITHMS.items() if maker)
@@ -88,22 +92,31 @@ def algorithm(name: str) -> str | None:
 
 
 class Hasher:
-    """Computes digests of what it is fed."""
+    """Computes digests of what it is fed; it holds BLOCKS_HELD blocks at most."""
 
     def __init__(self, algorithms: Iterable[str]) -> None:
         """Compute the digests *algorithms*, our names."""
         self._hashes = {name: _make(name) for name in sorted(set(algorithms), key=SUPPORTED.index)}
+        self._waiting: deque[bytes] = deque()
+        self._room = threading.Semaphore(_MOST_WAITING)
+        self._lock = threading.Lock()
+        self._is_hashing = False
         self._hashing: Future[None] | None = None
 
     def update(self, block: bytes) -> None:
-        """Take the next block. It is hashed while the caller goes on to read and write the one after."""
+        """Take the next block. It is hashed while the caller goes on to read and write the ones after."""
         if not self._hashes:
             return
-        self._wait()
         if len(block) < _INLINE_SIZE:
+            self._wait()
             self._hash(block)
-        else:
-            self._hashing = _pool(os.getpid()).submit(self._hash, block)
+            return
+        self._room.acquire()
+        with self._lock:
+            self._waiting.append(block)
+            begins, self._is_hashing = not self._is_hashing, True
+        if begins:
+            self._hashing = _pool(os.getpid()).submit(self._hash_waiting)
 
     def digests(self) -> Digests:
         """Return the digests of all that was taken, the strongest first."""
@@ -114,6 +127,16 @@ class Hasher:
         if self._hashing:
             self._hashing.result()
             self._hashing = None
+
+    def _hash_waiting(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._is_hashing = False
+                    return
+                block = self._waiting.popleft()
+            self._hash(block)
+            self._room.release()
 
     def _hash(self, block: bytes) -> None:
         for state in self._hashes.values():

@@ -105,6 +105,9 @@ def test_the_cherrypy_file_that_sites_deploy_is_taken_as_it_is(
         assert requests.get(f"{server.url}/7").headers["Content-Type"] == "application/octet-stream"
         assert requests.head(f"{server.url}/7").headers["Content-Type"] == "application/json"
         assert requests.get(f"{server.url}/8").headers["Content-Type"] == "application/json"
+        # The file names a dispatcher, one that would look among the attributes of Python objects.
+        assert requests.put(f"{server.url}/__class__", data=b"y").status_code == 201
+        assert requests.get(f"{server.url}/__class__").content == b"y"
     assert b"PUT /7" in (tmp_path / "access.log").read_bytes()
 
 

@@ -67,8 +67,10 @@ class ArchiveApplication(cherrypy.Application):
 
     def release_serving(self) -> None:
         """Let go of what get_serving returned."""
-        cherrypy.serving.request.close()
-        cherrypy.serving.clear()
+        try:
+            cherrypy.serving.request.close()
+        finally:
+            cherrypy.serving.clear()
 
 
 def _matters(key: str, value: Any) -> bool:
@@ -144,6 +146,10 @@ class ArchiveRequest(Request):
     def error_response(self, chosen_by_cherrypy: Any) -> None:
         """Let CherryPy set what it likes."""
 
+    def get_resource(self, path: str) -> None:
+        """Go to the one resource, whatever dispatcher a site's file names."""
+        self.dispatch(path)
+
     def _do_respond(self, path_info: str) -> None:
         """Go through CherryPy's steps, but for its reader of bodies, and but for those that have nothing to do.
 
@@ -214,10 +220,12 @@ class ArchiveAnswer(AppResponse):
 
     def close(self) -> None:
         """Let go of the request and of what its body holds open."""
-        self.cpapp.release_serving()
-        close = getattr(self.iter_response, "close", None)
-        if close:
-            close()
+        try:
+            self.cpapp.release_serving()
+        finally:
+            # Not CherryPy's way, which looks the signature of close() up for every answer.
+            if close := getattr(self.iter_response, "close", None):
+                close()
 
 
 class _Log(LogManager):

@@ -26,7 +26,7 @@ BLOCK_SIZE = 1 << 18  # bytes
 # A block of an upload costs turns of three threads, so it is large while there is room for it.
 _LARGEST_BLOCK = 1 << 20  # bytes
 _SMALLEST_BLOCK = 1 << 16  # bytes
-_ALL_UPLOADS = 48 << 20  # bytes of all blocks of a process together
+_ALL_UPLOADS = 16 << 20  # bytes of all blocks of a process together
 _BROKEN = "the body ended before it was complete"
 _CONTENT_LENGTH = re.compile(r"\d{1,19}", re.ASCII)
 _log = logging.getLogger(LOG_NAME)

@@ -26,7 +26,7 @@ BLOCK_SIZE = 1 << 18  # bytes
 # A block of an upload costs turns of three threads, so it is large while there is room for it.
 _LARGEST_BLOCK = 1 << 20  # bytes
 _SMALLEST_BLOCK = 1 << 16  # bytes
-_ALL_UPLOADS = 16 << 20  # bytes of all blocks of a process together
+_ALL_UPLOADS = 12 << 20  # bytes of all blocks of a process together
 _BROKEN = "the body ended before it was complete"
 _CONTENT_LENGTH = re.compile(r"\d{1,19}", re.ASCII)
 _log = logging.getLogger(LOG_NAME)
@@ -65,7 +65,7 @@ class _Uploads:
 
     def block_size(self) -> int:
         """Return how many bytes an upload may read at a time, so that all of them keep to their room."""
-        each = _ALL_UPLOADS // (self._count * (BLOCKS_HELD + 1))
+        each = _ALL_UPLOADS // (self._count * (BLOCKS_HELD + 1))  # one more is being read or written
         return max(_SMALLEST_BLOCK, min(each, _LARGEST_BLOCK))
 
 

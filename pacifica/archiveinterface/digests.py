@@ -73,8 +73,7 @@ _ALGORITHMS: dict[str, tuple[int, Callable[[], _Hash] | None]] = {
 _OTHER_NAMES = {"adler": "adler32", "sha1": "sha", "sha-1": "sha", "sha256": "sha-256", "sha512": "sha-512"}
 _RFC_9530_NAMES = {"adler32": "adler"}
 _HEX_IN_DIGEST = ("adler32", "crc32c")  # RFC 3230 and its registry write these in hex
-_MOST_WAITING = 2  # blocks of one file; with fewer, each side waits for the other now and then
-BLOCKS_HELD = _MOST_WAITING + 1
+BLOCKS_HELD = 2  # by a Hasher: the one being hashed and the next; with fewer, each side waits for the other
 COLLISION_RESISTANT = ("sha-512", "sha-256")
 
 SUPPORTED = tuple(name for name, (_, maker) in _ALGORITHMS.items() if maker)
@@ -98,7 +97,7 @@ class Hasher:
         """Compute the digests *algorithms*, our names."""
         self._hashes = {name: _make(name) for name in sorted(set(algorithms), key=SUPPORTED.index)}
         self._waiting: deque[bytes] = deque()
-        self._room = threading.Semaphore(_MOST_WAITING)
+        self._room = threading.Semaphore(BLOCKS_HELD)
         self._lock = threading.Lock()
         self._is_hashing = False
         self._hashing: Future[None] | None = None

@@ -11,7 +11,7 @@ import pytest
 
 from pacifica.archiveinterface.exception import ConfigurationError
 
-from ..hpss_simulator import Simulator
+from ..hpss_simulator import Simulator, build
 from .conftest import Installation
 from .support import PROJECT, archive_on, build_extension, prefix_of, write_config
 
@@ -41,6 +41,12 @@ def test_without_hpss_the_extension_is_left_out_and_the_command_says_how_to_get_
 
 def test_with_hpss_the_extension_is_built_in(installation: Installation, flavour: str) -> None:
     assert list(installation(flavour).rglob("_hpssExtensions*.so"))
+
+
+def test_the_extension_is_built_for_hpss_10(tmp_path: Path) -> None:
+    build("10.3", tmp_path / "hpss")
+    build_extension(tmp_path / "hpss", tmp_path / "built")
+    assert list(tmp_path.rglob("_hpssExtensions*.so"))
 
 
 def test_a_missing_library_is_one_clear_line(installation: Installation, simulator: Simulator) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ..hpss_simulator import Simulator, SimulatorError
-from .support import PROJECT, prefix_of
+from .support import PROJECT, WARNINGS, library_of, prefix_of
 
 RDONLY, NONBLOCK = os.O_RDONLY, os.O_NONBLOCK
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL
@@ -142,6 +142,64 @@ def test_classes_of_service_differ(client: Any, simulator: Simulator, directory:
     create(client, path, cos_id)
     assert client.residency(path)["levels"][0][:2] == (first, 10)
     assert client.residency(path)["cos_id"] == cos_id
+
+
+# As GridFTP's module for HPSS does it: one id for the callback, by which the recall is followed.
+CLIENT = r"""
+#include <stdio.h>
+#include <string.h>
+#include <hpss_api.h>
+#if HPSS_MAJOR_VERSION == 7 && HPSS_MINOR_VERSION <= 4
+#define hpss_GetAsyncStatus hpss_GetAsynchStatus
+typedef hpssoid_t bitfile_t;
+#else
+typedef bfs_bitfile_obj_handle_t bitfile_t;
+#endif
+static int state(hpss_reqid_t id, bitfile_t *bitfile) {
+    int32_t status = 0;
+    return hpss_GetAsyncStatus(id, bitfile, &status) != 0 ? -1 : status == HPSS_STAGE_STATUS_ACTIVE;
+}
+int main(int count, char **args) {
+    bfs_callback_addr_t callback = {0};
+    hpss_reqid_t id, given;
+    bitfile_t bitfile;
+    (void)count;
+    memset(&id, 7, sizeof id);
+    memset(&given, 9, sizeof given);
+    memset(&bitfile, 9, sizeof bitfile);
+    callback.id = id;
+    int login = hpss_SetLoginCred("hpss", hpss_authn_mech_unix, hpss_rpc_cred_client, hpss_rpc_auth_type_keytab, args[2]);
+    int asked = hpss_StageCallBack(args[1], 0, 0, 0, &callback, BFS_STAGE_ALL, &given, &bitfile);
+    int by_callback = state(id, &bitfile), by_request = state(given, &bitfile);
+    printf("%d %d %d %d %d\n", login, asked, memcmp(&given, &id, sizeof id) != 0, by_callback, by_request);
+    return 0;
+}
+"""
+
+
+def test_a_recall_is_known_by_the_id_of_its_callback(
+    simulator: Simulator, flavour: str, path: str, tmp_path: Path
+) -> None:
+    to_tape(simulator, path)
+    source, program, library = tmp_path / "client.c", tmp_path / "client", library_of(flavour)
+    source.write_text(CLIENT)
+    command = [
+        "cc",
+        *WARNINGS.split(),
+        f"-I{prefix_of(flavour)}/include",
+        str(source),
+        str(library),
+        "-o",
+        str(program),
+    ]
+    subprocess.run(command, check=True)
+    soname = tmp_path / f"libhpss.so.{flavour}"
+    if not soname.exists():
+        soname.symlink_to(library)
+    environment = {"LD_LIBRARY_PATH": str(tmp_path), "HPSS_SIM_ROOT": str(simulator.root), "HPSS_SIM_NAMES": "/"}
+    run = [str(program), path, str(simulator.root / "keytab")]
+    ended = subprocess.run(run, env=environment, check=True, capture_output=True, text=True)
+    assert ended.stdout == "0 0 1 1 0\n"
 
 
 def test_failures_are_limited_as_their_line_says(client: Any, simulator: Simulator, path: str) -> None:

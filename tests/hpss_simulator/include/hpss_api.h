@@ -279,13 +279,13 @@ typedef struct {
 } hpss_sockaddr_t;
 typedef struct {
     hpss_sockaddr_t sockaddr;
-    int32_t id;
+    hpss_reqid_t id; /* what hpss_GetAsyncStatus is asked by */
 } bfs_callback_addr_t;
 
 int hpss_Stage(int Fildes, u_signed64 Offset, u_signed64 Length, uint32_t StorageLevel, uint32_t Flags);
 int hpss_StageCallBack(SIM_CONST char *Path, u_signed64 Offset, u_signed64 Length, uint32_t StorageLevel,
-                       bfs_callback_addr_t *CallBackPtr, uint32_t Flags, hpss_reqid_t *ReqID,
-                       sim_bitfile_t *BitfileOut);
+                       bfs_callback_addr_t *CallBackPtr, uint32_t Flags, hpss_reqid_t *ReqID /* OUT */,
+                       sim_bitfile_t *BitfileObj /* OUT */);
 #if SIM_VERSION >= 705
 int hpss_GetAsyncStatus(hpss_reqid_t CallBackId, bfs_bitfile_obj_handle_t *BitfileObj, int32_t *Status);
 #else

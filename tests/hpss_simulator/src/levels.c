@@ -110,7 +110,7 @@ static int queued_stages(void) {
     return count;
 }
 
-int sim_stage_start(struct record *record, const struct failure *failure, const void *request, size_t size) {
+int sim_stage_start(struct record *record, const struct failure *failure, const void *callback, size_t size) {
     struct state *state = sim_state();
     sim_settle(record);
     if (sim_staging(record)) {
@@ -132,8 +132,8 @@ int sim_stage_start(struct record *record, const struct failure *failure, const 
     record->stage.ends = *drive = record->stage.begins + (uint64_t)(seconds * 1e9) + 1;
     record->stage.bytes = (uint64_t)((double)record->level[source].bytes * failure->fraction);
     record->stage.code = record->damaged_from != NEVER ? HPSS_EIO : failure->stage_code;
-    memset(record->stage.request, 0, sizeof record->stage.request);
-    memcpy(record->stage.request, request, size);
+    memset(record->stage.callback, 0, sizeof record->stage.callback);
+    memcpy(record->stage.callback, callback, size);
     sim_count(&state->counters.stages, 1);
     return 0;
 }

@@ -38,7 +38,7 @@ struct record {
     struct {
         uint64_t begins, ends, bytes; /* nanoseconds of the virtual clock; ends == 0: no stage */
         int32_t code;
-        uint8_t request[16];
+        uint8_t callback[16]; /* the id that the stage is known by */
     } stage;
     uint32_t attribute_length; /* "key\0value\0key\0value\0" */
     char attributes[ATTRIBUTE_BYTES];
@@ -68,7 +68,7 @@ struct state {
     } counters;
     uint64_t drive_free[DRIVE_COUNT];
     int32_t next_position;
-    uint32_t next_record;
+    uint32_t next_record, next_request;
     struct {
         uint64_t line;
         int64_t hits;
@@ -128,7 +128,7 @@ bool sim_staging(const struct record *record);
 int sim_top_kind(const struct record *record);
 int sim_source_level(const struct record *record);
 bool sim_online(const struct record *record);
-int sim_stage_start(struct record *record, const struct failure *failure, const void *request, size_t request_size);
+int sim_stage_start(struct record *record, const struct failure *failure, const void *callback, size_t size);
 void sim_stage_wait(uint32_t id, uint32_t generation);
 int sim_copy(const char *source, const char *target);
 int sim_move_down(struct record *record, int level);

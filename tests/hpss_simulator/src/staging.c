@@ -22,12 +22,30 @@ int hpss_Stage(int descriptor, u_signed64 offset, u_signed64 length, uint32_t le
     return (int)sim_leave(&call, code);
 }
 
+/* A request id that nobody has had before. */
+static hpss_reqid_t fresh_request_id(void) {
+    hpss_reqid_t id;
+    uint32_t number = ++sim_state()->next_request;
+    memset(&id, 0xa5, sizeof id);
+    memcpy(&id, &number, sizeof number);
+    return id;
+}
+
+static void write_hex(const void *bytes, size_t length, char *out) {
+    for (size_t i = 0; i < length; i++)
+        sprintf(out + 2 * i, "%02x", ((const uint8_t *)bytes)[i]);
+}
+
+/* A stage is known by the callback's id. *request and *bitfile are only written. */
 int hpss_StageCallBack(SIM_CONST char *path, u_signed64 offset, u_signed64 length, uint32_t level,
                        bfs_callback_addr_t *callback, uint32_t flags, hpss_reqid_t *request, sim_bitfile_t *bitfile) {
     struct call call;
     struct record *record;
+    char id[2 * sizeof(hpss_reqid_t) + 1] = "";
     (void)offset, (void)length, (void)flags;
-    int code = sim_enter(&call, "hpss_StageCallBack", path, "id=%d", callback != NULL ? callback->id : 0);
+    if (callback != NULL)
+        write_hex(&callback->id, sizeof callback->id, id);
+    int code = sim_enter(&call, "hpss_StageCallBack", path, "id=%s", id);
     if (code == 0 && callback == NULL)
         sim_count(&sim_state()->counters.alarms, 1);
     sim_lock();
@@ -35,22 +53,18 @@ int hpss_StageCallBack(SIM_CONST char *path, u_signed64 offset, u_signed64 lengt
         code = sim_find(path, &record);
     if (code == 0 && (level != 0 || sim_top_kind(record) != DISK))
         code = HPSS_EINVAL;
-#if SIM_VERSION >= 705
-    if (code == 0)
-        code = sim_stage_start(record, &call.failure, request, sizeof *request);
-#else
-    (void)request;
-    if (code == 0)
-        code = sim_stage_start(record, &call.failure, &(int32_t){callback != NULL ? callback->id : 0}, sizeof(int32_t));
-#endif
+    if (code == 0) {
+        *request = fresh_request_id();
+        code = sim_stage_start(record, &call.failure, callback != NULL ? &callback->id : request, sizeof *request);
+    }
     if (code == 0)
         sim_bitfile_of(record, bitfile);
     sim_unlock();
     return (int)sim_leave(&call, code);
 }
 
-/* The state of the stage that *request* asked for; a stage that ended, well or badly, is forgotten. */
-static int stage_status(const void *request, size_t size, const void *identity, int32_t *status) {
+/* The state of the stage whose callback has the id *callback*; a stage that ended, well or badly, is forgotten. */
+static int stage_status(const void *callback, size_t size, const void *identity, int32_t *status) {
     struct state *state = sim_state();
     uint32_t id[2];
     memcpy(id, identity, sizeof id);
@@ -61,7 +75,7 @@ static int stage_status(const void *request, size_t size, const void *identity, 
     bool asked = record->used && record->generation == id[1];
     if (asked)
         sim_settle(record);
-    asked = asked && sim_staging(record) && memcmp(record->stage.request, request, size) == 0;
+    asked = asked && sim_staging(record) && memcmp(record->stage.callback, callback, size) == 0;
     *status = !asked                                ? HPSS_STAGE_STATUS_UNKNOWN
               : sim_now() < record->stage.begins ? HPSS_STAGE_STATUS_QUEUED
                                                     : HPSS_STAGE_STATUS_ACTIVE;
@@ -70,11 +84,11 @@ static int stage_status(const void *request, size_t size, const void *identity, 
 }
 
 #if SIM_VERSION >= 705
-int hpss_GetAsyncStatus(hpss_reqid_t request, bfs_bitfile_obj_handle_t *bitfile, int32_t *status) {
+int hpss_GetAsyncStatus(hpss_reqid_t callback, bfs_bitfile_obj_handle_t *bitfile, int32_t *status) {
     struct call call;
     int code = sim_enter(&call, "hpss_GetAsyncStatus", NULL, "-");
     if (code == 0)
-        code = stage_status(&request, sizeof request, &bitfile->BfId.Bytes[3], status);
+        code = stage_status(&callback, sizeof callback, &bitfile->BfId.Bytes[3], status);
     return (int)sim_leave(&call, code);
 }
 #else

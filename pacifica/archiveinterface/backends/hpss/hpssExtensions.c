@@ -48,33 +48,31 @@ typedef hpssoid_t bitfile_id;
 
 #define REQUEST_BYTES 16
 
-/* The request id in the short form that 7.x knows, and callbacks everywhere: positive and never zero. */
-static int32_t short_request(const uint8_t *request) {
+#if SINCE_8
+static hpss_reqid_t request_id(const uint8_t *request) {
+    hpss_reqid_t id;
+    memset(&id, 0, sizeof id);
+    memcpy(&id, request, sizeof id < REQUEST_BYTES ? sizeof id : REQUEST_BYTES);
+    return id;
+}
+#else
+/* The request id in the short form of 7.x: positive, because 7.4 asks by a signed one, and never zero. */
+static hpss_reqid_t request_id(const uint8_t *request) {
     uint32_t word, sum = 0;
     for (int i = 0; i < REQUEST_BYTES; i += 4) {
         memcpy(&word, request + i, sizeof word);
         sum ^= word;
     }
     sum &= 0x7fffffff;
-    return sum != 0 ? (int32_t)sum : 1;
+    return sum != 0 ? sum : 1;
 }
-
-static hpss_reqid_t request_id(const uint8_t *request) {
-#if SINCE_8
-    hpss_reqid_t id;
-    memset(&id, 0, sizeof id);
-    memcpy(&id, request, sizeof id < REQUEST_BYTES ? sizeof id : REQUEST_BYTES);
-    return id;
-#else
-    return (hpss_reqid_t)short_request(request);
 #endif
-}
 
 static int stage_status_call(const uint8_t *request, bitfile_id *bitfile, int32_t *status) {
 #if SINCE_7_5
     return hpss_GetAsyncStatus(request_id(request), bitfile, status);
 #else
-    return hpss_GetAsynchStatus(short_request(request), bitfile, status);
+    return hpss_GetAsynchStatus((int32_t)request_id(request), bitfile, status);
 #endif
 }
 
@@ -706,13 +704,14 @@ static PyObject *stage(PyObject *module, PyObject *args) {
     const uint8_t *request = request_bytes(bytes, length);
     if (request == NULL)
         return NULL;
-    hpss_reqid_t id = request_id(request);
+    hpss_reqid_t given_by_hpss;
     /* An address is always given: HPSS raises an alarm for each request without one. Nobody listens there. */
     memset(&callback, 0, sizeof callback);
+    memset(&given_by_hpss, 0, sizeof given_by_hpss);
     memset(&bitfile, 0, sizeof bitfile);
-    callback.id = short_request(request);
-    CALL(result, hpss_StageCallBack, TEXT(path), (u_signed64)0, (u_signed64)0, 0, &callback, BFS_STAGE_ALL, &id,
-         &bitfile);
+    callback.id = request_id(request); /* what stage_status() asks by; HPSS's own request id comes back unused */
+    CALL(result, hpss_StageCallBack, TEXT(path), (u_signed64)0, (u_signed64)0, 0, &callback, BFS_STAGE_ALL,
+         &given_by_hpss, &bitfile);
     return none_or_error(state_of(module), &result);
 }
 

@@ -218,7 +218,23 @@ class HsmSidebandOptions:
     stage_command: tuple[str, ...] = _option(
         "", "the command for `command`, without a shell; the path becomes its last argument", _words
     )
+    stage_timeout: float = _option(
+        "60",
+        "seconds after which a stage command that has not ended is killed, with its children",
+        _at_least(0.1, float),
+    )
+    stage_batch: int = _option(
+        "1", "how many paths one call of the stage command may get; only with `stager = command`", _at_least(1, int)
+    )
+    stage_read_timeout: float = _option(
+        "3600", "seconds that `read` waits for the tape before the recall counts as failed", _at_least(0.1, float)
+    )
     recall_threads: int = _option("8", "how many recalls a process may wait for at a time", _at_least(1, int))
+    recall_queue: int = _option(
+        "200000",
+        "how many files may wait in a process until it can ask for their recall; a request for one more is 503",
+        _at_least(1, int),
+    )
 
 
 @dataclass(frozen=True)

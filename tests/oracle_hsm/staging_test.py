@@ -13,12 +13,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import extended_hsmsideband_factory
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.recalls import MOST_ENDED, Limits, Recalls
 from pacifica.archiveinterface.config import ArchiveOptions
+from pacifica.archiveinterface.id2filename import id2filename
 from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
 from tests.samqfs_emulator.host import HsmHost
 from tests.support import TIMEOUT, Service
@@ -211,6 +214,126 @@ def test_commands_that_hang_hold_up_nobody(host: HsmHost, command: Command) -> N
         wait_for(lambda: sorted(call.split("/")[-1] for call in command.calls()) == names)
 
 
+def test_a_command_that_hangs_is_ended_with_its_children_and_told(
+    host: HsmHost, command: Command, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = tmp_path / "child"
+    stage_command = options_of(
+        command.write(ending=f'sleep 600 & echo $! > "{child}.new"; mv "{child}.new" "{child}"; wait')
+    )
+    with standing(host, stager="command", stage_command=stage_command, stage_timeout=0.5) as stand:
+        stand.tape()
+        assert stand.service.request("POST", f"/{FILE}").status_code == 202
+        wait_for(lambda: stand.service.request("POST", f"/{FILE}").status_code == 503)
+        wait_for(lambda: not _is_running(int(child.read_text())))
+    assert caplog.text.count("did not end within") == 1
+
+
+def test_hanging_commands_do_not_end_all_recalls(host: HsmHost, command: Command) -> None:
+    released = [str(number) for number in range(1000, 1007)]
+    stage_command = options_of(command.write(waits=True))
+    with standing(host, stager="command", stage_command=stage_command, stage_timeout=0.5, recall_threads=2) as stand:
+        for file_id in released:
+            stand.put(file_id)
+            host.filesystem.archive(stand.path(file_id))
+            host.filesystem.release(stand.path(file_id))
+        assert {stand.service.request("POST", f"/{file_id}").status_code for file_id in released} == {202}
+        for file_id in released:
+            _post_until(503, stand, file_id)
+        assert len(command.calls()) < len(released)  # what waited was told without trying
+        command.release()
+        command.log.write_text("")
+        assert {stand.service.request("POST", f"/{file_id}").status_code for file_id in released} == {202}
+        wait_for(lambda: len(command.calls()) == len(released))
+
+
+def test_a_command_that_leaves_a_process_behind_has_ended(host: HsmHost, command: Command, tmp_path: Path) -> None:
+    children = tmp_path / "children"
+    stage_command = options_of(command.write(ending=f'sleep 600 & echo $! >> "{children}"'))
+    with standing(host, stager="command", stage_command=stage_command, recall_threads=1) as stand:
+        stand.tape()
+        stand.tape("7")
+        assert stand.service.request("POST", f"/{FILE}").status_code == 202
+        assert stand.service.request("POST", "/7").status_code == 202
+        wait_for(lambda: len(command.calls()) == 2)
+        wait_for(lambda: len(children.read_text().split()) == 2)
+        for child in children.read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
+
+def test_files_that_wait_share_a_command(host: HsmHost, command: Command) -> None:
+    waiting = [str(number) for number in range(1001, 1006)]
+    options: dict[str, Any] = {
+        "stage_command": options_of(command.write(waits=True)),
+        "recall_threads": 1,
+        "stage_batch": 3,
+    }
+    with standing(host, stager="command", **options) as stand:
+        for file_id in ("1000", *waiting):
+            stand.tape(file_id)
+            assert stand.service.request("POST", f"/{file_id}").status_code == 202
+        command.release()
+        wait_for(lambda: len(command.calls()) == 3)
+        paths = [str(stand.path(file_id)) for file_id in waiting]
+        assert command.calls()[1:] == [f"-i {' '.join(paths[:3])}", f"-i {' '.join(paths[3:])}"]
+
+
+def test_a_file_that_is_refused_keeps_none_beside_it_from_being_recalled(host: HsmHost, command: Command) -> None:
+    waiting = [str(number) for number in range(1001, 1004)]
+    refuse = f'case "$*" in *{id2filename(1002)}*) exit 3;; esac'
+    options: dict[str, Any] = {
+        "stage_command": options_of(command.write(waits=True, ending=refuse)),
+        "recall_threads": 1,
+    }
+    with standing(host, stager="command", stage_batch=10, **options) as stand:
+        for file_id in ("1000", *waiting):
+            stand.tape(file_id)
+            assert stand.service.request("POST", f"/{file_id}").status_code == 202
+        command.release()
+        wait_for(lambda: stand.service.request("POST", "/1002").status_code == 503)
+        wait_for(lambda: command.calls()[-1] == f"-i {stand.path('1003')}")
+        assert stand.service.request("POST", "/1001").status_code == 202
+        assert command.calls().count(f"-i {stand.path('1001')}") == 1
+
+
+def test_more_files_than_may_wait_are_refused(host: HsmHost, command: Command) -> None:
+    options: dict[str, Any] = {
+        "stage_command": options_of(command.write(waits=True)),
+        "recall_threads": 1,
+        "recall_queue": 2,
+    }
+    with standing(host, stager="command", **options) as stand:
+        answers = []
+        for file_id in ("1000", "1001", "1002", "1003"):
+            stand.tape(file_id)
+            answers.append(stand.service.request("POST", f"/{file_id}"))
+        assert [answer.status_code for answer in answers] == [202, 202, 202, 503]
+        assert "too many" in answers[-1].json()["message"]
+        command.release()
+
+
+def test_of_recalls_that_were_asked_for_the_oldest_are_forgotten() -> None:
+    asked: list[str] = []
+    recalls = Recalls(asked.extend, Limits(threads=1, queue=10))
+    for number in range(MOST_ENDED + 1):
+        recalls.ask((number,), str(number))
+    recalls.ask((MOST_ENDED,), "the newest again")
+    recalls.ask((0,), "the oldest again")
+    assert asked[MOST_ENDED:] == [str(MOST_ENDED), "the oldest again"]
+
+
+def _post_until(status_code: int, stand: Stand, file_id: str) -> None:
+    wait_for(lambda: stand.service.request("POST", f"/{file_id}").status_code == status_code)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 # Replacing, moving and removing what is on tape
 
 
@@ -368,6 +491,26 @@ def test_a_failed_read_is_told_to_who_asks_next(host: HsmHost, libraries: tuple[
         host.filesystem.unarchive(stand.path())
         host.filesystem.serve_requests()
         wait_for(lambda: service.request("POST", f"/{FILE}").status_code != 202)
+
+
+def test_a_read_that_hangs_is_ended_and_told(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:
+    options = "recall_threads = 1\nstage_read_timeout = 0.5"
+    with blocking_service(host, libraries[1], options, tmp_path) as service:
+        stand = Stand(host, service)
+        stand.tape()
+        stand.tape("7")
+        assert service.request("POST", f"/{FILE}").status_code == 202
+        wait_for(lambda: service.request("POST", f"/{FILE}").status_code == 503)
+        assert service.request("POST", "/7").status_code == 202
+        wait_for(lambda: host.filesystem.requests() == [stand.path(), stand.path("7")])
+
+
+def test_a_read_without_a_copy_is_a_conflict(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:
+    with blocking_service(host, libraries[1], "", tmp_path) as service:
+        stand = Stand(host, service)
+        stand.tape()
+        host.filesystem.unarchive(stand.path())
+        wait_for(lambda: service.request("POST", f"/{FILE}").status_code == 409)
 
 
 def test_digests_that_are_on_tape_are_not_waited_for(

@@ -22,9 +22,9 @@ from ..posix.tree import split
 from .extended_file_factory import HsmSidebandWriter, SamQfsTree
 from .libsam import Libsam
 from .orm import Sideband, SidebandConnection
-from .recalls import Key, Recalls
+from .recalls import Key, Limits, Recalls
 from .residency import BLOCK, Ask, DatabaseResidency, FirstAnswer, Residency, SamStatResidency
-from .stagers import CommandStager, FirstSupported, LibsamStager, Stager, read_last_byte
+from .stagers import CommandStager, FirstSupported, LibsamStager, ReadStager, Stager
 from .status import HsmSidebandStatus
 
 
@@ -41,7 +41,7 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
         libsam = _libsam(options)
         self._sideband = Sideband(_connection(options))
         self._residency_of = FirstAnswer(_residency_ways(options, libsam, self._sideband))
-        self._recalls = Recalls(FirstSupported(_stagers(options, libsam)), options.recall_threads)
+        self._recalls = Recalls(FirstSupported(_stagers(options, libsam)), _limits(options))
 
     @staticmethod
     def path_info_munge(filepath: str) -> str:
@@ -171,14 +171,20 @@ def _residency_ways(options: HsmSidebandOptions, libsam: Libsam | None, sideband
     return ways
 
 
+def _limits(options: HsmSidebandOptions) -> Limits:
+    # Another stager might wait for the tape of each of the files in turn.
+    batch = options.stage_batch if options.stager == "command" else 1
+    return Limits(options.recall_threads, options.recall_queue, batch)
+
+
 def _stagers(options: HsmSidebandOptions, libsam: Libsam | None) -> list[Stager]:
     ways: list[Stager] = []
     if libsam and options.stager in ("auto", "libsam"):
         ways.append(LibsamStager(libsam))
     if options.stage_command and options.stager in ("auto", "command"):
-        ways.append(CommandStager(options.stage_command))
+        ways.append(CommandStager(options.stage_command, options.stage_timeout))
     if options.stager in ("auto", "read"):
-        ways.append(read_last_byte)
+        ways.append(ReadStager(options.stage_read_timeout))
     if not ways:
         raise ConfigurationError("[hsm_sideband] stage_command is empty, and stager = command needs one")
     return ways

@@ -1,114 +1,192 @@
 """The recalls of this process: one for each file, a bounded number at a time, none in a request's thread."""
 
 import os
-import queue
 import threading
 import time
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from ...exception import ArchiveInterfaceError, BackendUnavailableError
-from .stagers import Stager
+from .stagers import HungStagerError, Stager
 
-MOST_WAITING = 10_000  # files
-MOST_REMEMBERED = 20_000  # files
+MOST_ENDED = 20_000  # files that are remembered after the stager has been asked for them
 # Long enough to hear of an error at once, and for a thread to start where others may run only meanwhile (uWSGI).
 GRACE = 0.2  # seconds
 SUBMIT_AGAIN = 60.0  # seconds; a request may have been cancelled by hand, and SAM-QFS queues nothing twice
+TOLD_FOR = 3600.0  # seconds; a failure that nobody has asked about for longer says nothing of the next attempt
 
 Key = tuple[int, ...]
-"""Tells one content of a file from the next: inode and times."""
+"""Identifies one content of a file: inode and times."""
 
 
-@dataclass
-class _Recall:
-    """One file that was asked for."""
+@dataclass(frozen=True)
+class Limits:
+    """*threads* calls of the stager at a time, each for up to *batch* files, and *queue* files that wait for a call."""
 
-    key: Key
-    filepath: str
-    ended: threading.Event = field(default_factory=threading.Event)
-    end: float = 0.0
-    error: Exception | None = None
-
-    def is_under_way(self) -> bool:
-        return not self.ended.is_set() or (self.error is None and time.monotonic() - self.end < SUBMIT_AGAIN)
+    threads: int
+    queue: int
+    batch: int = 1
 
 
 class Recalls:
-    """Runs a stager in at most *most* threads, which a forked child starts anew."""
+    """Runs a stager in a few threads, which a forked child starts anew."""
 
-    def __init__(self, stager: Stager, most: int) -> None:
-        """Use *stager*."""
+    def __init__(self, stager: Stager, limits: Limits) -> None:
+        """Use *stager*, within *limits*."""
         self._stager = stager
-        self._most = most
-        self._crew = _Crew(os.getpid(), stager, most)
+        self._limits = limits
+        self._crew = _Crew(os.getpid(), stager, limits)
 
     def ask(self, key: Key, filepath: str) -> None:
         """Have the file *key* at *filepath* recalled unless that is under way.
 
-        Raises what the stager raised if it failed at once, or behind the back of whoever asked last.
+        Raises what the stager raised, if it failed at once or since the last request for the file.
         """
-        if self._crew.process != os.getpid():
-            self._crew = _Crew(os.getpid(), self._stager, self._most)
-        self._crew.ask(key, filepath)
+        self._own_crew().ask(key, filepath)
 
     def is_under_way(self, key: Key) -> bool:
         """Return whether the file *key* was asked for and is not known to be back."""
-        recall = self._crew.recalls.get(key)
+        recall = self._own_crew().find(key)
         return recall is not None and recall.is_under_way()
 
+    def was_submitted(self, key: Key) -> bool:
+        """Return whether the stager has been asked for the file *key* and did not fail, within the last hour."""
+        recall = self._own_crew().find(key)
+        return recall is not None and recall.was_submitted()
+
     def forget(self, key: Key) -> None:
-        """Note that the file *key* is back on disk."""
-        recall = self._crew.recalls.get(key)
-        if recall and recall.ended.is_set():
-            self._crew.recalls.pop(key, None)
+        """Note that the recall of the file *key* is over, if the stager has been asked for it."""
+        self._own_crew().forget(key)
+
+    def _own_crew(self) -> "_Crew":
+        if self._crew.process != os.getpid():
+            self._crew = _Crew(os.getpid(), self._stager, self._limits)
+        return self._crew
 
 
 class _Crew:
-    """The threads of one process and what they work on."""
+    """The threads of one process and what they work on.
 
-    def __init__(self, process: int, stager: Stager, most: int) -> None:
+    *_open* holds what waits for the stager or is with it, *_ended* the rest in the order of ending.
+    """
+
+    def __init__(self, process: int, stager: Stager, limits: Limits) -> None:
         self.process = process
-        self.recalls: dict[Key, _Recall] = {}
         self._stager = stager
-        self._most = most
+        self._limits = limits
         self._lock = threading.Lock()
-        self._waiting: queue.Queue[_Recall] = queue.Queue(MOST_WAITING)
+        self._has_work = threading.Condition(self._lock)
+        self._has_ended = threading.Condition(self._lock)
+        self._open: dict[Key, _Recall] = {}
+        self._ended: dict[Key, _Recall] = {}
+        self._waiting: deque[_Recall] = deque()
         self._threads = 0
+        self._hung_in_a_row = 0
+
+    def find(self, key: Key) -> "_Recall | None":
+        return self._open.get(key) or self._ended.get(key)
+
+    def forget(self, key: Key) -> None:
+        if key in self._ended:
+            with self._lock:
+                self._ended.pop(key, None)
 
     def ask(self, key: Key, filepath: str) -> None:
         with self._lock:
-            recall = self.recalls.get(key)
-            is_new = recall is None or (recall.error is None and not recall.is_under_way())
-            if is_new or recall is None:
+            recall = self.find(key)
+            if recall is None or not (recall.is_under_way() or recall.has_failed()):
                 recall = self._submit(key, filepath)
-        if is_new:
-            recall.ended.wait(GRACE)
-        if recall.ended.is_set() and recall.error:
-            self.recalls.pop(key, None)
-            raise recall.error
+            error = recall.error
+            if error:
+                self._ended.pop(key, None)
+        if error:
+            raise type(error)(*error.args) from error
 
-    def _submit(self, key: Key, filepath: str) -> _Recall:
+    def _submit(self, key: Key, filepath: str) -> "_Recall":
+        if len(self._waiting) >= self._limits.queue:
+            raise BackendUnavailableError("too many files wait to be recalled from tape, try again later")
+        is_next = len(self._open) < self._limits.threads
+        self._start_thread()
         recall = _Recall(key, filepath)
-        try:
-            self._waiting.put_nowait(recall)
-        except queue.Full:
-            raise BackendUnavailableError("too many files wait to be recalled from tape, try again later") from None
-        if len(self.recalls) >= MOST_REMEMBERED:
-            self.recalls = {old.key: old for old in self.recalls.values() if old.is_under_way()}
-        self.recalls[key] = recall
-        if self._threads < self._most:
-            self._threads += 1
-            # A reader of a tape may block for minutes, and must not keep the process from ending.
-            threading.Thread(target=self._work, name="recall", daemon=True).start()
+        self._ended.pop(key, None)
+        self._open[key] = recall
+        self._waiting.append(recall)
+        self._has_work.notify()
+        if is_next:
+            self._has_ended.wait_for(lambda: recall.end, GRACE)
         return recall
+
+    def _start_thread(self) -> None:
+        if self._threads < self._limits.threads:
+            # It may wait for a tape, and must not keep the process from ending.
+            threading.Thread(target=self._work, name="recall", daemon=True).start()
+            self._threads += 1
 
     def _work(self) -> None:
         while True:
-            recall = self._waiting.get()
-            try:
-                self._stager(recall.filepath)
-            except (ArchiveInterfaceError, OSError) as error:
-                recall.error = error
-            finally:
-                recall.end = time.monotonic()
-                recall.ended.set()
+            with self._lock:
+                self._has_work.wait_for(lambda: self._waiting)
+                some = min(self._limits.batch, len(self._waiting))
+                recalls = [self._waiting.popleft() for _ in range(some)]
+            self._stage(recalls)
+
+    def _stage(self, recalls: Sequence["_Recall"]) -> None:
+        error = self._error_of(recalls)
+        is_hung = isinstance(error, HungStagerError)
+        if error and not is_hung and len(recalls) > 1:
+            # A command does not tell which of the files it refused.
+            for recall in recalls:
+                self._stage([recall])
+            return
+        with self._lock:
+            self._end(recalls, error)
+            self._hung_in_a_row = self._hung_in_a_row + 1 if is_hung else 0
+            if self._hung_in_a_row >= self._limits.threads:
+                self._end_waiting(error)
+
+    def _error_of(self, recalls: Sequence["_Recall"]) -> Exception | None:
+        try:
+            self._stager([recall.filepath for recall in recalls])
+        except (ArchiveInterfaceError, OSError) as error:
+            return error
+        return None
+
+    def _end_waiting(self, error: Exception | None) -> None:
+        """End all that wait: the stager hangs, and nobody shall be told for long that their recall is under way."""
+        self._end(self._waiting, error)
+        self._waiting.clear()
+        self._hung_in_a_row = 0
+
+    def _end(self, recalls: Iterable["_Recall"], error: Exception | None) -> None:
+        for recall in recalls:
+            recall.error, recall.end = error, time.monotonic()
+            self._ended[recall.key] = recall  # first, so that find() sees it in one of the two
+            del self._open[recall.key]
+        while len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
+        self._has_ended.notify_all()
+
+
+class _Recall:
+    """One file that was asked for; *end* is when the stager had been asked, 0 before."""
+
+    __slots__ = ("end", "error", "filepath", "key")
+
+    def __init__(self, key: Key, filepath: str) -> None:
+        self.key = key
+        self.filepath = filepath
+        self.end = 0.0
+        self.error: Exception | None = None
+
+    def is_under_way(self) -> bool:
+        return not self.end or (not self.error and self._age() < SUBMIT_AGAIN)
+
+    def was_submitted(self) -> bool:
+        return bool(self.end) and not self.error and self._age() < TOLD_FOR
+
+    def has_failed(self) -> bool:
+        return bool(self.error) and self._age() < TOLD_FOR
+
+    def _age(self) -> float:
+        return time.monotonic() - self.end

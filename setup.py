@@ -60,7 +60,7 @@ setup(
     ext_modules=[hpss_extension(Path(hpss_prefix))] if hpss_prefix else [],
     packages=find_namespace_packages(include=["pacifica.*"]),
     package_data={"pacifica.archiveinterface": ["py.typed"]},
-    install_requires=["cherrypy>=18.9", "peewee>=3.17", "pymysql>=1.1", "tqdm>=4.66"],
+    install_requires=["cherrypy>=18.9", "peewee>=3.17", "pymysql>=1.2", "tqdm>=4.66"],
     extras_require={
         # The conformance suite needs no more than pytest.
         "conformance": ["pytest>=8"],
@@ -83,6 +83,8 @@ setup(
         "docs": ["sphinx>=7.3", "myst-parser>=3", "pytest>=8"],
         # The digest crc32c.
         "crc32c": ["google-crc32c>=1.5"],
+        # MySQL 8's caching_sha2_password over connections without TLS.
+        "hsm": ["pymysql[rsa]>=1.2"],
         "deployment-test": ["pytest>=8", "requests>=2.31"],
     },
     entry_points={

@@ -34,6 +34,7 @@ LAYERS = [
         "backends.posix.status",
         "backends.posix.tree",
         f"{HSM}.libsam",
+        f"{HSM}.tls",
         f"{HSM}.orm",
         f"{HPSS}.client",
         f"{HPSS}.recalls",

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,14 @@ class MariaDBError(Exception):
 
 
 class MariaDB:
-    """A server that keeps its data in *directory*, which must not be there or be empty at first."""
+    """A server that keeps its data in *directory*, which must not be there or be empty at first.
 
-    def __init__(self, directory: Path) -> None:
+    It is started with *options* besides its own.
+    """
+
+    def __init__(self, directory: Path, options: Sequence[str] = ()) -> None:
         self.directory = directory
+        self.options = options
         self.socket = directory / "s"
         self.host = "127.0.0.1"
         self.port = _free_port()
@@ -57,6 +61,7 @@ class MariaDB:
                     f"--port={self.port}",
                     "--innodb-flush-log-at-trx-commit=2",
                     "--max-connections=100",
+                    *self.options,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -112,11 +117,12 @@ class MariaDB:
         """Create the latin1 database *name*, empty."""
         self.execute(f"DROP DATABASE IF EXISTS `{name}`", f"CREATE DATABASE `{name}` CHARACTER SET latin1")
 
-    def create_account(self, user: str, password: str, grant: str) -> None:
+    def create_account(self, user: str, password: str, grant: str, host: str = "", require: str = "NONE") -> None:
         """Create or replace *user*, who may do what *grant* says: ``SELECT ON samdb.*``."""
+        account = f"`{user}`@`{host or self.host}`"
         self.execute(
-            f"CREATE OR REPLACE USER `{user}`@`{self.host}` IDENTIFIED BY '{password}'",
-            f"GRANT {grant} TO `{user}`@`{self.host}`",
+            f"CREATE OR REPLACE USER {account} IDENTIFIED BY '{password}' REQUIRE {require}",
+            f"GRANT {grant} TO {account}",
         )
 
     def kill_connections(self, user: str) -> int:

@@ -196,6 +196,16 @@ class HsmSidebandOptions:
     password_file: str = _option("", "a file whose first line is the password; it beats `password`")
     password_env: str = _option("", "the environment variable that holds the password; it beats the other two")
     port: int = _option("3306", "the port of the database server", _port)
+    unix_socket: str = _option("", "the socket of a database server on this machine; it beats `host` and `port`")
+    tls: str = _option(
+        "preferred",
+        "encryption of the connections: `off`, `preferred` (if the server offers it), `required`, `verify_ca` (the"
+        " server's certificate is checked) or `verify_identity` (its host name, too)",
+        _one_of("off", "preferred", "required", "verify_ca", "verify_identity"),
+    )
+    tls_ca: str = _option("", "the file of the authorities that may sign the server's certificate; empty: the system's")
+    tls_cert: str = _option("", "the file of the certificate that the service shows to the server")
+    tls_key: str = _option("", "the file of its private key; empty: it is in `tls_cert`")
     pool_size: int = _option("10", "how many connections a process of the service may open", _at_least(1, int))
     connect_timeout: float = _option("2", "seconds to wait for a connection", _at_least(1, float))
     read_timeout: float = _option("2", "seconds to wait for an answer of the database", _at_least(1, float))

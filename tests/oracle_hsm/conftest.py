@@ -1,6 +1,5 @@
 """For each test an emulated SAM-QFS host with a sideband database of its own, on the MariaDB of the run."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,11 +52,16 @@ def updater(host: HsmHost) -> Updater:
 @pytest.fixture
 def connection(mariadb: MariaDB) -> SidebandConnection:
     """How the service reaches the database, with an account that may only read."""
-    return SidebandConnection(mariadb.host, mariadb.port, READER, READER_PASSWORD, SCHEMA, retry_seconds=0.0)
+    return SidebandConnection(
+        host=mariadb.host,
+        port=mariadb.port,
+        user=READER,
+        password=READER_PASSWORD,
+        schema=SCHEMA,
+        retry_seconds=0.0,
+    )
 
 
 @pytest.fixture
-def sideband(host: HsmHost, connection: SidebandConnection) -> Iterator[Sideband]:
-    sideband = Sideband(connection)
-    yield sideband
-    sideband.close()
+def sideband(host: HsmHost, connection: SidebandConnection) -> Sideband:
+    return Sideband(connection)

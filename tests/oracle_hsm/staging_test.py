@@ -161,6 +161,30 @@ def test_a_recall_that_cannot_be_says_why(host: HsmHost, libsam: str, number: in
         assert stand.service.request("POST", f"/{FILE}").status_code == 202
 
 
+def test_a_recall_that_failed_on_tape_is_told_and_can_be_tried_again(host: HsmHost, libsam: str) -> None:
+    with standing(host, stager="libsam", libsam=libsam) as stand:
+        stand.tape()
+        assert stand.service.request("POST", f"/{FILE}").status_code == 202
+        volume = host.filesystem.tape / "VOL001"
+        volume.rename(volume.with_name("away"))
+        host.filesystem.serve_requests()
+        volume.with_name("away").rename(volume)
+        assert stand.head() == ON_TAPE
+        assert stand.service.request("POST", f"/{FILE}").status_code == 503
+        assert stand.service.request("POST", f"/{FILE}").status_code == 202
+        host.filesystem.serve_requests()
+        assert stand.head().media == "disk"
+
+
+def test_a_file_tells_where_on_tape_it_is(host: HsmHost) -> None:
+    with standing(host, residency="database") as stand:
+        stand.archive("7")
+        stand.tape()
+        stand.archive(copy=2, vsn="VOL002")
+        places = stand.service.archive.file(FILE).status().places
+        assert places == (("VOL001", 2, 1), ("VOL002", 1, 1))
+
+
 def test_where_libsam_cannot_stage_the_command_does(host: HsmHost, libsam: str, command: Command) -> None:
     with standing(host, libsam=libsam, stage_command=options_of(command.write())) as stand:
         stand.tape()

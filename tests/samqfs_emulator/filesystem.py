@@ -305,7 +305,13 @@ class SamQfs:
             if not copies:
                 self.state.keep_inode(path, state)
                 raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(path))
-            _fill(path, self._read_copy(copies[0]))
+            try:
+                content = self._read_copy(copies[0])
+            except OSError:  # the tape cannot be read now
+                state.stage_failed = True
+                self.state.keep_inode(path, state)
+                raise
+            _fill(path, content)
             state.offline, state.partial, state.residence_time = False, 0, int(self.clock())
             self.state.keep_inode(path, state)
             self._raise_event("online", path)

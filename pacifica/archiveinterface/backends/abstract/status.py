@@ -2,8 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ...digests import COLLISION_RESISTANT, Digests
+
+
+class Place(NamedTuple):
+    """Where on tape a part of a file begins; recalls in this order wind each tape once."""
+
+    volume: str
+    position: int
+    offset: int = 0  # of the file behind the position, in the backend's unit
 
 
 class AbstractStatus(ABC):
@@ -11,7 +20,7 @@ class AbstractStatus(ABC):
 
     mtime and ctime are epoch seconds, sizes are bytes. *filepath* is the file's place on the
     backend, *digests* are those stored with it, *damaged* says how it is known to be bad.
-    *version* changes whenever the content may have changed.
+    *version* changes whenever the content may have changed. *places* are where its tape copies begin, as far as known.
     """
 
     def __init__(self, mtime: float, ctime: float, bytes_per_level: Sequence[int], filesize: int) -> None:
@@ -23,6 +32,7 @@ class AbstractStatus(ABC):
         self.filepath = ""
         self.digests: Digests = {}
         self.damaged = ""
+        self.places: tuple[Place, ...] = ()
         self.version = f"{mtime}-{ctime}-{filesize}"
         self.defined_levels = self.define_levels()
         self.file_storage_media = self.find_file_storage_media()

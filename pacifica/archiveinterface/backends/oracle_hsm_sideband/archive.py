@@ -23,9 +23,10 @@ from .extended_file_factory import HsmSidebandWriter, SamQfsTree
 from .libsam import Libsam
 from .orm import Sideband, SidebandConnection
 from .recalls import Key, Limits, Recalls
-from .residency import BLOCK, Ask, DatabaseResidency, FirstAnswer, Residency, SamStatResidency
+from .residency import BLOCK, Ask, DatabaseResidency, FirstAnswer, SamStatResidency
 from .stagers import CommandStager, FirstSupported, LibsamStager, ReadStager, Stager
 from .status import HsmSidebandStatus
+from .tls import tls_of
 
 
 class HsmSidebandBackendArchive(PosixBackendArchive):
@@ -61,7 +62,11 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
         status = self._located()
         if status.file_storage_media == "disk":
             return True
-        self._recalls.ask(_key(status.stat), self.filepath)
+        key = _key(status.stat)
+        if status.recall_failed and self._recalls.was_submitted(key):
+            self._recalls.forget(key)
+            raise BackendUnavailableError("the recall from tape failed, try again later")
+        self._recalls.ask(key, self.filepath)
         return False
 
     def _stat(self) -> AbstractStatus:
@@ -91,7 +96,7 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
         residency, key = self._residency_of(status.stat, self.filepath), _key(status.stat)
         if residency.disk == status.filesize:
             if status.stat.st_blocks * BLOCK < status.filesize and self._recalls.is_under_way(key):
-                residency = Residency(0, status.filesize)  # the first blocks are back, not the last
+                residency = residency._replace(disk=0, tape=status.filesize)  # the first blocks are back, not the last
             else:
                 self._recalls.forget(key)
         status.locate(residency)
@@ -128,6 +133,8 @@ def _connection(options: HsmSidebandOptions) -> SidebandConnection:
     return SidebandConnection(
         host=options.host,
         port=options.port,
+        unix_socket=options.unix_socket,
+        tls=tls_of(options),
         user=options.user,
         password=_password(options),
         schema=options.schema,

@@ -1,7 +1,7 @@
 """The two calls of libsam that this service needs, sam_stat and sam_stage.
 
-The record is that of sam_stat(3) on x86-64, packed to four bytes; compare it with the installed stat.h. Whoever uses it
-checks inode and size against stat, so that another layout is noticed.
+The record is that of sam_stat(3) on x86-64, packed to four bytes; compare it with the installed stat.h. The caller
+compares inode and size with stat's, so that another layout is noticed.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ import struct
 from typing import NamedTuple
 
 RECORD_SIZE = 420  # bytes
-_ROOM = 4096  # bytes; more than any layout needs, should a library not heed the size
+_ROOM = 4096  # bytes; more than any layout needs, in case a library ignores the size
 _INODE, _SIZE, _FLAGS, _PARTIAL, _ATTR = 4, 28, 329, 336, 412  # offsets in the record
 
 # attr
@@ -19,6 +19,10 @@ SS_SAMFS = 0x800
 SS_PARTIAL = 0x4000
 SS_OFFLINE = 0x8000
 SS_ARCHIVED = 0x10000
+
+# flags
+SS_STAGING = 0x01  # asked for, or being read from tape
+SS_STAGEFAIL = 0x02  # the last attempt failed
 
 
 class SamStat(NamedTuple):
@@ -40,7 +44,7 @@ class Libsam:
         try:
             self._stat, self._stage = library.sam_stat, library.sam_stage
         except AttributeError as error:
-            raise OSError(f"{path} is no libsam: {error}") from error
+            raise OSError(f"{path} is not a libsam: {error}") from error
         self._stat.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
         self._stage.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
 

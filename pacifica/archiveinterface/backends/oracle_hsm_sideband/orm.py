@@ -7,6 +7,7 @@ when the updater is down, and are never written from here: ``GRANT SELECT`` is e
 import logging
 import os
 import queue
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,11 +36,12 @@ from peewee import (
 
 from ...exception import BackendUnavailableError
 from ...globals import LOG_NAME
+from ..abstract.status import Place
 
 REGULAR, DIRECTORY, SEGMENT_INDEX = 0, 1, 3  # sam_inode.type
-_COUNT_OFF_SET = """
-    SELECT COUNT(*) FROM information_schema.columns
-    WHERE table_schema = DATABASE() AND table_name = 'sam_archive' AND column_name = 'off_set'
+_IS_OFF_SET = """
+    SELECT column_name = 'off_set' FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'sam_archive' AND column_name IN ('offset', 'off_set')
 """
 _MAX_IDLE = 300  # seconds; firewalls forget connections that are silent for longer
 
@@ -160,10 +162,16 @@ class SidebandError(BackendUnavailableError):
 
 @dataclass(frozen=True)
 class SidebandConnection:
-    """How to reach the database; times are in seconds."""
+    """How to reach the database; times are in seconds.
+
+    A *unix_socket* is used instead of host and port. *tls* is False for none, True for encryption where the server
+    offers it, or the context that the connection must be made with.
+    """
 
     host: str = "localhost"
     port: int = 3306
+    unix_socket: str = ""
+    tls: bool | ssl.SSLContext = True
     user: str = ""
     password: str = ""
     schema: str = ""
@@ -173,6 +181,11 @@ class SidebandConnection:
     read_timeout: float = 2.0
     retry_seconds: float = 5.0  # without a question after the database failed
 
+    @property
+    def server(self) -> str:
+        """Where the server is, for the log."""
+        return self.unix_socket or self.host
+
 
 @dataclass(frozen=True)
 class ArchiveCopy:
@@ -181,6 +194,8 @@ class ArchiveCopy:
     number: int
     media_type: str
     vsn: str
+    position: int
+    offset: int
     create_time: int
     stale: bool
 
@@ -209,6 +224,10 @@ class Inode:
         """Return the copies that hold the present content."""
         return [copy for copy in self.copies if copy.is_valid_for(self.modify_time)]
 
+    def places(self) -> tuple[Place, ...]:
+        """Return where the copies begin that hold the present content."""
+        return tuple(Place(copy.vsn, copy.position, copy.offset) for copy in self.valid_copies())
+
 
 class Sideband:
     """The questions, asked over a pool of connections that are opened when first needed.
@@ -225,7 +244,7 @@ class Sideband:
 
     def inode(self, ino: int) -> Inode | None:
         """Return the file that has the inode number *ino* now: the row of the highest generation."""
-        return _newest(self._rows(_inodes().where(SamInode.ino == ino)))
+        return _newest(self._rows(_inodes(self._spelling()).where(SamInode.ino == ino)))
 
     def inode_at(self, directory: str, name: str) -> Inode | None:
         """Return the file *name* in *directory*, a path below the mount."""
@@ -234,7 +253,7 @@ class Sideband:
         spellings = {f"{bare}/", bare, f"/{bare}/", f"/{bare}"} if bare else {"/"}
         parent = SamInode.alias()
         found = (
-            _inodes()
+            _inodes(self._spelling())
             .join_from(SamInode, SamFile, on=(SamFile.ino == SamInode.ino) & (SamFile.gen == SamInode.gen))
             .join_from(SamFile, SamPath, on=(SamPath.ino == SamFile.p_ino) & (SamPath.gen == SamFile.p_gen))
             .join_from(SamPath, parent, on=(parent.ino == SamPath.ino) & (parent.gen == SamPath.gen))
@@ -246,21 +265,12 @@ class Sideband:
         )
         return _newest(self._rows(found))
 
-    def archives(self, ino: int, gen: int) -> list[SamArchive]:
-        """Return the rows of every section of every copy, valid or not."""
-        model = self._spelling()
-        rows = self._rows(model.select().where(model.ino == ino, model.gen == gen).order_by(model.copy, model.seq))
-        names = [field.name for field in model._meta.sorted_fields]
-        return [model(**dict(zip(names, row, strict=True))) for row in rows]
-
-    def close(self) -> None:
-        """Close the idle connections; a later question opens new ones."""
-        self._pool.close()
-
     def _spelling(self) -> type[SamArchive]:
         if self._archive_model is None:
-            is_off_set = self._rows(RawQuery(_COUNT_OFF_SET)) != [(0,)]
-            self._archive_model = SamArchiveOffSet if is_off_set else SamArchive
+            found = self._rows(RawQuery(_IS_OFF_SET))
+            if not found:
+                raise SidebandError("the sideband database has no table sam_archive")
+            self._archive_model = SamArchiveOffSet if found == [(1,)] else SamArchive
         return self._archive_model
 
     def _rows(self, query: Any) -> list[tuple[Any, ...]]:
@@ -284,13 +294,14 @@ class Sideband:
             raise SidebandError("the sideband database failed a moment ago")
 
     def _fall_silent(self, error: Exception) -> None:
+        self._archive_model = None  # the schema may be another when it answers again
         if not self._silent_until:
-            _log.warning("The sideband database at %s does not answer: %s", self._connection.host, error)
+            _log.warning("The sideband database at %s does not answer: %s", self._connection.server, error)
         self._silent_until = time.monotonic() + self._connection.retry_seconds
 
     def _answered(self) -> None:
         if self._silent_until:
-            _log.warning("The sideband database at %s answers again", self._connection.host)
+            _log.warning("The sideband database at %s answers again", self._connection.server)
             self._silent_until = 0.0
 
 
@@ -316,11 +327,6 @@ class _Pool:
         finally:
             self._sessions.put(session)
 
-    def close(self) -> None:
-        for _ in range(self._sessions.qsize()):
-            with self.checked_out() as session:
-                session.close()
-
 
 class _Session:
     """A connection that one thread at a time uses."""
@@ -330,8 +336,7 @@ class _Session:
         self._database = MySQLDatabase(
             connection.schema,
             thread_safe=False,
-            host=connection.host,
-            port=connection.port,
+            **_address(connection),
             user=connection.user,
             password=connection.password,
             charset="latin1",
@@ -370,14 +375,25 @@ class _Session:
         return rows
 
 
+def _address(connection: SidebandConnection) -> dict[str, Any]:
+    """Return what PyMySQL is told of where the server is and of TLS, which it prefers unless told."""
+    if connection.unix_socket:
+        address: dict[str, Any] = {"unix_socket": connection.unix_socket}
+    else:
+        address = {"host": connection.host, "port": connection.port}
+    if isinstance(connection.tls, ssl.SSLContext):
+        return {**address, "ssl": connection.tls}
+    return {**address, "ssl_disabled": not connection.tls}
+
+
 def _exactly(name: str) -> Cast:
     """Return *name* to be compared byte by byte; the columns' collation takes "a" for "A" and "a " for "a"."""
     return Cast(Value(os.fsencode(name), converter=False), "BINARY")
 
 
-def _inodes() -> "ModelSelect[SamInode]":
+def _inodes(archive: type[SamArchive]) -> "ModelSelect[SamInode]":
     """Return the query for files with their copies, newest generation first; ``seq`` 0 stands for the whole copy."""
-    same = (SamArchive.ino == SamInode.ino) & (SamArchive.gen == SamInode.gen) & (SamArchive.seq == 0)
+    same = (archive.ino == SamInode.ino) & (archive.gen == SamInode.gen) & (archive.seq == 0)
     return (
         SamInode.select(
             SamInode.ino,
@@ -387,14 +403,16 @@ def _inodes() -> "ModelSelect[SamInode]":
             SamInode.create_time,
             SamInode.modify_time,
             SamInode.online,
-            SamArchive.copy,
-            SamArchive.media_type,
-            SamArchive.vsn,
-            SamArchive.create_time,
-            SamArchive.stale,
+            archive.copy,
+            archive.media_type,
+            archive.vsn,
+            archive.position,
+            archive.offset,
+            archive.create_time,
+            archive.stale,
         )
-        .join(SamArchive, JOIN.LEFT_OUTER, on=same)
-        .order_by(SamInode.gen.desc(), SamArchive.copy)
+        .join(archive, JOIN.LEFT_OUTER, on=same)
+        .order_by(SamInode.gen.desc(), archive.copy)
     )
 
 
@@ -404,8 +422,8 @@ def _newest(rows: Sequence[tuple[Any, ...]]) -> Inode | None:
         return None
     ino, gen, kind, size, create_time, modify_time, online = rows[0][:7]
     copies = tuple(
-        ArchiveCopy(number, media_type, vsn, created or 0, bool(stale))
-        for _, row_gen, *_, number, media_type, vsn, created, stale in rows
+        ArchiveCopy(number, media_type, vsn, position, offset, created or 0, bool(stale))
+        for _, row_gen, *_, number, media_type, vsn, position, offset, created, stale in rows
         if row_gen == gen and number is not None
     )
     return Inode(ino, gen, kind, size or 0, create_time or 0, modify_time or 0, bool(online), copies)

@@ -8,7 +8,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...globals import LOG_NAME
-from .libsam import SS_ARCHIVED, SS_DAMAGED, SS_OFFLINE, SS_PARTIAL, SS_SAMFS, Libsam, SamStat
+from ..abstract.status import Place
+from .libsam import (
+    SS_ARCHIVED,
+    SS_DAMAGED,
+    SS_OFFLINE,
+    SS_PARTIAL,
+    SS_SAMFS,
+    SS_STAGEFAIL,
+    SS_STAGING,
+    Libsam,
+    SamStat,
+)
 from .orm import SEGMENT_INDEX, Inode, Sideband, SidebandError
 
 if TYPE_CHECKING:
@@ -26,15 +37,26 @@ class UnknownResidencyError(Exception):
 
 
 class Residency(NamedTuple):
-    """How many bytes of a file are on disk, and how many in archive copies."""
+    """How many bytes of a file are on disk, and how many in archive copies, which begin at *places*.
+
+    *recall_failed*: the last attempt to bring it to disk failed, and there is none now.
+    """
 
     disk: int
     tape: int
+    places: tuple[Place, ...] = ()
+    recall_failed: bool = False
 
     @classmethod
     def of_row(cls, row: Inode, online: bool) -> Self:
         """Return what *row* says, of a file that is *online* or not."""
-        return cls(row.size if online else 0, row.size if row.valid_copies() else 0)
+        places = row.places()
+        return cls(row.size if online else 0, row.size if places else 0, places)
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """The bytes on disk and on tape."""
+        return self.disk, self.tape
 
 
 Ask = Callable[[os.stat_result, str], Residency]
@@ -75,7 +97,8 @@ def _residency_of(told: SamStat) -> Residency:
         return Residency(told.size, tape)
     if told.attr & SS_DAMAGED or not tape:
         return Residency(0, 0)
-    return Residency(min(told.partial, told.size) if told.attr & SS_PARTIAL else 0, tape)
+    disk = min(told.partial, told.size) if told.attr & SS_PARTIAL else 0
+    return Residency(disk, tape, recall_failed=told.flags & (SS_STAGING | SS_STAGEFAIL) == SS_STAGEFAIL)
 
 
 class DatabaseResidency:
@@ -123,7 +146,7 @@ class FirstAnswer:
     def __call__(self, found: os.stat_result, filepath: str) -> Residency:
         """Return the residency of the file at *filepath*; there always is one."""
         residency = self._first(found, filepath)
-        if found.st_size and not any(residency):
+        if found.st_size and not any(residency.levels):
             what = "is not on disk and no archive copy of it is good: it seems damaged"
             self._tell(logging.WARNING, found, filepath, what)
         return residency

@@ -17,6 +17,7 @@ class HsmSidebandStatus(PosixStatus):
     """Bytes on disk and bytes on tape, tape standing for every kind of archive copy."""
 
     stat: os.stat_result
+    recall_failed = False
 
     def define_levels(self) -> tuple[str, ...]:
         """Return disk and tape."""
@@ -25,7 +26,7 @@ class HsmSidebandStatus(PosixStatus):
     @classmethod
     def of(cls, stat: os.stat_result, filepath: str) -> Self:
         """Return the status that *stat* alone describes, going by the allocated blocks."""
-        status = cls(stat.st_mtime, stat.st_ctime, of_blocks(stat, filepath), stat.st_size)
+        status = cls(stat.st_mtime, stat.st_ctime, of_blocks(stat, filepath).levels, stat.st_size)
         status.filepath = filepath
         status.version = version_of(stat)
         status.stat = stat
@@ -34,11 +35,15 @@ class HsmSidebandStatus(PosixStatus):
     @classmethod
     def recorded(cls, row: Inode, filepath: str) -> Self:
         """Return the status that the database alone can tell; its ctime is the inode's birth, the best it knows."""
-        status = cls(row.modify_time, row.create_time, Residency.of_row(row, online=row.online), row.size)
+        residency = Residency.of_row(row, online=row.online)
+        status = cls(row.modify_time, row.create_time, residency.levels, row.size)
+        status.places = residency.places
         status.filepath = filepath
         return status
 
     def locate(self, residency: Residency) -> None:
         """Note where the bytes are, found out by better means than the blocks."""
-        self.bytes_per_level = residency
+        self.bytes_per_level = residency.levels
+        self.places = residency.places
+        self.recall_failed = residency.recall_failed
         self.file_storage_media = self.find_file_storage_media()

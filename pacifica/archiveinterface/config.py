@@ -14,7 +14,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from .digests import SUPPORTED, algorithm
+from .digests import ALGORITHMS, SUPPORTED, algorithm
 from .exception import ConfigurationError
 from .globals import CONFIG_FILE, LOG_NAME
 
@@ -100,7 +100,8 @@ class ArchiveOptions:
     reserve_bytes: int = _option("0", "space to keep free: a PUT that would use it is refused (507)", _at_least(0, int))
     digests: tuple[str, ...] = _option(
         "sha-256",
-        f"digests to compute and keep of every file, separated by blanks: any of {' '.join(SUPPORTED)}",
+        f"digests to compute and keep of every file, separated by blanks: any of {' '.join(ALGORITHMS)}"
+        " (crc32c with the package google-crc32c)",
         _digests,
     )
     verify_reads: bool = _option(

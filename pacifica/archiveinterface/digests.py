@@ -76,6 +76,7 @@ _HEX_IN_DIGEST = ("adler32", "crc32c")  # RFC 3230 and its registry write these 
 BLOCKS_HELD = 2  # by a Hasher: the one being hashed and the next; with fewer, each side waits for the other
 COLLISION_RESISTANT = ("sha-512", "sha-256")
 
+ALGORITHMS = tuple(_ALGORITHMS)
 SUPPORTED = tuple(name for name, (_, maker) in _ALGORITHMS.items() if maker)
 
 _MEMBER = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)\s*=\s*:([A-Za-z0-9+/=]*):\s*(?:;[^,]*)?", re.ASCII)

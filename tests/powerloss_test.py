@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from .mounts import refuse_or_skip, require_mounts
+from .mounts import require_mounts
+from .needs import refuse_or_skip
 from .powerloss import Verdict, cut_again_and_again
 
 # Of each file system; make test-powerloss makes many more.

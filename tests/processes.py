@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import requests
 
+from .needs import need
 from .support import TIMEOUT
 
 BIN = Path(sys.executable).parent
@@ -76,6 +77,7 @@ def uwsgi(
     prefix: Path | str, *options: str, env: Mapping[str, str] | None = None, user: str | None = None
 ) -> Iterator[Server]:
     """Run uWSGI with the WSGI module on a free port until the block is left, as *user* if root asks."""
+    need(UWSGI)
     command = [UWSGI, "--http-socket", "127.0.0.1:0", "--master", "-p", "4"]
     command += ["--module", "pacifica.archiveinterface.wsgi", *options]
     if user:

@@ -26,6 +26,7 @@ from tests.mariadb import shared_server
 from tests.samqfs_emulator.host import HsmHost
 
 from .hpss import support as hpss
+from .needs import need
 
 TIMEOUT = 180  # seconds that a test waits before it gives up; never a measure of speed
 
@@ -65,6 +66,7 @@ class _HsmHosts:
 
     def make(self, prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
         """Make an archive on a host that mounts *prefix*."""
+        need("cc", "mariadbd")
         if self._host is None or self._host.filesystem.mount != prefix:
             self._stop()
             self._host = HsmHost(Path(tempfile.mkdtemp(prefix="sam-")), shared_server(), mount=prefix)

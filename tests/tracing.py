@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from .mounts import refuse_or_skip
+from .needs import refuse_or_skip
 from .support import TIMEOUT
 
 # What may change a disk or bring a change to it, or finds and locks what is to be changed.

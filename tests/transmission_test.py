@@ -15,6 +15,7 @@ import requests
 from pacifica.archiveinterface.transmission import TRANSMITTED_FROM
 
 from .launcher_test import await_closed_port, begin_download
+from .needs import need
 from .processes import LAUNCHER, UWSGI, Server, launcher, uwsgi
 from .support import TIMEOUT, await_service, free_port
 from .tracing import require_tracing, traced
@@ -194,6 +195,7 @@ def test_a_client_that_leaves_is_forgotten(run: Run, prefix: Path) -> None:
 @pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A certificate of this host with its key, in one file; requests trust it."""
+    need("openssl")
     key, path = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=localhost", "-days", "2"]
     command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(path)]
@@ -211,6 +213,7 @@ def _own_server_over_tls(port: int, prefix: Path, certificate: Path) -> list[str
 
 
 def _uwsgi_over_tls(port: int, prefix: Path, certificate: Path) -> list[str]:
+    need(UWSGI)
     place = f"127.0.0.1:{port},{certificate},{certificate}"
     return [UWSGI, "--https-socket", place, "--master", "--module", "pacifica.archiveinterface.wsgi", *ONE_WORKER]
 

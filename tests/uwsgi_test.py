@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from .launcher_test import await_closed_port, await_partials, begin_upload
+from .needs import need
 from .processes import UWSGI, uwsgi
 from .support import TIMEOUT, tree_of
 
@@ -134,6 +135,7 @@ def test_an_idle_service_that_has_served_ends_when_it_is_stopped(tmp_path: Path)
     [({"PAI_PREFIX": "/nonexistent"}, "/nonexistent"), ({"PAI_BACKEND_TYPE": "tape"}, "tape")],
 )
 def test_a_wrong_configuration_ends_it_with_code_2(environment: dict[str, str], word: str) -> None:
+    need(UWSGI)
     command = [UWSGI, "--http-socket", "127.0.0.1:0", "--master", "--module", "pacifica.archiveinterface.wsgi"]
     ended = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, timeout=TIMEOUT)
     assert ended.returncode == 2

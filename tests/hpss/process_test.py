@@ -13,6 +13,7 @@ import requests
 
 from ..hpss_simulator import Simulator, build
 from ..launcher_test import refusal
+from ..needs import need
 from ..processes import Server, launcher
 from ..support import await_service, free_port
 from .conftest import Installation
@@ -114,6 +115,7 @@ def test_the_deployment_tests_pass_through_tape(
 
 @pytest.mark.parametrize("flavour", ["9.3"])
 def test_the_demonstration_goes_to_tape_and_back(tmp_path: Path, installation: Installation, flavour: str) -> None:
+    need("cc")
     demo, port, places = tmp_path / "demo", free_port(), tmp_path / "environment"
     build(flavour, demo)
     (demo / ".built").touch()  # its recipe installs, which a test had better not

@@ -168,7 +168,8 @@ int main(int count, char **args) {
     memset(&given, 9, sizeof given);
     memset(&bitfile, 9, sizeof bitfile);
     callback.id = id;
-    int login = hpss_SetLoginCred("hpss", hpss_authn_mech_unix, hpss_rpc_cred_client, hpss_rpc_auth_type_keytab, args[2]);
+    int login = hpss_SetLoginCred("hpss", hpss_authn_mech_unix, hpss_rpc_cred_client, hpss_rpc_auth_type_keytab,
+                                  args[2]);
     int asked = hpss_StageCallBack(args[1], 0, 0, 0, &callback, BFS_STAGE_ALL, &given, &bitfile);
     int by_callback = state(id, &bitfile), by_request = state(given, &bitfile);
     printf("%d %d %d %d %d\n", login, asked, memcmp(&given, &id, sizeof id) != 0, by_callback, by_request);

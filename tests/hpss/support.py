@@ -19,6 +19,7 @@ from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
 from pacifica.archiveinterface.config import Config, HpssOptions
 
 from ..hpss_simulator import HERE, Simulator, build
+from ..needs import need
 
 FLAVOURS = ("7.4", "7.5", "9.3")
 PROJECT = HERE.parent.parent
@@ -48,6 +49,7 @@ def python_path_of(flavour: str) -> Path:
 @functools.cache
 def library_of(flavour: str) -> Path:
     """Return libhpss.so of *flavour*, with the extension beside it; compiled when older than its sources."""
+    need("cc")
     built = python_path_of(flavour) / "built"
     BUILT.mkdir(parents=True, exist_ok=True)
     with (BUILT / f"lock-{flavour}").open("w") as lock:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ..hpss_simulator import Simulator
+from ..needs import need
 from .support import PROJECT
 
 # Every function once as it should be, and once refused.
@@ -49,6 +50,7 @@ print("all was called")
 def test_valgrind_finds_nothing_in_the_extension(
     flavour: str, simulator: Simulator, directory: Path, tmp_path: Path
 ) -> None:
+    need("valgrind")
     log = tmp_path / "valgrind.log"
     python = [sys.executable, "-c", EXERCISE, flavour, str(simulator.library), str(simulator.root), str(directory)]
     ended = subprocess.run(

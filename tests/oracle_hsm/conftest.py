@@ -6,6 +6,7 @@ import pytest
 
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.orm import Sideband, SidebandConnection
 from tests.mariadb import MariaDB, shared_server
+from tests.needs import need
 from tests.samqfs_emulator import stubs
 from tests.samqfs_emulator.filesystem import SamQfs
 from tests.samqfs_emulator.host import READER, READER_PASSWORD, SCHEMA, HsmHost
@@ -24,12 +25,14 @@ class Clock:
 
 @pytest.fixture(scope="session")
 def mariadb() -> MariaDB:
+    need("mariadbd")
     return shared_server()
 
 
 @pytest.fixture(scope="session")
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The stubs libsam.so and libsamread.so."""
+    need("cc")
     return stubs.build(tmp_path_factory.mktemp("stubs"))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import requests
 
+from tests.needs import need
 from tests.oracle_hsm.stand import wait_for
 from tests.support import TIMEOUT, await_service, free_port
 
@@ -16,6 +17,7 @@ DEMO = [sys.executable, "-m", "tests.samqfs_emulator.demo"]
 
 
 def test_the_demo_takes_a_file_to_tape_and_back(tmp_path: Path) -> None:
+    need("cc", "mariadbd")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
 

@@ -1,6 +1,8 @@
 # make run   the service on 127.0.0.1:8080, files under ./archive
 # make test  everything the tests need, then the tests
-# make test-failed   once more, one at a time, what failed last
+# make packages   as root: the Debian packages that the tests need; make test does it too
+# make test-user   as an ordinary user: the tests of what depends on who owns and may open a file
+# make test-fresh-machine   as root: that scripts/fresh-machine keeps its promises
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make check format, lint and types
 # make bench-quick   the comparison with the original, nginx, rclone and bare handlers, in two minutes, into build/benchmarks
@@ -23,15 +25,16 @@ PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("inclu
 C_PACKAGES := cc=gcc /usr/include/stdio.h=libc6-dev
 HSM_PACKAGES := $(C_PACKAGES) mariadbd=mariadb-server-core
 BENCH_PACKAGES := $(C_PACKAGES) wrk=wrk nginx=nginx-light curl=curl openssl=openssl findmnt=util-linux cmp=diffutils
-SYSTEM_PACKAGES := $(BENCH_PACKAGES) $(HSM_PACKAGES) pkg-config=pkg-config valgrind=valgrind strace=strace \
-  mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd
+UWSGI_PACKAGES = $(C_PACKAGES) $(PYTHON_HEADERS) /usr/include/openssl/ssl.h=libssl-dev
+SYSTEM_PACKAGES = $(BENCH_PACKAGES) $(HSM_PACKAGES) $(UWSGI_PACKAGES) pkg-config=pkg-config valgrind=valgrind \
+  strace=strace mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd
 ROUNDS ?= 3
 ORIGINAL := build/original
 BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=build/bench $(if $(BEFORE),--before $(BEFORE))
 HPSS_DEMO ?= build/hpss-demo
 
-.PHONY: run test-failed run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-powerloss test-faults bench bench-quick \
-  bench-durability check docs deployment-test clean
+.PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-user test-fresh-machine \
+  test-powerloss test-faults bench bench-quick bench-durability check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -54,11 +57,19 @@ hsm-demo-tape: $(VENV)/.hsm-demo
 	@$(if $(ID),,$(error say which file: make hsm-demo-tape ID=5))
 	@$(BIN)/python -m tests.samqfs_emulator.demo hsm-demo tape $(ID)
 
-test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+packages:
+	@scripts/need-packages $(SYSTEM_PACKAGES)
 
-test-failed: $(VENV)/.test
-	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+USER_TESTS = admin conformance deploy deployment_suite fault fixity kill launcher rest_get rest_put sync transmission
+
+test-user: $(VENV)/.test
+	$(BIN)/python -m pytest -rs -n $(TEST_JOBS) --dist worksteal -k "not hpss and not hsm" $(USER_TESTS:%=tests/%_test.py)
+
+test-fresh-machine: $(VENV)/.test
+	$(BIN)/python -m pytest tests/fresh_machine.py
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -rs -n $(TEST_JOBS) --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 # As root. Some minutes each.
 test-powerloss: $(VENV)/.test
@@ -110,14 +121,16 @@ $(VENV)/.hsm-demo: $(VENV)/.run Makefile scripts/need-packages
 	scripts/need-packages $(HSM_PACKAGES)
 	@touch $@
 
+# Outside CI, tests that need what only root may install are skipped. uWSGI is compiled.
 $(VENV)/.test: $(VENV)/bin/python setup.py Makefile scripts/need-packages
-	scripts/need-packages $(SYSTEM_PACKAGES) $(PYTHON_HEADERS)
+	@scripts/need-packages $(SYSTEM_PACKAGES) || [ -z "$$CI" ]
 	$(BIN)/pip install -q -e '.[test,bench,docs]'
+	@if scripts/need-packages $(UWSGI_PACKAGES) 2>/dev/null; then $(BIN)/pip install -q -e '.[uwsgi]'; fi
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/bin/python setup.py Makefile scripts/need-packages
-	scripts/need-packages $(BENCH_PACKAGES) $(PYTHON_HEADERS)
-	$(BIN)/pip install -q -e '.[bench]'
+	scripts/need-packages $(BENCH_PACKAGES) $(UWSGI_PACKAGES)
+	$(BIN)/pip install -q -e '.[bench,uwsgi]'
 	@touch $@
 
 # The original, as its users install it. It imports pkg_resources, which newer setuptools have no more.

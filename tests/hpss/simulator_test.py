@@ -6,14 +6,15 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ..hpss_simulator import Simulator, SimulatorError
-from .support import PROJECT, WARNINGS, library_of, prefix_of
+from .support import PROJECT, TIMEOUT, WARNINGS, library_of, prefix_of, wait_for_a_hanging_call
 
 RDONLY, NONBLOCK = os.O_RDONLY, os.O_NONBLOCK
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL
@@ -194,10 +195,7 @@ def test_a_recall_is_known_by_the_id_of_its_callback(
         str(program),
     ]
     subprocess.run(command, check=True)
-    soname = tmp_path / f"libhpss.so.{flavour}"
-    if not soname.exists():
-        soname.symlink_to(library)
-    environment = {"LD_LIBRARY_PATH": str(tmp_path), "HPSS_SIM_ROOT": str(simulator.root), "HPSS_SIM_NAMES": "/"}
+    environment = {"LD_LIBRARY_PATH": str(library.parent), "HPSS_SIM_ROOT": str(simulator.root), "HPSS_SIM_NAMES": "/"}
     run = [str(program), path, str(simulator.root / "keytab")]
     ended = subprocess.run(run, env=environment, check=True, capture_output=True, text=True)
     assert ended.stdout == "0 0 1 1 0\n"
@@ -221,6 +219,57 @@ def test_a_failure_may_last_for_a_time(client: Any, simulator: Simulator, path: 
         client.stat(path)
     simulator.advance(101)
     assert client.stat(path)["size"] == 10
+
+
+@contextmanager
+def hanging(simulator: Simulator, call: Callable[[], Any]) -> Iterator[threading.Thread]:
+    """Let *call* hang, as a failure says, until the block's end."""
+    thread = threading.Thread(target=call)
+    thread.start()
+    wait_for_a_hanging_call(simulator)
+    try:
+        yield thread
+    finally:
+        simulator.inject()
+        thread.join(TIMEOUT)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_a_core_server_that_hangs_holds_what_asks_it(client: Any, simulator: Simulator, path: str) -> None:
+    simulator.inject("core * hang")
+    with hanging(simulator, lambda: client.stat(path)):
+        assert client.build_level().startswith("9.3")
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_a_core_server_hangs_for_a_time(client: Any, simulator: Simulator, path: str) -> None:
+    simulator.inject("core * hang for=100")
+    with hanging(simulator, lambda: client.stat(path)) as thread:
+        simulator.advance(101)
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_one_call_of_many_hangs(client: Any, simulator: Simulator, path: str) -> None:
+    simulator.inject("hpss_Stat * hang times=1")
+    with hanging(simulator, lambda: client.stat(path)) as thread:
+        for _ in range(3):
+            assert client.stat(path)["size"] == 10
+        assert thread.is_alive()
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_a_reply_is_lost_after_the_work_is_done(client: Any, simulator: Simulator, directory: Path) -> None:
+    simulator.inject("hpss_Mkdir * after hang")
+    with hanging(simulator, lambda: client.mkdir(f"{directory}/new", 0o755)):
+        assert (directory / "new").is_dir()
+    simulator.inject("hpss_Mkdir * after rc=HPSS_ECONN")
+    with pytest.raises(client.HPSSError) as caught:
+        client.mkdir(f"{directory}/other", 0o755)
+    assert caught.value.hpss_code == -50
+    assert (directory / "other").is_dir()
 
 
 @pytest.mark.parametrize(("setting", "value"), [("credential_calls", 3), ("credential_seconds", 50)])

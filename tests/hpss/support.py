@@ -27,6 +27,7 @@ BUILT = PROJECT / "build" / "hpss"
 EXTENSION = f"{package.__name__}._hpssExtensions"
 TIMEOUT = 60  # seconds before a test gives up
 WARNINGS = "-Wall -Wextra -Werror"
+COUNTED = "-DHPSS_SIM_COUNT_BLOCKS"  # the simulator then counts what has to be freed
 
 SOURCES = [
     *HERE.rglob("*.[ch]"),
@@ -66,7 +67,7 @@ def build_extension(prefix: Path, target: Path, **environment: str) -> None:
     subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", str(target), "--build-temp", str(target / "o")],
         cwd=PROJECT,
-        env={**os.environ, "HPSS_PREFIX": str(prefix), "CFLAGS": WARNINGS, **environment},
+        env={**os.environ, "HPSS_PREFIX": str(prefix), "CFLAGS": f"{WARNINGS} {COUNTED}", **environment},
         check=True,
         stdout=subprocess.DEVNULL,
     )
@@ -93,6 +94,7 @@ def install(target: Path, flavour: str | None) -> Path:
     if flavour:
         library_of(flavour)
         environment["HPSS_PREFIX"] = str(prefix_of(flavour))
+        environment["CFLAGS"] = COUNTED
     command = [sys.executable, "setup.py", "-q", "build", "--build-lib", str(target), "--build-temp", f"{target}-o"]
     subprocess.run(command, cwd=PROJECT, env=environment, check=True, stdout=subprocess.DEVNULL)
     return target

@@ -32,9 +32,10 @@ def build(flavour: str, prefix: Path) -> Path:
     lib.mkdir(parents=True, exist_ok=True)
     shutil.copytree(HERE / "include", include, dirs_exist_ok=True)
     write_version(flavour, include)
-    library = lib / "libhpss.so"
-    # Each flavour has a name of its own for the linker, so that one test process can hold all of them.
-    compile_library(library, f"libhpss.so.{flavour}", include, prefix / "archive")
+    # The name that programs find at start is a flavour's own, so that one test process can hold all of them.
+    soname = f"libhpss.so.{flavour}"
+    compile_library(lib / soname, include, prefix / "archive")
+    library = link(lib / "libhpss.so", soname)
     if flavour == "7.4":
         subprocess.run([*COMPILE, "-x", "c", "/dev/null", "-o", str(lib / "libhpsscs.so")], check=True)
     else:
@@ -57,10 +58,18 @@ def write_version(flavour: str, include: Path) -> None:
     (include / "hpss_version.h").write_text(text)
 
 
-def compile_library(library: Path, soname: str, include: Path, default_root: Path) -> None:
+def link(library: Path, target: str) -> Path:
+    """Make *library*, the name that the linker finds, one for *target* beside it."""
     partial = library.with_suffix(f".{os.getpid()}")
+    partial.symlink_to(target)
+    partial.replace(library)
+    return library
+
+
+def compile_library(library: Path, include: Path, default_root: Path) -> None:
+    partial = library.with_name(f"{library.name}.{os.getpid()}")
     sources = [str(path) for path in sorted((HERE / "src").glob("*.c"))]
-    flags = [f"-I{include}", f'-DSIM_DEFAULT_ROOT="{default_root}"', f"-Wl,-soname,{soname}"]
+    flags = [f"-I{include}", f'-DSIM_DEFAULT_ROOT="{default_root}"', f"-Wl,-soname,{library.name}"]
     subprocess.run([*COMPILE, *flags, *sources, "-o", str(partial)], check=True)
     # Running processes keep the library that they have mapped.
     partial.replace(library)

@@ -7,12 +7,15 @@
 #define HPSS_API_H
 
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/types.h>
 #include <utime.h>
 
+#include "hpss_Getenv.h"
 #include "hpss_errno.h"
+#include "hpss_limits.h"
 #include "hpss_version.h"
 #include "u_signed64.h"
 
@@ -24,12 +27,20 @@
 #define SIM_CONST
 #endif
 
-/* Not in a real header: the simulator counts the blocks that a caller has to free. */
+/* Not in a real header: a caller that is built with this has the simulator count the blocks that it has to free. */
+#ifdef HPSS_SIM_COUNT_BLOCKS
 void sim_free(void *Block);
 #define free(block) sim_free(block)
+#endif
+
+#ifndef TRUE
+#define TRUE 1
+#define FALSE 0
+#endif
 
 typedef uint32_t timestamp_sec_t;
 typedef int64_t hpss_off_t;
+typedef uint32_t cos_t; /* the number of a class of service */
 
 typedef struct {
     uint32_t time_low;
@@ -86,12 +97,34 @@ typedef enum {
 
 #define API_USE_CONFIG 0x2300
 #define API_ENABLE_LOGGING 0x4
+#define API_DISABLE_CROSS_REALM 0x400
+#define API_DISABLE_JUNCTIONS 0x8
+#define API_USE_SAN3P 0x4000
+enum { API_TRANSFER_TCP = 31, API_TRANSFER_MVRSELECT };
 typedef struct {
     int Flags, DebugValue, TransferType, NumRetries, BusyDelay, BusyRetries, TotalDelay, LimitedRetries;
     int MaxConnections, ReuseDataConnections, UsePortRange, RetryStageInp, DMAPWriteUpdates;
     int AuthnMech, RPCProtLevel, XMLSize;
-    char DescName[256], DebugPath[256], HostName[256];
+    char DescName[HPSS_MAX_DESC_NAME], DebugPath[HPSS_MAX_DESC_NAME], HostName[HPSS_MAX_DESC_NAME];
 } api_config_t;
+
+#if SIM_VERSION >= 1000
+typedef struct {
+    struct {
+        uint32_t List_len;
+        uint32_t *List_val;
+    } List;
+} hpss_group_ids_t;
+#endif
+typedef struct {
+    uint32_t SecLabel, Uid, Gid, RealmId, DefAccount, CurAccount, NumGroups;
+#if SIM_VERSION >= 1000
+    hpss_group_ids_t AltGroups;
+#else
+    uint32_t AltGroups[HPSS_MAX_GROUPS];
+#endif
+    char Name[HPSS_MAX_PRINCIPAL_NAME], Directory[HPSS_MAX_PATH_NAME];
+} sec_cred_t;
 
 typedef struct {
     int hpss_errno;
@@ -106,7 +139,12 @@ int hpss_SetLoginCred(char *PrincipalName, hpss_authn_mech_t Mechanism, hpss_rpc
 void hpss_PurgeLoginCred(void);
 void hpss_ClientAPIReset(void);
 int hpss_AuthnMechTypeFromString(const char *Text, hpss_authn_mech_t *Mechanism);
+int hpss_GetAuthType(hpss_authn_mech_t Mechanism, hpss_rpc_auth_type_t *AuthType);
+int hpss_ParseAuthString(char *Text, hpss_authn_mech_t *Mechanism, hpss_rpc_auth_type_t *AuthType,
+                         void **Authenticator);
 int hpss_LoadDefaultThreadState(uid_t UserID, mode_t Umask, char *ClientFullName);
+int hpss_LoadThreadState(uid_t UserID, mode_t Umask, char *ClientFullName);
+int hpss_GetThreadUcred(sec_cred_t *RetUcred);
 hpss_errno_state_t hpss_GetLastHPSSErrno(void);
 void hpss_ClearLastHPSSErrno(void);
 char *hpss_BuildLevelString(void);
@@ -125,8 +163,8 @@ enum {
 };
 enum { COS_STAGE_NO_STAGE = 61, COS_STAGE_ON_OPEN, COS_STAGE_ON_OPEN_ASYNCH, COS_STAGE_ON_OPEN_BACKGROUND };
 typedef struct {
-    uint32_t COSId;
-    char COSName[32];
+    cos_t COSId;
+    char COSName[HPSS_MAX_COS_NAME];
     uint32_t Flags, OptimumAccessSize;
     u_signed64 MinFileSize, MaxFileSize;
     uint32_t AccessFrequency, TransferRate, AvgLatency, WriteOps, ReadOps, StageCode, StripeWidth;
@@ -138,6 +176,26 @@ typedef struct {
     uint32_t AccessFrequencyPriority, TransferRatePriority, AvgLatencyPriority, WriteOpsPriority, ReadOpsPriority;
     uint32_t StageCodePriority, StripeWidthPriority, StripeLengthPriority, FamilyIdPriority;
 } hpss_cos_priorities_t;
+#define HINTS_FORCE_MAX_SSEG 0x200
+#define HINTS_NOTRUNC_FINAL_SEG 0x800
+typedef struct {
+    cos_t COSId;
+    uint32_t HierId;
+    char COSName[HPSS_MAX_COS_NAME];
+    uint32_t Flags, OptimumAccessSize;
+    u_signed64 MinFileSize, MaxFileSize;
+    uint32_t AccessFrequency, TransferRate, AvgLatency, WriteOps, ReadOps, StageCode, AllocMethod;
+#if SIM_VERSION >= 705
+    uint32_t FileHashType;
+#endif
+} hpss_cos_md_t;
+typedef struct {
+    uint64_t f_bsize, f_blocks, f_bfree, f_bavail, f_files, f_ffree;
+} hpss_statfs_t;
+int hpss_SetCOSByHints(int Fildes, uint32_t Flags, SIM_CONST hpss_cos_hints_t *HintsPtr,
+                       SIM_CONST hpss_cos_priorities_t *PrioPtr, hpss_cos_md_t *COSPtr);
+int hpss_FileSetCOS(SIM_CONST char *Path, cos_t COSId, uint32_t StreamId);
+int hpss_Statfs(cos_t CosId, hpss_statfs_t *StatfsBuffer);
 
 /* Files. */
 #define HPSS_O_STAGE_ASYNC 0x10000000
@@ -168,8 +226,6 @@ typedef struct {
     uint32_t st_mode;
 } hpss_stat_t;
 
-#define HPSS_MAX_STORAGE_LEVELS 5
-#define BFS_MAX_VV_TO_RETURN_AT_LEVEL 10
 #define BFS_BFATTRS_LEVEL_IS_DISK 0x20
 #define BFS_BFATTRS_LEVEL_IS_TAPE 0x400
 #define BFS_BFATTRS_DATAEXISTS_AT_LEVEL 0x1000
@@ -200,8 +256,8 @@ typedef struct {
     } List;
 } pv_list_t;
 typedef struct {
-    uint64_t VVID;
-    int32_t RelPosition;
+    hpssoid_t VVID;
+    int32_t RelPosition; /* the section of the tape; the offset is the place within an aggregate there */
     uint64_t RelPositionOffset, BytesOnVV;
     pv_list_t *PVList;
 } bf_vv_attrib_t;
@@ -214,12 +270,13 @@ typedef struct {
     uint32_t Flags;
 } bf_sc_attrib_t;
 typedef struct {
-    uint64_t ObjId;
+    uint64_t ObjId, FileId;
     uint32_t Generation, Type;
 } ns_ObjHandle_t;
 typedef struct {
-    uint64_t DataLength;
-    uint32_t Type, COSId, FamilyId, FilesetId, UID, GID;
+    uint64_t DataLength, FilesetId;
+    uint32_t Type, FamilyId, UID, GID;
+    cos_t COSId;
     uint32_t UserPerms, GroupPerms, OtherPerms, ModePerms, CompositePerms;
     uint32_t LinkCount, OpenCount, ReadCount, WriteCount;
     timestamp_sec_t TimeCreated, TimeLastRead, TimeLastWritten, TimeModified;
@@ -247,11 +304,34 @@ int hpss_Fstat(int Fildes, hpss_stat_t *Buf);
 int hpss_FileGetAttributes(SIM_CONST char *Path, hpss_fileattr_t *AttrOut);
 int hpss_FileGetXAttributes(SIM_CONST char *Path, uint32_t Flags, uint32_t StorageLevel, hpss_xfileattr_t *AttrOut);
 
+/* Handles: an object, and a path from there (absolute for API_RootNSHandle; NULL or empty for the object itself). */
+extern ns_ObjHandle_t API_RootNSHandle;
+int hpss_FileGetAttributesHandle(SIM_CONST ns_ObjHandle_t *ObjHandle, SIM_CONST char *Path,
+                                 SIM_CONST sec_cred_t *Ucred, hpss_fileattr_t *AttrOut);
+int hpss_FileGetXAttributesHandle(SIM_CONST ns_ObjHandle_t *ObjHandle, SIM_CONST char *Path,
+                                  SIM_CONST sec_cred_t *Ucred, uint32_t Flags, uint32_t StorageLevel,
+                                  hpss_xfileattr_t *AttrOut);
+int hpss_OpenHandle(SIM_CONST ns_ObjHandle_t *ObjHandle, SIM_CONST char *Path, int Oflag, mode_t Mode,
+                    SIM_CONST sec_cred_t *Ucred, SIM_CONST hpss_cos_hints_t *HintsIn,
+                    SIM_CONST hpss_cos_priorities_t *HintsPri, hpss_cos_hints_t *HintsOut);
+
+/* File sets. */
+typedef u_signed64 ns_FilesetAttrBits_t;
+enum { NS_FS_ATTRINDEX_COS = 7 };
+typedef struct {
+    u_signed64 FilesetId;
+    cos_t ClassOfService; /* 0: the file set leaves it to who writes */
+} ns_FilesetAttrs_t;
+int hpss_FilesetGetAttributes(SIM_CONST char *Name, SIM_CONST u_signed64 *FilesetId,
+                              SIM_CONST ns_ObjHandle_t *FilesetHandle, SIM_CONST sim_server_id_t *CoreServer,
+                              ns_FilesetAttrBits_t Bits, ns_FilesetAttrs_t *AttrsOut);
+
 /* Names. */
 typedef struct {
     uint64_t d_offset;
-    uint32_t d_namelen;
-    char d_name[256];
+    uint16_t d_reclen, d_namelen;
+    ns_ObjHandle_t d_handle;
+    char d_name[HPSS_MAX_FILE_NAME];
 } hpss_dirent_t;
 int hpss_Utime(SIM_CONST char *Path, SIM_CONST struct utimbuf *Times);
 int hpss_Chmod(SIM_CONST char *Path, mode_t Mode);
@@ -264,6 +344,35 @@ int hpss_Access(SIM_CONST char *Path, int Amode);
 int hpss_Opendir(SIM_CONST char *DirName);
 int hpss_Readdir(int DirDes, hpss_dirent_t *DirentPtr);
 int hpss_Closedir(int DirDes);
+int hpss_Chown(SIM_CONST char *Path, uid_t Owner, gid_t Group);
+int hpss_Symlink(SIM_CONST char *Contents, SIM_CONST char *Path);
+int hpss_Readlink(SIM_CONST char *Path, char *Contents, size_t BufferSize);
+
+/* Entries of a directory with their attributes: as many as fit into BufferSize bytes; the result is their number. */
+#define HPSS_READDIR_GETATTRS 0x18
+typedef struct {
+    ns_ObjHandle_t ObjHandle;
+    u_signed64 ObjOffset; /* where to go on after this entry */
+    char Name[HPSS_MAX_FILE_NAME];
+    hpss_Attrs_t Attrs;
+} ns_DirEntry_t;
+int hpss_ReadAttrsPlus(int DirDes, u_signed64 OffsetIn, uint32_t BufferSize, uint32_t Options, uint32_t *End,
+                       u_signed64 *OffsetOut, ns_DirEntry_t *DirentPtr);
+int hpss_ReadAttrsHandle(SIM_CONST ns_ObjHandle_t *ObjHandle, u_signed64 OffsetIn, SIM_CONST sec_cred_t *Ucred,
+                         uint32_t BufferSize, uint32_t GetAttributes, uint32_t *End, u_signed64 *OffsetOut,
+                         ns_DirEntry_t *DirentPtr);
+
+/* Streams, in the manner of stdio: what fails is told in errno, positive; Fclose and Fflush return a code. */
+typedef struct sim_stream HPSS_FILE;
+HPSS_FILE *hpss_Fopen(SIM_CONST char *Path, SIM_CONST char *Mode);
+size_t hpss_Fread(void *Ptr, size_t Size, size_t Num, HPSS_FILE *Stream);
+size_t hpss_Fwrite(const void *Ptr, size_t Size, size_t Num, HPSS_FILE *Stream);
+int hpss_Fseek(HPSS_FILE *Stream, hpss_off_t Offset, int Whence);
+long hpss_Ftell(HPSS_FILE *Stream);
+int hpss_Fflush(HPSS_FILE *Stream);
+int hpss_Fclose(HPSS_FILE *Stream);
+int hpss_Fgetc(HPSS_FILE *Stream);
+char *hpss_Fgets(char *Text, int Size, HPSS_FILE *Stream);
 
 /* Levels: stage, purge, migrate. */
 #define BFS_STAGE_ALL 0x50
@@ -296,6 +405,33 @@ int hpss_Purge(int Fildes, u_signed64 Offset, u_signed64 Length, uint32_t Storag
 int hpss_PurgeLock(int Fildes, purgelock_flag_t Flag);
 int hpss_Migrate(int Fildes, uint32_t SrcLevel, uint32_t Flags, u_signed64 *BytesMigrated);
 
+/* Parallel I/O: a coordinator moves a range, participants lend buffers. */
+typedef enum { HPSS_PIO_READ = 141, HPSS_PIO_WRITE } hpss_pio_operation_t;
+typedef enum { HPSS_PIO_TCPIP = 151, HPSS_PIO_MVR_SELECT } hpss_pio_transport_t;
+typedef uint32_t hpss_pio_options_t;
+#define HPSS_PIO_HANDLE_GAP 0x100
+typedef struct {
+    hpss_pio_operation_t Operation;
+    uint32_t ClntStripeWidth, BlockSize, FileStripeWidth, IOTimeOutSecs;
+    hpss_pio_transport_t Transport;
+    hpss_pio_options_t Options;
+} hpss_pio_params_t;
+typedef struct sim_pio_group *hpss_pio_grp_t;
+typedef struct {
+    u_signed64 offset, Length;
+} hpss_pio_gapinfo_t;
+/* Called for each block: writing, fill *Buffer; reading, take it. 0, or a code that ends the transfer. */
+typedef int (*hpss_pio_cb_t)(void *Arg, u_signed64 Offset, uint32_t *Length, void **Buffer);
+int hpss_PIOStart(hpss_pio_params_t *Params, hpss_pio_grp_t *Group);
+int hpss_PIOExportGrp(SIM_CONST hpss_pio_grp_t Group, void **Buffer, unsigned int *Length);
+int hpss_PIOImportGrp(SIM_CONST void *Buffer, unsigned int Length, hpss_pio_grp_t *Group);
+int hpss_PIORegister(uint32_t StripeElement, SIM_CONST hpss_sockaddr_t *DataNetAddr, void *DataBuffer,
+                     uint32_t DataBufLen, hpss_pio_grp_t Group, SIM_CONST hpss_pio_cb_t Callback,
+                     SIM_CONST void *CallbackArg);
+int hpss_PIOExecute(int Fildes, u_signed64 FileOffset, u_signed64 Size, SIM_CONST hpss_pio_grp_t Group,
+                    hpss_pio_gapinfo_t *GapInfo, u_signed64 *BytesMoved);
+int hpss_PIOEnd(hpss_pio_grp_t Group);
+
 /* User attributes. */
 #define UDA_API_VALUE 0x11
 #define UDA_API_XML 0x22
@@ -312,10 +448,20 @@ typedef struct {
 } hpss_userattr_list_t;
 int hpss_UserAttrSetAttrs(SIM_CONST char *Path, SIM_CONST hpss_userattr_list_t *Attr, SIM_CONST char *Schema);
 int hpss_UserAttrDeleteAttrs(SIM_CONST char *Path, SIM_CONST hpss_userattr_list_t *Attr, SIM_CONST char *Schema);
+int hpss_UserAttrSetAttrsHandle(SIM_CONST ns_ObjHandle_t *ObjHandle, SIM_CONST char *Path,
+                                SIM_CONST sec_cred_t *Ucred, SIM_CONST hpss_userattr_list_t *Attr,
+                                SIM_CONST char *Schema);
+int hpss_UserAttrDeleteAttrsHandle(SIM_CONST ns_ObjHandle_t *ObjHandle, SIM_CONST char *Path,
+                                   SIM_CONST sec_cred_t *Ucred, SIM_CONST hpss_userattr_list_t *Attr,
+                                   SIM_CONST char *Schema);
 #if SIM_VERSION >= 705
 int hpss_UserAttrGetAttrs(const char *Path, hpss_userattr_list_t *Attr, int Flag, int XMLSize);
 int hpss_UserAttrListAttrs(const char *Path, hpss_userattr_list_t *Attr, int Flags, int XMLSize);
+int hpss_UserAttrGetAttrsHandle(const ns_ObjHandle_t *ObjHandle, const char *Path, const sec_cred_t *Ucred,
+                                hpss_userattr_list_t *Attr, int Flag, int XMLSize);
 #else
+int hpss_UserAttrGetAttrsHandle(ns_ObjHandle_t *ObjHandle, char *Path, sec_cred_t *Ucred, hpss_userattr_list_t *Attr,
+                                int Flag);
 int hpss_UserAttrGetAttrs(char *Path, hpss_userattr_list_t *Attr, int Flag);
 int hpss_UserAttrListAttrs(char *Path, hpss_userattr_list_t *Attr, int Flags);
 int hpss_UserAttrLenGetAttrs(char *Path, hpss_userattr_list_t *Attr, int Flag, int XMLSize);

@@ -44,6 +44,9 @@
 #define HPSS_ENOTEMPTY -87
 #define HPSS_EDQUOT -88
 #define HPSS_ENOTALLMOVED -1406
+/* Public by name only; the numbers are guesses. */
+#define HPSS_EOM -1511
+#define PIO_END_TRANSFER -1523
 /* "About -11000" is all that is known of the security range; the exact number is a guess. */
 #define HPSS_SEC_ENOT_AUTHORIZED -11001
 

@@ -43,28 +43,36 @@ static int set_entry(struct record *record, const char *key, const char *value) 
     return 0;
 }
 
-int hpss_UserAttrSetAttrs(SIM_CONST char *path, SIM_CONST hpss_userattr_list_t *list, SIM_CONST char *schema) {
-    struct call call;
+static int set_attributes(const char *path, SIM_CONST hpss_userattr_list_t *list) {
     struct record *record;
-    (void)schema;
-    int code = sim_enter(&call, "hpss_UserAttrSetAttrs", path, "n=%d", list->len);
     sim_lock();
-    if (code == 0)
-        code = sim_find(path, &record);
+    int code = sim_find(path, &record);
     for (int i = 0; code == 0 && i < list->len; i++)
         code = set_entry(record, list->Pair[i].Key, list->Pair[i].Value);
     sim_unlock();
-    return (int)sim_leave(&call, code);
+    return code;
 }
 
-int hpss_UserAttrDeleteAttrs(SIM_CONST char *path, SIM_CONST hpss_userattr_list_t *list, SIM_CONST char *schema) {
+int hpss_UserAttrSetAttrs(SIM_CONST char *path, SIM_CONST hpss_userattr_list_t *list, SIM_CONST char *schema) {
     struct call call;
-    struct record *record;
     (void)schema;
-    int code = sim_enter(&call, "hpss_UserAttrDeleteAttrs", path, "n=%d", list->len);
+    int code = sim_enter(&call, "hpss_UserAttrSetAttrs", path, "n=%d", list->len);
+    return (int)sim_leave(&call, code != 0 ? code : set_attributes(path, list));
+}
+
+int hpss_UserAttrSetAttrsHandle(SIM_CONST ns_ObjHandle_t *handle, SIM_CONST char *name, SIM_CONST sec_cred_t *user,
+                                SIM_CONST hpss_userattr_list_t *list, SIM_CONST char *schema) {
+    struct call call;
+    char path[PATH_BYTES];
+    (void)user, (void)schema;
+    int code = sim_enter_handle(&call, "hpss_UserAttrSetAttrsHandle", handle, name, path);
+    return (int)sim_leave(&call, code != 0 ? code : set_attributes(path, list));
+}
+
+static int delete_attributes(const char *path, SIM_CONST hpss_userattr_list_t *list) {
+    struct record *record;
     sim_lock();
-    if (code == 0)
-        code = sim_find(path, &record);
+    int code = sim_find(path, &record);
     for (int i = 0; code == 0 && i < list->len; i++) {
         char *entry = entry_of(record, list->Pair[i].Key);
         if (entry == NULL)
@@ -73,7 +81,23 @@ int hpss_UserAttrDeleteAttrs(SIM_CONST char *path, SIM_CONST hpss_userattr_list_
             remove_entry(record, entry);
     }
     sim_unlock();
-    return (int)sim_leave(&call, code);
+    return code;
+}
+
+int hpss_UserAttrDeleteAttrs(SIM_CONST char *path, SIM_CONST hpss_userattr_list_t *list, SIM_CONST char *schema) {
+    struct call call;
+    (void)schema;
+    int code = sim_enter(&call, "hpss_UserAttrDeleteAttrs", path, "n=%d", list->len);
+    return (int)sim_leave(&call, code != 0 ? code : delete_attributes(path, list));
+}
+
+int hpss_UserAttrDeleteAttrsHandle(SIM_CONST ns_ObjHandle_t *handle, SIM_CONST char *name, SIM_CONST sec_cred_t *user,
+                                   SIM_CONST hpss_userattr_list_t *list, SIM_CONST char *schema) {
+    struct call call;
+    char path[PATH_BYTES];
+    (void)user, (void)schema;
+    int code = sim_enter_handle(&call, "hpss_UserAttrDeleteAttrsHandle", handle, name, path);
+    return (int)sim_leave(&call, code != 0 ? code : delete_attributes(path, list));
 }
 
 /* Write the value into the caller's buffer, with the XML header when asked for or injected. */
@@ -87,22 +111,32 @@ static int give_value(const char *value, const struct failure *failure, int flag
     return 0;
 }
 
-static int get_attributes(const char *path, hpss_userattr_list_t *list, int flag, int size) {
-    struct call call;
+static int get_entries(const struct failure *failure, const char *path, hpss_userattr_list_t *list, int flag, int size) {
     struct record *record;
-    int code = sim_enter(&call, "hpss_UserAttrGetAttrs", path, "n=%d %s", list->len, list->len > 0 ? list->Pair->Key : "-");
+    if (flag != UDA_API_VALUE && flag != UDA_API_XML)
+        return HPSS_EINVAL;
     sim_lock();
-    if (code == 0 && flag != UDA_API_VALUE && flag != UDA_API_XML)
-        code = HPSS_EINVAL;
-    if (code == 0)
-        code = sim_find(path, &record);
+    int code = sim_find(path, &record);
     for (int i = 0; code == 0 && i < list->len; i++) {
         const char *entry = entry_of(record, list->Pair[i].Key);
         code = entry == NULL ? HPSS_ENOENT
-                             : give_value(entry + strlen(entry) + 1, &call.failure, flag, size, list->Pair[i].Value);
+                             : give_value(entry + strlen(entry) + 1, failure, flag, size, list->Pair[i].Value);
     }
     sim_unlock();
-    return (int)sim_leave(&call, code);
+    return code;
+}
+
+static int get_attributes(const char *path, hpss_userattr_list_t *list, int flag, int size) {
+    struct call call;
+    int code = sim_enter(&call, "hpss_UserAttrGetAttrs", path, "n=%d %s", list->len, list->len > 0 ? list->Pair->Key : "-");
+    return (int)sim_leave(&call, code != 0 ? code : get_entries(&call.failure, path, list, flag, size));
+}
+
+static int get_by_handle(const ns_ObjHandle_t *handle, const char *name, hpss_userattr_list_t *list, int flag, int size) {
+    struct call call;
+    char path[PATH_BYTES];
+    int code = sim_enter_handle(&call, "hpss_UserAttrGetAttrsHandle", handle, name, path);
+    return (int)sim_leave(&call, code != 0 ? code : get_entries(&call.failure, path, list, flag, size));
 }
 
 static int list_attributes(const char *path, hpss_userattr_list_t *list, int flags, int size) {
@@ -130,6 +164,12 @@ static int list_attributes(const char *path, hpss_userattr_list_t *list, int fla
 }
 
 #if SIM_VERSION >= 705
+int hpss_UserAttrGetAttrsHandle(const ns_ObjHandle_t *handle, const char *name, const sec_cred_t *user,
+                                hpss_userattr_list_t *list, int flag, int size) {
+    (void)user;
+    return get_by_handle(handle, name, list, flag, size);
+}
+
 int hpss_UserAttrGetAttrs(const char *path, hpss_userattr_list_t *list, int flag, int size) {
     return get_attributes(path, list, flag, size);
 }
@@ -138,6 +178,12 @@ int hpss_UserAttrListAttrs(const char *path, hpss_userattr_list_t *list, int fla
     return list_attributes(path, list, flags, size);
 }
 #else
+int hpss_UserAttrGetAttrsHandle(ns_ObjHandle_t *handle, char *name, sec_cred_t *user, hpss_userattr_list_t *list,
+                                int flag) {
+    (void)user;
+    return get_by_handle(handle, name, list, flag, HPSS_XML_SIZE);
+}
+
 int hpss_UserAttrGetAttrs(char *path, hpss_userattr_list_t *list, int flag) {
     return get_attributes(path, list, flag, HPSS_XML_SIZE);
 }

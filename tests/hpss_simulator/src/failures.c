@@ -1,6 +1,7 @@
 /* The failure file, read anew at every call: which lines speak of this call, and what they ask for.
  *
- * A line is FUNCTION PATH KEY[=VALUE]...; FUNCTION and PATH are shell patterns. The README lists the keys.
+ * A line is FUNCTION PATH KEY[=VALUE]...; FUNCTION and PATH are shell patterns, and "core" names every function that asks
+ * the core server. The README lists the keys.
  */
 #include "sim.h"
 
@@ -26,7 +27,7 @@ static const struct {
     CODE(HPSS_EWRPROTECT), CODE(HPSS_ECONN),       CODE(HPSS_ESTALE),      CODE(HPSS_EMSGSIZE),
     CODE(HPSS_ENOSR),     CODE(HPSS_EOPNOTSUPP),   CODE(HPSS_ENOLINK),     CODE(HPSS_EBADMSG),
     CODE(HPSS_ETIMEDOUT), CODE(HPSS_ENAMETOOLONG), CODE(HPSS_ENOTEMPTY),   CODE(HPSS_EDQUOT),
-    CODE(HPSS_ENOTALLMOVED), CODE(HPSS_SEC_ENOT_AUTHORIZED),
+    CODE(HPSS_ENOTALLMOVED), CODE(HPSS_SEC_ENOT_AUTHORIZED), CODE(HPSS_EOM),
 };
 #define CODE_COUNT (sizeof CODES / sizeof *CODES)
 
@@ -140,14 +141,31 @@ static bool due(uint64_t line, const struct rule *rule) {
     return acts;
 }
 
-static void one_line(char *line, const char *function, const char *path, struct failure *failure) {
+/* Whether a line that made a call hang still does: it is there, and its time is not over. */
+static bool lasts(uint64_t line, const struct rule *rule) {
+    struct state *state = sim_state();
+    bool found = false;
+    sim_lock();
+    for (size_t slot = 0; !found && slot < RULE_COUNT; slot++)
+        found = state->rule[slot].line == line &&
+                (double)(sim_now() - state->rule[slot].first_hit) <= rule->seconds * 1e9;
+    sim_unlock();
+    return found;
+}
+
+static bool speaks_of(const char *pattern, const char *where, const struct call *call) {
+    bool function = strcmp(pattern, "core") == 0 ? call->asks_core : fnmatch(pattern, call->function, 0) == 0;
+    return function && fnmatch(where, call->path, 0) == 0;
+}
+
+static void one_line(char *line, const struct call *call, bool again, struct failure *failure) {
     uint64_t identity = hash(line);
     char *rest, *word;
     const char *pattern = strtok_r(line, " \t", &rest);
     const char *where = strtok_r(NULL, " \t", &rest);
     if (pattern == NULL || *pattern == '#' || where == NULL)
         return;
-    if (fnmatch(pattern, function, 0) != 0 || fnmatch(where, path, 0) != 0)
+    if (!speaks_of(pattern, where, call))
         return;
     struct rule rule = {0, UINT64_MAX, 1, 2.0, 1e9};
     struct failure asked = *failure;
@@ -155,11 +173,11 @@ static void one_line(char *line, const char *function, const char *path, struct 
         limits(word, &rule);
         apply(word, &asked);
     }
-    if (due(identity, &rule))
+    if (again ? lasts(identity, &rule) : due(identity, &rule))
         *failure = asked;
 }
 
-void sim_failures(const char *function, const char *path, struct failure *failure) {
+static void read_lines(const struct call *call, bool again, struct failure *failure) {
     *failure = (struct failure){.corrupt = -1, .fraction = 1.0};
     char name[PATH_BYTES], text[16384];
     snprintf(name, sizeof name, "%s/failures", sim_root());
@@ -171,5 +189,14 @@ void sim_failures(const char *function, const char *path, struct failure *failur
     text[length > 0 ? length : 0] = '\0';
     char *rest;
     for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
-        one_line(line, function, path, failure);
+        one_line(line, call, again, failure);
+}
+
+/* Note in *call* what the file asks of it. */
+void sim_failures(struct call *call) { read_lines(call, false, &call->failure); }
+
+bool sim_still_hangs(const struct call *call) {
+    struct failure failure;
+    read_lines(call, true, &failure);
+    return failure.hang;
 }

@@ -82,23 +82,6 @@ static int add_file(const char *path, int flags, struct record *record) {
     return descriptor;
 }
 
-static int choose_cos(SIM_CONST hpss_cos_hints_t *hints, SIM_CONST hpss_cos_priorities_t *priorities) {
-    const struct cos *cos = sim_state()->cos;
-    if (hints == NULL)
-        return 1;
-    if (priorities->COSIdPriority == REQUIRED_PRIORITY)
-        return hints->COSId < COS_COUNT && cos[hints->COSId].used ? (int)hints->COSId : HPSS_EINVAL;
-    for (int id = 1; id < COS_COUNT; id++) {
-        bool holds = hints->MinFileSize >= cos[id].smallest || priorities->MinFileSizePriority < DESIRED_PRIORITY;
-        holds = holds && (hints->MaxFileSize <= cos[id].largest || priorities->MaxFileSizePriority < DESIRED_PRIORITY);
-        if (cos[id].used && holds)
-            return id;
-    }
-    bool must = priorities->MinFileSizePriority == REQUIRED_PRIORITY ||
-                priorities->MaxFileSizePriority == REQUIRED_PRIORITY;
-    return must ? HPSS_EINVAL : 1;
-}
-
 static int make_empty(const struct record *record) {
     char path[PATH_BYTES];
     sim_level_path(record, 0, path);
@@ -113,7 +96,7 @@ static int make_empty(const struct record *record) {
 /* Lock held. */
 static int create(const char *path, mode_t mode, SIM_CONST hpss_cos_hints_t *hints,
                   SIM_CONST hpss_cos_priorities_t *priorities, struct record **record) {
-    int cos = choose_cos(hints, priorities);
+    int cos = sim_choose_cos(hints, priorities);
     if (cos < 0)
         return cos;
     mode_t mask = hpss_Umask(0);
@@ -188,24 +171,28 @@ static int open_locked(const struct call *call, const char *path, int flags, mod
     return code != 0 ? code : add_file(path, flags, *record);
 }
 
-int hpss_Open(SIM_CONST char *path, int flags, mode_t mode, SIM_CONST hpss_cos_hints_t *hints,
-              SIM_CONST hpss_cos_priorities_t *priorities, hpss_cos_hints_t *hints_out) {
-    struct call call;
+int sim_open(const struct call *call, const char *path, int flags, mode_t mode, SIM_CONST hpss_cos_hints_t *hints,
+             SIM_CONST hpss_cos_priorities_t *priorities, hpss_cos_hints_t *hints_out) {
     struct record *record = NULL;
     bool waits = false;
-    int code = sim_enter(&call, "hpss_Open", path, "flags=%#o mode=%o", flags, mode);
-    if (code == 0 && ((hints == NULL) != (priorities == NULL) ||
-                      ((flags & HPSS_O_STAGE_ASYNC) && (flags & HPSS_O_STAGE_BKGRD))))
-        code = HPSS_EINVAL;
-    if (code == 0) {
-        sim_lock();
-        code = open_locked(&call, path, flags, mode, hints, priorities, &record, &waits);
-        sim_unlock();
-    }
+    if ((hints == NULL) != (priorities == NULL) || ((flags & HPSS_O_STAGE_ASYNC) && (flags & HPSS_O_STAGE_BKGRD)))
+        return HPSS_EINVAL;
+    sim_lock();
+    int code = open_locked(call, path, flags, mode, hints, priorities, &record, &waits);
+    sim_unlock();
     if (code >= 0 && waits)
         sim_stage_wait(sim_id(record), record->generation);
     if (code >= 0 && hints_out != NULL)
         *hints_out = (hpss_cos_hints_t){.COSId = record->cos, .StripeWidth = 1};
+    return code;
+}
+
+int hpss_Open(SIM_CONST char *path, int flags, mode_t mode, SIM_CONST hpss_cos_hints_t *hints,
+              SIM_CONST hpss_cos_priorities_t *priorities, hpss_cos_hints_t *hints_out) {
+    struct call call;
+    int code = sim_enter(&call, "hpss_Open", path, "flags=%#o mode=%o", flags, mode);
+    if (code == 0)
+        code = sim_open(&call, path, flags, mode, hints, priorities, hints_out);
     return (int)sim_leave(&call, code);
 }
 
@@ -252,8 +239,7 @@ static ssize_t read_level(const struct record *record, int level, void *buffer, 
     return got < 0 ? HPSS_EIO : (ssize_t)length;
 }
 
-static ssize_t read_file(const struct failure *failure, int descriptor, struct open_file *file, void *buffer,
-                         uint64_t length) {
+ssize_t sim_read(const struct failure *failure, int descriptor, struct open_file *file, void *buffer, uint64_t length) {
     struct record *record = &sim_state()->record[file->id];
     sim_lock();
     sim_settle(record);
@@ -293,7 +279,7 @@ ssize_t hpss_Read(int descriptor, void *buffer, size_t length) {
     if (got == 0 && (file.flags & O_ACCMODE) == O_WRONLY)
         got = HPSS_EBADF;
     if (got == 0) {
-        got = read_file(&call.failure, descriptor, &file, buffer, length);
+        got = sim_read(&call.failure, descriptor, &file, buffer, length);
         if (got > 0)
             move_to(descriptor, file.offset + (uint64_t)got);
     }
@@ -328,21 +314,14 @@ static void after_write(struct record *record, uint64_t offset, uint64_t length)
     record->modify_time = record->change_time = (uint32_t)(sim_now() / NANO);
 }
 
-static uint64_t used_bytes(void) {
-    uint64_t sum = 0;
-    for (uint32_t id = 1; id < RECORD_COUNT; id++)
-        sum += sim_state()->record[id].used ? sim_state()->record[id].size : 0;
-    return sum;
-}
-
 static int room_for(const struct record *record, uint64_t offset, uint64_t length) {
     uint64_t space = (uint64_t)sim_state()->settings.space;
     if (offset + length > sim_state()->cos[record->cos].largest)
         return HPSS_EFBIG;
-    return space > 0 && used_bytes() + length > space ? HPSS_ENOSPACE : 0;
+    return space > 0 && sim_used_bytes() + length > space ? HPSS_ENOSPACE : 0;
 }
 
-static ssize_t write_file(const struct failure *failure, struct open_file *file, const void *buffer, uint64_t length) {
+ssize_t sim_write(const struct failure *failure, struct open_file *file, const void *buffer, uint64_t length) {
     struct record *record = &sim_state()->record[file->id];
     uint64_t limit = failure->has_limit && failure->has_code ? failure->limit : NEVER;
     sim_lock();
@@ -374,7 +353,7 @@ ssize_t hpss_Write(int descriptor, const void *buffer, size_t length) {
     if (written == 0 && (file.flags & O_ACCMODE) == O_RDONLY)
         written = HPSS_EBADF;
     if (written == 0) {
-        written = write_file(&call.failure, &file, buffer, length);
+        written = sim_write(&call.failure, &file, buffer, length);
         if (written > 0)
             move_to(descriptor, file.offset + (uint64_t)written);
     }

@@ -15,8 +15,11 @@ struct record *sim_record_new(uint32_t cos, uint32_t mode) {
         if (record->used || id == 0)
             continue;
         state->next_record = id;
+        state->highest_record = id > state->highest_record ? id : state->highest_record;
         uint32_t now = (uint32_t)(sim_now() / NANO), generation = record->generation + 1;
         *record = (struct record){.used = 1, .generation = generation, .cos = cos, .mode = mode};
+        record->uid = getuid();
+        record->gid = getgid();
         record->access_time = record->modify_time = record->change_time = record->create_time = now;
         record->damaged_from = NEVER;
         return record;
@@ -103,9 +106,16 @@ void sim_settle(struct record *record) {
     record->stage.ends = 0;
 }
 
+uint64_t sim_used_bytes(void) {
+    uint64_t sum = 0;
+    for (uint32_t id = 1; id <= sim_state()->highest_record; id++)
+        sum += sim_state()->record[id].used ? sim_state()->record[id].size : 0;
+    return sum;
+}
+
 static int queued_stages(void) {
     int count = 0;
-    for (uint32_t id = 1; id < RECORD_COUNT; id++)
+    for (uint32_t id = 1; id <= sim_state()->highest_record; id++)
         count += sim_state()->record[id].used && sim_staging(&sim_state()->record[id]);
     return count;
 }

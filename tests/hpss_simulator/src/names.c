@@ -1,10 +1,7 @@
-/* The calls that go by name: attributes, renaming and removing, directories. */
+/* The calls by name: attributes, renaming and removing. */
 #include "sim.h"
 
-#include <dirent.h>
 #include <stddef.h>
-
-#define DIRECTORIES 64
 
 /* Lock held. A name of *record* is gone. */
 static void unbind(struct record *record) {
@@ -23,6 +20,8 @@ static void fill_stat(const struct record *record, bool lag, hpss_stat_t *out) {
     out->st_ino = sim_id(record);
     out->st_gen = record->generation;
     out->st_nlink = (uint16_t)record->links;
+    out->st_uid = record->uid;
+    out->st_gid = record->gid;
     out->hpss_st_atime = record->access_time;
     out->hpss_st_mtime = record->modify_time;
     out->hpss_st_ctime = record->change_time;
@@ -107,6 +106,9 @@ static void fill_attributes(const struct record *record, bool lag, hpss_Attrs_t 
     out->Type = record->links > 1 ? NS_OBJECT_TYPE_HARD_LINK : NS_OBJECT_TYPE_FILE;
     out->COSId = record->cos;
     out->FamilyId = record->family;
+    out->FilesetId = ROOT_FILESET;
+    out->UID = record->uid;
+    out->GID = record->gid;
     out->UserPerms = record->mode >> 6 & 7;
     out->GroupPerms = record->mode >> 3 & 7;
     out->OtherPerms = record->mode & 7;
@@ -125,18 +127,22 @@ static void fill_attributes(const struct record *record, bool lag, hpss_Attrs_t 
 #endif
 }
 
-static int attributes_of(const char *path, bool lag, hpss_Attrs_t *out) {
-    struct record *record;
+int sim_attributes_of(const char *path, bool lag, ns_ObjHandle_t *handle, hpss_Attrs_t *out) {
+    struct record *record = NULL;
     sim_lock();
     int code = sim_find(path, &record);
     if (code == 0)
         fill_attributes(record, lag, out);
-    sim_unlock();
     if (code == HPSS_EISDIR) {
         memset(out, 0, sizeof *out);
         out->Type = NS_OBJECT_TYPE_DIRECTORY;
+        out->FilesetId = ROOT_FILESET;
+        record = NULL;
         code = 0;
     }
+    if (code == 0)
+        sim_handle_of(path, record, handle);
+    sim_unlock();
     return code;
 }
 
@@ -144,20 +150,21 @@ int hpss_FileGetAttributes(SIM_CONST char *path, hpss_fileattr_t *out) {
     struct call call;
     int code = sim_enter(&call, "hpss_FileGetAttributes", path, "-");
     if (code == 0)
-        code = attributes_of(path, call.failure.lag, &out->Attrs);
+        code = sim_attributes_of(path, call.failure.lag, &out->ObjectHandle, &out->Attrs);
     return (int)sim_leave(&call, code);
 }
 
 static void fill_volume(const struct record *record, int level, uint32_t number, uint64_t bytes, bf_vv_attrib_t *out) {
     memset(out, 0, sizeof *out);
-    out->VVID = 7000u + sim_id(record);
+    uint32_t identity[3] = {sim_id(record), (uint32_t)level, number};
+    memcpy(&out->VVID, identity, sizeof identity);
     out->RelPosition = record->level[level].position;
+    out->RelPositionOffset = sim_state()->cos[record->cos].kind[level] == TAPE ? sim_id(record) % 4 * 4096 : 0;
     out->BytesOnVV = bytes;
-    /* One block holds the list and its element, so one free gives all back. */
-    char *block = sim_block(sizeof(pv_list_t) + sizeof(pv_list_element_t));
-    out->PVList = (pv_list_t *)block;
+    /* Two blocks, as XDR allocates them; the caller frees both. */
+    out->PVList = sim_block(sizeof *out->PVList);
     out->PVList->List.List_len = 1;
-    out->PVList->List.List_val = (pv_list_element_t *)(block + sizeof(pv_list_t));
+    out->PVList->List.List_val = sim_block(sizeof *out->PVList->List.List_val);
     snprintf(out->PVList->List.List_val->Name, sizeof out->PVList->List.List_val->Name, "VT%04d%02u",
              record->level[level].position / 100 % 10000, number % 100);
 }
@@ -179,8 +186,18 @@ static void fill_level(const struct record *record, int level, bf_sc_attrib_t *o
         fill_volume(record, level, number, bytes / out->NumberOfVVs, &out->VVAttrib[number]);
 }
 
-static int levels_of(const char *path, uint32_t flags, uint32_t level, bool lag, hpss_xfileattr_t *out) {
+static bool wanted(uint32_t flags, uint32_t level, uint32_t number) {
+    if (flags & (API_GET_STATS_FOR_ALL_LEVELS | API_GET_STATS_OPTIMIZE))
+        return true;
+    return number == (flags & API_GET_STATS_FOR_1STLEVEL ? 0 : level);
+}
+
+int sim_levels_of(const char *path, uint32_t flags, uint32_t level, bool lag, hpss_xfileattr_t *out) {
     struct record *record;
+    uint32_t asked = flags & (API_GET_STATS_FOR_LEVEL | API_GET_STATS_FOR_1STLEVEL | API_GET_STATS_OPTIMIZE |
+                              API_GET_STATS_FOR_ALL_LEVELS);
+    if (asked == 0 || (asked & (asked - 1)) != 0 || level >= LEVELS)
+        return HPSS_EINVAL;
     sim_lock();
     int code = sim_find(path, &record);
     while (code == 0 && sim_staging(record) && !(flags & API_GET_XATTRS_NO_BLOCK)) {
@@ -191,24 +208,19 @@ static int levels_of(const char *path, uint32_t flags, uint32_t level, bool lag,
         code = sim_find(path, &record);
     }
     for (int i = 0; code == 0 && i < LEVELS; i++)
-        if ((flags & API_GET_STATS_FOR_ALL_LEVELS) || (flags & API_GET_STATS_OPTIMIZE) ||
-            (uint32_t)i == (flags & API_GET_STATS_FOR_1STLEVEL ? 0 : level))
+        if (wanted(flags, level, (uint32_t)i))
             fill_level(record, i, &out->SCAttrib[i]);
     sim_unlock();
     if (code == 0 || code == HPSS_EISDIR)
-        code = attributes_of(path, lag, &out->Attrs);
+        code = sim_attributes_of(path, lag, &out->ObjectHandle, &out->Attrs);
     return code;
 }
 
 int hpss_FileGetXAttributes(SIM_CONST char *path, uint32_t flags, uint32_t level, hpss_xfileattr_t *out) {
     struct call call;
     int code = sim_enter(&call, "hpss_FileGetXAttributes", path, "flags=%#x level=%u", flags, level);
-    uint32_t asked = flags & (API_GET_STATS_FOR_LEVEL | API_GET_STATS_FOR_1STLEVEL | API_GET_STATS_OPTIMIZE |
-                              API_GET_STATS_FOR_ALL_LEVELS);
-    if (code == 0 && (asked == 0 || (asked & (asked - 1)) != 0 || level >= LEVELS))
-        code = HPSS_EINVAL;
     if (code == 0)
-        code = levels_of(path, flags, level, call.failure.lag, out);
+        code = sim_levels_of(path, flags, level, call.failure.lag, out);
     return (int)sim_leave(&call, code);
 }
 
@@ -272,6 +284,8 @@ int hpss_Unlink(SIM_CONST char *path) {
         sim_name_path(path, real);
         unlink(real);
         unbind(record);
+    } else if (code == -ELOOP) {
+        code = sim_name_path(path, real) == 0 && unlink(real) == 0 ? 0 : HPSS_ENOENT;
     }
     sim_unlock();
     return (int)sim_leave(&call, code);
@@ -333,62 +347,50 @@ int hpss_Access(SIM_CONST char *path, int mode) {
     return (int)sim_leave(&call, code);
 }
 
-static DIR *directories[DIRECTORIES];
-static pthread_mutex_t directories_mutex = PTHREAD_MUTEX_INITIALIZER;
+/* Permissions of users are not simulated: everybody may. */
+int hpss_Chown(SIM_CONST char *path, uid_t owner, gid_t group) {
+    struct call call;
+    struct record *record;
+    int code = sim_enter(&call, "hpss_Chown", path, "uid=%u gid=%u", owner, group);
+    sim_lock();
+    if (code == 0 && (code = sim_find(path, &record)) == 0) {
+        record->uid = owner == (uid_t)-1 ? record->uid : owner;
+        record->gid = group == (gid_t)-1 ? record->gid : group;
+        record->change_time = (uint32_t)(sim_now() / NANO);
+    }
+    sim_unlock();
+    return (int)sim_leave(&call, code);
+}
 
-int hpss_Opendir(SIM_CONST char *path) {
+/* A symbolic link is made, read, renamed and removed; it is never followed. */
+int hpss_Symlink(SIM_CONST char *contents, SIM_CONST char *path) {
     struct call call;
     char real[PATH_BYTES];
-    int code = sim_enter(&call, "hpss_Opendir", path, "-");
+    int code = sim_enter(&call, "hpss_Symlink", path, "%s", contents);
     if (code == 0)
         code = sim_name_path(path, real);
-    DIR *opened = code == 0 ? opendir(real) : NULL;
-    if (code == 0 && opened == NULL)
+    if (code == 0 && symlink(contents, real) != 0)
         code = -errno;
-    pthread_mutex_lock(&directories_mutex);
-    int slot = 0;
-    while (slot < DIRECTORIES && directories[slot] != NULL)
-        slot++;
-    if (opened != NULL && slot < DIRECTORIES) {
-        directories[slot] = opened;
-        code = slot;
-        sim_count(&sim_state()->counters.open_descriptors, 1);
-    } else if (opened != NULL) {
-        closedir(opened);
-        code = HPSS_EMFILE;
-    }
-    pthread_mutex_unlock(&directories_mutex);
     return (int)sim_leave(&call, code);
 }
 
-int hpss_Readdir(int descriptor, hpss_dirent_t *out) {
+/* What the link says, with a zero at its end; HPSS's own code for a buffer that is too small is not known. */
+int hpss_Readlink(SIM_CONST char *path, char *contents, size_t size) {
     struct call call;
-    int code = sim_enter(&call, "hpss_Readdir", NULL, "dd=%d", descriptor);
-    pthread_mutex_lock(&directories_mutex);
-    bool known = descriptor >= 0 && descriptor < DIRECTORIES && directories[descriptor] != NULL;
-    if (code == 0 && !known)
-        code = HPSS_EBADF;
-    struct dirent *entry = code == 0 ? readdir(directories[descriptor]) : NULL;
-    memset(out, 0, sizeof *out);
-    if (entry != NULL) {
-        out->d_namelen = (uint32_t)strlen(entry->d_name);
-        memcpy(out->d_name, entry->d_name, out->d_namelen);
-    }
-    pthread_mutex_unlock(&directories_mutex);
-    return (int)sim_leave(&call, code);
-}
-
-int hpss_Closedir(int descriptor) {
-    struct call call;
-    int code = sim_enter(&call, "hpss_Closedir", NULL, "dd=%d", descriptor);
-    pthread_mutex_lock(&directories_mutex);
-    if (descriptor >= 0 && descriptor < DIRECTORIES && directories[descriptor] != NULL) {
-        closedir(directories[descriptor]);
-        directories[descriptor] = NULL;
-        sim_count(&sim_state()->counters.open_descriptors, -1);
-    } else {
-        code = HPSS_EBADF;
-    }
-    pthread_mutex_unlock(&directories_mutex);
-    return (int)sim_leave(&call, code);
+    struct record *record;
+    char real[PATH_BYTES], text[PATH_BYTES];
+    int code = sim_enter(&call, "hpss_Readlink", path, "-");
+    sim_lock();
+    if (code == 0)
+        code = sim_find(path, &record);
+    sim_unlock();
+    if (code != -ELOOP) /* what a link of HPSS is told as */
+        return (int)sim_leave(&call, code == 0 || code == HPSS_EISDIR ? HPSS_EINVAL : code);
+    sim_name_path(path, real);
+    ssize_t length = readlink(real, text, sizeof text);
+    if (length < 0 || (size_t)length >= size)
+        return (int)sim_leave(&call, length < 0 ? -errno : HPSS_ERANGE);
+    memcpy(contents, text, (size_t)length);
+    contents[length] = '\0';
+    return (int)sim_leave(&call, length);
 }

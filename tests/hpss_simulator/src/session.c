@@ -56,24 +56,23 @@ static int credentials(void) {
     return code == 1 ? 0 : code;
 }
 
-static void hang_while_asked(struct call *call) {
-    if (!call->failure.hang)
-        return;
-    sim_count(&sim_state()->counters.hanging, 1);
-    while (call->failure.hang) {
-        sim_sleep(0.01);
-        sim_failures(call->function, call->path, &call->failure);
+static void suffer(struct call *call) {
+    if (call->failure.hang) {
+        sim_count(&sim_state()->counters.hanging, 1);
+        while (sim_still_hangs(call))
+            sim_sleep(0.01);
+        sim_count(&sim_state()->counters.hanging, -1);
     }
-    sim_count(&sim_state()->counters.hanging, -1);
+    sim_sleep(call->failure.delay);
+    if (call->failure.abort)
+        abort();
 }
 
 static int ask_failures(struct call *call) {
     for (int attempt = 0;; attempt++) {
-        sim_failures(call->function, call->path, &call->failure);
-        hang_while_asked(call);
-        sim_sleep(call->failure.delay);
-        if (call->failure.abort)
-            abort();
+        sim_failures(call);
+        if (!call->failure.after)
+            suffer(call);
         if (!call->failure.busy || !call->failure.has_code)
             break;
         /* The library tries again by itself before the caller hears of it. */
@@ -85,8 +84,9 @@ static int ask_failures(struct call *call) {
     return failure->has_code && !failure->after && !failure->has_limit ? failure->code : 0;
 }
 
-static void begin(struct call *call, const char *function, const char *path) {
+static void begin(struct call *call, const char *function, const char *path, bool asks_core) {
     call->function = function;
+    call->asks_core = asks_core;
     snprintf(call->path, sizeof call->path, "%s", path != NULL ? path : "-");
     call->failure = (struct failure){.corrupt = -1, .fraction = 1.0};
 }
@@ -100,19 +100,23 @@ static void begin(struct call *call, const char *function, const char *path) {
     } while (0)
 
 int sim_enter_unlogged(struct call *call, const char *function, const char *path, const char *format, ...) {
-    begin(call, function, path);
+    begin(call, function, path, false);
     DETAIL(call, format);
     return ask_failures(call);
 }
 
 int sim_enter(struct call *call, const char *function, const char *path, const char *format, ...) {
-    begin(call, function, path);
+    begin(call, function, path, true);
     DETAIL(call, format);
     int code = credentials();
+    if (code == 0 && strlen(call->path) >= HPSS_MAX_PATH_NAME)
+        code = HPSS_ENAMETOOLONG;
     return code != 0 ? code : ask_failures(call);
 }
 
 long sim_leave(struct call *call, long code) {
+    if (call->failure.after)
+        suffer(call); /* the work is done, and the reply is late or lost */
     if (call->failure.after && call->failure.has_code)
         code = call->failure.code;
     if (code < 0) {
@@ -206,15 +210,6 @@ int hpss_AuthnMechTypeFromString(const char *text, hpss_authn_mech_t *mechanism)
                  : strcmp(text, "krb5") == 0 ? hpss_authn_mech_krb5
                                              : hpss_authn_mech_invalid;
     return *mechanism == hpss_authn_mech_invalid ? HPSS_EINVAL : 0;
-}
-
-int hpss_LoadDefaultThreadState(uid_t user, mode_t mask, char *name) {
-    struct call call;
-    (void)name;
-    int code = sim_enter(&call, "hpss_LoadDefaultThreadState", NULL, "uid=%u", user);
-    if (code == 0)
-        file_mask = mask;
-    return (int)sim_leave(&call, code);
 }
 
 static void insist_on_login(void) {

@@ -23,12 +23,14 @@
 #define NANO 1000000000ull
 #define NEVER UINT64_MAX
 #define PATH_BYTES 4096
+#define ROOT_FILESET 1
 
 enum level_kind { NO_LEVEL, DISK, TAPE };
 
 /* One file ("bitfile") of the archive. Same layout in every flavour: processes of all may share one archive. */
 struct record {
     uint32_t used, generation, cos, family, mode, links, opens, writers, reads, writes, purge_locked;
+    uint32_t uid, gid;
     uint32_t access_time, modify_time, change_time, create_time;
     uint64_t size, damaged_from;
     struct {
@@ -68,7 +70,7 @@ struct state {
     } counters;
     uint64_t drive_free[DRIVE_COUNT];
     int32_t next_position;
-    uint32_t next_record, next_request;
+    uint32_t next_record, highest_record, next_request;
     struct {
         uint64_t line;
         int64_t hits;
@@ -92,6 +94,7 @@ struct call {
     const char *function;
     char path[PATH_BYTES];
     char detail[160];
+    bool asks_core;
     struct failure failure;
 };
 
@@ -106,10 +109,12 @@ void sim_wait_until(uint64_t moment);
 void sim_sleep(double seconds);
 void sim_count(int64_t *counter, int64_t step);
 void *sim_block(size_t size);
+void sim_free(void *block);
 char *sim_text(const char *text);
 
 /* failures.c */
-void sim_failures(const char *function, const char *path, struct failure *failure);
+void sim_failures(struct call *call);
+bool sim_still_hangs(const struct call *call);
 
 /* session.c */
 int sim_enter(struct call *call, const char *function, const char *path, const char *format, ...)
@@ -133,6 +138,7 @@ void sim_stage_wait(uint32_t id, uint32_t generation);
 int sim_copy(const char *source, const char *target);
 int sim_move_down(struct record *record, int level);
 int sim_empty_level(struct record *record, int level, uint64_t *bytes);
+uint64_t sim_used_bytes(void);
 void sim_drop_data(struct record *record, int level);
 void sim_level_path(const struct record *record, int level, char *path);
 
@@ -142,7 +148,16 @@ int sim_find(const char *path, struct record **record);
 int sim_bind(const char *path, struct record *record);
 void sim_show_mode(const struct record *record);
 
+/* handles.c */
+void sim_handle_of(const char *path, const struct record *record, ns_ObjHandle_t *out);
+int sim_enter_handle(struct call *call, const char *function, const ns_ObjHandle_t *handle, const char *name, char *path);
+
+/* classes.c */
+int sim_choose_cos(SIM_CONST hpss_cos_hints_t *hints, SIM_CONST hpss_cos_priorities_t *priorities);
+
 /* names.c */
+int sim_attributes_of(const char *path, bool lag, ns_ObjHandle_t *handle, hpss_Attrs_t *out);
+int sim_levels_of(const char *path, uint32_t flags, uint32_t level, bool lag, hpss_xfileattr_t *out);
 void sim_bitfile_of(const struct record *record, sim_bitfile_t *out);
 
 /* files.c */
@@ -153,6 +168,10 @@ struct open_file {
     uint64_t offset;
     char path[PATH_BYTES];
 };
+int sim_open(const struct call *call, const char *path, int flags, mode_t mode, SIM_CONST hpss_cos_hints_t *hints,
+             SIM_CONST hpss_cos_priorities_t *priorities, hpss_cos_hints_t *hints_out);
+ssize_t sim_read(const struct failure *failure, int descriptor, struct open_file *file, void *buffer, uint64_t length);
+ssize_t sim_write(const struct failure *failure, struct open_file *file, const void *buffer, uint64_t length);
 int sim_enter_file(struct call *call, const char *function, int descriptor, struct open_file *file, uint64_t length);
 void sim_close_after_stage(int descriptor);
 int sim_path_of(int descriptor, char *path);

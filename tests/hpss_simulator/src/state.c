@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define MAGIC 0x48505353494d3034ull
+#define MAGIC 0x48505353494d3035ull
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static struct state *state;
@@ -145,16 +145,18 @@ void sim_wait_until(uint64_t moment) {
 
 void sim_count(int64_t *counter, int64_t step) { __atomic_add_fetch(counter, step, __ATOMIC_RELAXED); }
 
-/* Blocks that the caller frees: each is known by its address until it comes back. */
+/* Blocks that the caller frees: each is known by its address until it comes back. The addresses are inverted, so that a
+ * search for lost blocks does not take this table for an owner. */
 #define BLOCK_SLOTS 65536
-static void *blocks[BLOCK_SLOTS];
+#define BLOCK_STEPS 256 /* a caller that is not built to be counted fills the table */
+static uintptr_t blocks[BLOCK_SLOTS];
 static pthread_mutex_t blocks_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-static void **block_slot(const void *block) {
+static uintptr_t *block_slot(const void *block) {
     size_t start = ((uintptr_t)block >> 4) * 2654435761u % BLOCK_SLOTS;
-    for (size_t step = 0; step < BLOCK_SLOTS; step++) {
-        void **slot = &blocks[(start + step) % BLOCK_SLOTS];
-        if (*slot == block)
+    for (size_t step = 0; step < BLOCK_STEPS; step++) {
+        uintptr_t *slot = &blocks[(start + step) % BLOCK_SLOTS];
+        if (*slot == ~(uintptr_t)block)
             return slot;
     }
     return NULL;
@@ -163,10 +165,10 @@ static void **block_slot(const void *block) {
 static void remember(void *block) {
     size_t start = ((uintptr_t)block >> 4) * 2654435761u % BLOCK_SLOTS;
     pthread_mutex_lock(&blocks_mutex);
-    for (size_t step = 0; step < BLOCK_SLOTS; step++) {
-        void **slot = &blocks[(start + step) % BLOCK_SLOTS];
-        if (*slot == NULL) {
-            *slot = block;
+    for (size_t step = 0; step < BLOCK_STEPS; step++) {
+        uintptr_t *slot = &blocks[(start + step) % BLOCK_SLOTS];
+        if (*slot == 0) {
+            *slot = ~(uintptr_t)block;
             break;
         }
     }
@@ -186,14 +188,13 @@ char *sim_text(const char *text) {
     return copy != NULL ? strcpy(copy, text) : NULL;
 }
 
-#undef free
 void sim_free(void *block) {
     if (block == NULL)
         return;
     pthread_mutex_lock(&blocks_mutex);
-    void **slot = block_slot(block);
+    uintptr_t *slot = block_slot(block);
     if (slot != NULL)
-        *slot = NULL;
+        *slot = 0;
     pthread_mutex_unlock(&blocks_mutex);
     sim_count(slot != NULL ? &sim_state()->counters.blocks : &sim_state()->counters.bad_frees, slot != NULL ? -1 : 1);
     free(block);

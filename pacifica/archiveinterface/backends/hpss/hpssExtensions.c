@@ -640,11 +640,17 @@ static PyObject *levels_of(const hpss_xfileattr_t *found) {
     return levels;
 }
 
+static void free_volume_list(pv_list_t *list) {
+    if (list != NULL)
+        free(list->List.List_val);
+    free(list);
+}
+
 static void free_volumes(hpss_xfileattr_t *found) {
     for (int i = 0; i < HPSS_MAX_STORAGE_LEVELS; i++) {
         bf_sc_attrib_t *level = &found->SCAttrib[i];
         for (uint32_t j = 0; j < level->NumberOfVVs && j < BFS_MAX_VV_TO_RETURN_AT_LEVEL; j++)
-            free(level->VVAttrib[j].PVList);
+            free_volume_list(level->VVAttrib[j].PVList);
     }
 }
 

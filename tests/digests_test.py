@@ -4,13 +4,15 @@ import base64
 import hashlib
 import os
 import zlib
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifica.archiveinterface import digests
-from pacifica.archiveinterface.exception import DigestError, DigestMismatchError, RequestError
+from pacifica.archiveinterface.digests import Hasher
+from pacifica.archiveinterface.exception import DigestError, DigestMismatchError, RequestError, StorageError
 
 
 def b64(value: bytes) -> str:
@@ -45,6 +47,24 @@ def test_large_blocks_are_hashed_in_order() -> None:
     for block in blocks:
         hasher.update(block)
     assert hasher.digests()["sha-256"] == hashlib.sha256(b"".join(blocks)).digest()
+
+
+def test_a_hash_that_fails_is_told_and_keeps_nobody_waiting() -> None:
+    hasher = Hasher(["sha-256"])
+    hasher.update(cast(bytes, "text is not hashed" * 10_000))
+    with pytest.raises(StorageError):
+        hasher.digests()
+    with pytest.raises(StorageError):
+        hasher.update(b"x" * 100_000)
+
+
+def test_many_more_uploads_than_threads_are_hashed() -> None:
+    hashers = [Hasher(["sha-256"]) for _ in range(20)]
+    for _ in range(5):
+        for hasher in hashers:
+            hasher.update(b"x" * 100_000)
+    expected = hashlib.sha256(b"x" * 500_000).digest()
+    assert [hasher.digests() for hasher in hashers] == [{"sha-256": expected}] * 20
 
 
 def test_crc32c_is_castagnoli_s() -> None:

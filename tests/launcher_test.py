@@ -1,14 +1,17 @@
 """The launcher as a real process: starting, refusing to start, stopping, dying."""
 
 import os
+import pwd
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -299,6 +302,26 @@ def test_stalled_uploads_are_timed_out(tmp_path: Path, written: Callable[[str, s
         stalled = [begin_upload(server, number) for number in range(40)]
         assert all(connection.recv(65536).startswith(b"HTTP/1.1 400 ") for connection in stalled)
     assert tree_of(prefix) == {}
+
+
+@pytest.fixture
+def ordinary_user() -> str | None:
+    """Whom the service runs as: a limit of threads does not bind root."""
+    return "nobody" if os.getuid() == 0 else None
+
+
+def test_with_no_thread_left_uploads_are_stored_and_a_stop_stops(ordinary_user: str | None) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        identity: dict[str, Any] = {}
+        if ordinary_user:
+            account = pwd.getpwnam(ordinary_user)
+            os.chown(directory, account.pw_uid, account.pw_gid)
+            identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        with launcher(directory, user=ordinary_user) as server:
+            subprocess.run(["prlimit", f"--pid={server.pid}", "--nproc=1:1"], check=True, **identity)
+            for number in range(3):
+                assert requests.put(f"{server.url}/{number}", data=b"x" * 3_000_000).status_code == 201
+            assert server.stop() == 0
 
 
 def test_what_a_killed_process_left_is_swept_and_never_served(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Digests of content: computed while bytes stream, read from and written to HTTP headers.
 
-Algorithms go by their names of RFC 9530 (``sha-256``, ``sha-512``, and the deprecated ``sha``,
-``md5``, ``adler32`` and ``crc32c``); other spellings of the field are understood. A digest is
+Algorithms have their names of RFC 9530 (``sha-256``, ``sha-512``, and the deprecated ``sha``,
+``md5``, ``adler32`` and ``crc32c``); other spellings are understood. A digest is
 bytes in here; checksums are their four bytes, most significant first.
 """
 
@@ -10,16 +10,18 @@ import binascii
 import hashlib
 import os
 import re
+import sys
 import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
+from queue import SimpleQueue
 from typing import Any, Protocol
 
-from .exception import DigestError, DigestMismatchError
+from .exception import DigestError, DigestMismatchError, StorageError
 
 Digests = dict[str, bytes]
 
@@ -31,7 +33,7 @@ class _Hash(Protocol):
 
 
 class _Checksum:
-    """A 32-bit checksum with the manners of hashlib."""
+    """A 32-bit checksum with the methods of hashlib."""
 
     def __init__(self, extend: Callable[[bytes, int], int], start: int) -> None:
         self._extend = extend
@@ -73,7 +75,7 @@ _ALGORITHMS: dict[str, tuple[int, Callable[[], _Hash] | None]] = {
 _OTHER_NAMES = {"adler": "adler32", "sha1": "sha", "sha-1": "sha", "sha256": "sha-256", "sha512": "sha-512"}
 _RFC_9530_NAMES = {"adler32": "adler"}
 _HEX_IN_DIGEST = ("adler32", "crc32c")  # RFC 3230 and its registry write these in hex
-BLOCKS_HELD = 2  # by a Hasher: the one being hashed and the next; with fewer, each side waits for the other
+BLOCKS_HELD = 2  # by a Hasher: one is hashed while the next is received
 COLLISION_RESISTANT = ("sha-512", "sha-256")
 
 ALGORITHMS = tuple(_ALGORITHMS)
@@ -97,50 +99,95 @@ class Hasher:
     def __init__(self, algorithms: Iterable[str]) -> None:
         """Compute the digests *algorithms*, our names."""
         self._hashes = {name: _make(name) for name in sorted(set(algorithms), key=SUPPORTED.index)}
-        self._waiting: deque[bytes] = deque()
-        self._room = threading.Semaphore(BLOCKS_HELD)
-        self._lock = threading.Lock()
-        self._is_hashing = False
-        self._hashing: Future[None] | None = None
+        self._held: deque[bytes] = deque()  # the first is being hashed, or is the next
+        self._changed = threading.Condition()
+        self._failure: BaseException | None = None
 
     def update(self, block: bytes) -> None:
-        """Take the next block. It is hashed while the caller goes on to read and write the ones after."""
+        """Take the next block. It is hashed while the caller goes on to read and write the ones after.
+
+        Raises StorageError once hashing has failed.
+        """
         if not self._hashes:
             return
         if len(block) < _INLINE_SIZE:
-            self._wait()
+            self._await(most=0)
             self._hash(block)
             return
-        self._room.acquire()
-        with self._lock:
-            self._waiting.append(block)
-            begins, self._is_hashing = not self._is_hashing, True
+        self._await(most=BLOCKS_HELD - 1)
+        with self._changed:
+            self._held.append(block)
+            begins = len(self._held) == 1
         if begins:
-            self._hashing = _pool(os.getpid()).submit(self._hash_waiting)
+            self._hash_later()
 
     def digests(self) -> Digests:
-        """Return the digests of all that was taken, the strongest first."""
-        self._wait()
+        """Return the digests of all that was taken, the strongest first. Raises as `update` does."""
+        self._await(most=0)
         return {name: state.digest() for name, state in self._hashes.items()}
 
-    def _wait(self) -> None:
-        if self._hashing:
-            self._hashing.result()
-            self._hashing = None
+    def _await(self, most: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure or len(self._held) <= most)
+        if self._failure:
+            raise StorageError("the digests of the content could not be computed") from self._failure
 
-    def _hash_waiting(self) -> None:
-        while True:
-            with self._lock:
-                if not self._waiting:
-                    self._is_hashing = False
-                    return
-                block = self._waiting.popleft()
-            self._hash(block)
-            self._room.release()
+    def _hash_later(self) -> None:
+        if not _pool(os.getpid()).submit(self._hash_next):
+            while self._held:
+                self._hash_next()
+
+    def _hash_next(self) -> None:
+        # One block at a time: between two of them the pool's threads take blocks of other uploads.
+        is_hashed = False
+        try:
+            self._hash(self._held[0])
+            is_hashed = True
+        finally:
+            with self._changed:
+                self._held.popleft()
+                if not is_hashed:
+                    self._failure = sys.exc_info()[1]
+                    self._held.clear()
+                self._changed.notify()
+                continues = bool(self._held)
+        if continues and threading.current_thread() in _pool(os.getpid()).threads:
+            self._hash_later()
 
     def _hash(self, block: bytes) -> None:
         for state in self._hashes.values():
             state.update(block)
+
+
+class _Pool:
+    """Threads that hash, as many as there are processors."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._lock = threading.Lock()
+
+    def submit(self, task: Callable[[], None]) -> bool:
+        """Run *task* soon; return False, and do not run it, when no thread can be started."""
+        self._grow()
+        if not self.threads:
+            return False
+        self._tasks.put(task)
+        return True
+
+    def _grow(self) -> None:
+        with self._lock, suppress(RuntimeError):  # the system has no thread left
+            if len(self.threads) < (os.cpu_count() or 1):
+                thread = threading.Thread(target=self._work, name="hashing", daemon=True)
+                thread.start()
+                self.threads.append(thread)
+
+    def _work(self) -> None:
+        while True:
+            task = self._tasks.get()
+            with suppress(Exception):  # the Hasher keeps it
+                task()
+            del task  # and with it the block
 
 
 def _make(name: str) -> _Hash:
@@ -150,9 +197,9 @@ def _make(name: str) -> _Hash:
 
 
 @lru_cache(maxsize=1)
-def _pool(pid: int) -> ThreadPoolExecutor:
+def _pool(pid: int) -> _Pool:
     # One for each process: a fork leaves the threads behind.
-    return ThreadPoolExecutor(os.cpu_count(), "hashing")
+    return _Pool()
 
 
 def announced(headers: Mapping[str, str]) -> Digests:
@@ -247,5 +294,5 @@ def _value(name: str, text: str, header: str) -> bytes:
     except (binascii.Error, ValueError):
         value = b""
     if len(value) != length:
-        raise DigestError(f"{header}: this is no {name} digest")
+        raise DigestError(f"{header}: this is not a {name} digest")
     return value

@@ -2,6 +2,9 @@
 
 import calendar
 import re
+import resource
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta, timezone
 from email.utils import formatdate
@@ -185,6 +188,16 @@ def test_any_range_header_is_answered(text: str, filesize: int) -> None:
         return
     for part in found or []:
         assert 0 <= part.offset < part.offset + part.length <= filesize
+
+
+def test_no_parser_takes_more_than_linear_time() -> None:
+    # Linear: 4 seconds of processor time for all. Quadratic: minutes for a single text.
+    limit = 40  # seconds
+    subprocess.run(
+        [sys.executable, "-m", "tests.long_inputs"],
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
+    )
 
 
 def test_text_becomes_bytes() -> None:

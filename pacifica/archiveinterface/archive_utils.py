@@ -17,6 +17,7 @@ _ISO_8601 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
 _HTTP_DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT")
+_LONGEST_DATE = 64  # characters
 _CTIME = "%a %b %d %H:%M:%S %Y"
 
 
@@ -45,7 +46,7 @@ def parse_mod_time(text: str) -> float:
     try:
         mod_time = _epoch_seconds(text.strip())
     except (ValueError, OverflowError) as error:
-        raise ModTimeError("Last-Modified is no date that exists") from error
+        raise ModTimeError("Last-Modified is a date that does not exist") from error
     if not 0 <= mod_time < _YEAR_10000:
         raise ModTimeError("Last-Modified lies outside the years 1970 to 9999")
     return mod_time
@@ -90,8 +91,8 @@ def _iso_moment(match: re.Match[str]) -> datetime:
 
 
 def _strptime(text: str, form: str) -> datetime | None:
-    # strptime takes other scripts' digits and any run of blanks; HTTP has neither.
-    if not text.isascii():
+    # strptime accepts digits of other scripts and any run of blanks; HTTP has neither.
+    if not text.isascii() or len(text) > _LONGEST_DATE:
         return None
     try:
         return datetime.strptime(text, form)

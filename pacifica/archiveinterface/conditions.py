@@ -1,24 +1,21 @@
-"""The If-... headers of a request, weighed against what is stored (RFC 9110, 13).
+"""The If-... headers of a request, compared with what is stored (RFC 9110, 13).
 
 CherryPy's validate_etags and validate_since are not used: they compare dates for equality
 only, weigh a date although an entity tag was given, and know no weak comparison.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from .archive_utils import parse_http_date
 from .backends.abstract.status import AbstractStatus
 from .exception import PreconditionError
-
-_ENTITY_TAG = re.compile(r'\s*(?:(W/)?("[^"]*"))\s*(?:,|$)|\s*,')
 
 
 class Conditions:
     """What a request demands of the stored file before it is acted upon."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        """Read the If-... headers; a date that is none is ignored, as RFC 9110 wants."""
+        """Read the If-... headers; what is not a date is ignored, as RFC 9110 wants."""
         self._match = headers.get("If-Match")
         self._none_match = headers.get("If-None-Match")
         self._unmodified_since = _date(headers.get("If-Unmodified-Since"))
@@ -67,8 +64,17 @@ def _names(header: str, existing: AbstractStatus | None, *, weak: bool) -> bool:
         return False
     if header.strip() == "*":
         return True
-    tags = (match.groups() for match in _ENTITY_TAG.finditer(header))
-    return any(tag == existing.etag and (weak or not weakness) for weakness, tag in tags)
+    return any(tag == existing.etag and (weak or not is_weak) for is_weak, tag in _entity_tags(header))
+
+
+def _entity_tags(header: str) -> Iterator[tuple[bool, str]]:
+    """Yield the entity tags of a list, each with whether it is weak; what is not an entity tag is left out."""
+    position = 0
+    while (start := header.find('"', position)) >= 0 and (end := header.find('"', start + 1)) >= 0:
+        before = header[position:start].strip(" \t,")
+        if before in ("", "W/"):
+            yield before == "W/", header[start : end + 1]
+        position = end + 1
 
 
 def _date(text: str | None) -> float | None:

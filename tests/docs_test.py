@@ -35,6 +35,7 @@ _VARYING = [
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"), "<log time>"),
     (re.compile(r"^Date: .*", re.MULTILINE), "<date>"),
     (re.compile(r"^Server: .*", re.MULTILINE), "<server>"),
+    (re.compile(r"^X-Request-Id: .*", re.MULTILINE), "<request id>"),
     (re.compile(r"\b1[789]\d{8}\.\d+"), "<now>"),
     (re.compile(r'"version": "[^"]*"'), "<version>"),
 ]

@@ -23,7 +23,7 @@ from .support import POSIX_FLAT, TIMEOUT, Backend, serving
 CONTENT = os.urandom(5_000_000)
 DATE = "Tue, 13 Sep 2016 22:34:19 GMT"
 NAMES = ["a b", "100%", "100%25", "what?", "#1", "ä ö", "a+b", "a&b=c", "a;b", "a\\b", '"', "file.5", "new\nline"]
-_OF_EACH_ANSWER = {"Date", "Connection", "Server"}
+_OF_EACH_ANSWER = {"Date", "Connection", "Server", "X-Request-Id"}
 
 
 class Pair(NamedTuple):

@@ -24,7 +24,7 @@ HSM = "backends.oracle_hsm_sideband"
 HPSS = "backends.hpss"
 LAYERS = [
     {"exception", "globals"},
-    {"digests", "id2filename", "transmission"},
+    {"digests", "id2filename", "request_head", "transmission"},
     {"backends.abstract.status", "config"},
     {"archive_utils", "byte_ranges", "backends.abstract.extendedfile"},
     {"backends.abstract.archive"},
@@ -168,7 +168,7 @@ def test_every_error_has_a_status() -> None:
     for kind in errors:
         assert any(parent in STATUS_OF for parent in kind.__mro__)
     assert {int(status) for status in STATUS_OF.values()} == {
-        400, 403, 404, 405, 409, 411, 412, 413, 415, 416, 500, 503, 507,
+        400, 403, 404, 405, 409, 411, 412, 413, 415, 416, 500, 501, 503, 505, 507,
     }  # fmt: skip
 
 

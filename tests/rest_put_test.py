@@ -128,7 +128,7 @@ def test_a_body_without_a_length_is_refused(service: Service, prefix: Path, vers
     assert tree_of(prefix) == {}
 
 
-@pytest.mark.parametrize("length", ["-1", "+5", "5.0", "0x5", "five", "5, 5", "9" * 40])
+@pytest.mark.parametrize("length", ["-1", "+5", "5.0", "0x5", "five", "5, 5"])
 def test_a_length_that_is_none_is_refused(service: Service, prefix: Path, length: str) -> None:
     answer = service.raw(f"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nhello".encode())
     assert answer.startswith(b"HTTP/1.1 400 ")

@@ -25,6 +25,7 @@ BUILT_IN: dict[str, Any] = {
     "server.socket_timeout": 60,  # seconds without a byte
     "server.socket_queue_size": 1024,
     "server.thread_pool": 100,  # more than the clients that may stall at a time
+    "server.max_request_header_size": 65536,  # bytes of request line and headers together
     "server.max_request_body_size": 0,
     "log.screen": False,
     "tools.log_tracebacks.on": False,  # error_response logs what is worth it

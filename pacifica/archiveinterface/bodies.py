@@ -1,7 +1,6 @@
 """Bodies in blocks: from the client into a file, and from a file to the client."""
 
 import logging
-import re
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from .exception import (
     LengthRequiredError,
 )
 from .globals import LOG_NAME
+from .request_head import body_length
 from .transmission import TRANSMITTED_FROM, FilePart, ended_early
 
 BLOCK_SIZE = 1 << 18  # bytes
@@ -28,7 +28,6 @@ _LARGEST_BLOCK = 1 << 20  # bytes
 _SMALLEST_BLOCK = 1 << 16  # bytes
 _ALL_UPLOADS = 12 << 20  # bytes of all blocks of a process together
 _BROKEN = "the body ended before it was complete"
-_CONTENT_LENGTH = re.compile(r"\d{1,19}", re.ASCII)
 _log = logging.getLogger(LOG_NAME)
 _damaged_files = count(1)  # found by reading since the process started
 
@@ -81,32 +80,26 @@ class RequestBody:
     def __init__(self, environ: Mapping[str, Any], most: int = 0) -> None:
         """Take the body that *environ* (PEP 3333) announces, at most *most* bytes long unless 0.
 
-        Raises BodyError for a length that is no number, BodyTooLargeError.
+        Raises BodyError for a length that is not a number, TransferCodingError, BodyTooLargeError.
         """
-        announced = environ.get("CONTENT_LENGTH") or ""
-        chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
-        if chunked and announced:
-            chunked = _framing_is_open(environ)
-        self.is_announced = chunked or announced != ""
-        self.complete = False
-        self.length: int | None = None
+        coding, announced = environ.get("HTTP_TRANSFER_ENCODING"), environ.get("CONTENT_LENGTH") or None
+        if coding is not None and announced and not _framing_is_open(environ):
+            coding = None
+        self.length = body_length(coding, announced, environ["SERVER_PROTOCOL"])
+        self.is_announced = coding is not None or announced is not None
+        self.complete = self.length == 0
+        self._is_broken = False
         self._most = most
         self._received = 0
         self._block_size = BLOCK_SIZE
-        self._input: _Input = environ["wsgi.input"]
-        if chunked:
-            self._input = _chunked_input(environ)
-        elif not _CONTENT_LENGTH.fullmatch(announced or "0"):
-            raise BodyError("Content-Length is no number")
-        else:
-            self.length = int(announced or "0")
-            self.complete = self.length == 0
+        self._input: _Input = _chunked_input(environ) if self.length is None else environ["wsgi.input"]
         if most and self.length is not None and self.length > most:
             raise BodyTooLargeError(f"the body is longer than the {most} bytes that this site takes")
 
     def require(self) -> None:
         """Raise LengthRequiredError unless a body, be it an empty one, was announced."""
         if not self.is_announced:
+            self.complete = False  # what the client sends next may be a body, and is not read as a request
             raise LengthRequiredError("send Content-Length or Transfer-Encoding: chunked")
 
     def blocks(self) -> Iterator[bytes]:
@@ -138,12 +131,12 @@ class RequestBody:
         """Read what the client still sends, up to *most* bytes; return whether that was all.
 
         A client that is still sending would not see the answer, and its rest would be taken
-        for the next request.
+        for the next request. Nothing more comes from a body that broke off or came too late.
         """
         end = self._received + most
         self._most = 0
         try:
-            while not self.complete and self._received < end:
+            while not self.complete and not self._is_broken and self._received < end:
                 self._next_block()
         except BodyError:
             return False
@@ -154,7 +147,8 @@ class RequestBody:
         try:
             block = self._input.read(size)
         except (OSError, ValueError) as error:
-            # A time-out, a connection that broke, or chunks that are none.
+            # A time-out, a connection that broke, or malformed chunks.
+            self._is_broken = True
             raise BodyError(_BROKEN) from error
         self._received += len(block)
         if block:
@@ -162,6 +156,7 @@ class RequestBody:
         elif self.length is None:
             self.complete = True
         else:
+            self._is_broken = True
             raise BodyError(_BROKEN)
         if self._most and self._received > self._most:
             raise BodyTooLargeError(f"the body is longer than the {self._most} bytes that this site takes")

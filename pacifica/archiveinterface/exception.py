@@ -20,6 +20,10 @@ class RequestError(ArchiveInterfaceError):
     """The client asked for something that makes no sense."""
 
 
+class HeadError(RequestError):
+    """The request line or a header field is malformed."""
+
+
 class FileIdError(RequestError):
     """This names no file of the archive, whatever is stored."""
 
@@ -67,6 +71,14 @@ class MethodError(ArchiveInterfaceError):
 
 class ConflictError(ArchiveInterfaceError):
     """The target exists and may not be replaced, or the object cannot be had now."""
+
+
+class TransferCodingError(ArchiveInterfaceError):
+    """A body in a transfer coding that is not supported."""
+
+
+class HttpVersionError(ArchiveInterfaceError):
+    """A major version of HTTP that is not supported."""
 
 
 class LengthRequiredError(ArchiveInterfaceError):

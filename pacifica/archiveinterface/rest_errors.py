@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import cherrypy
@@ -13,9 +14,11 @@ from .archive_utils import file_status
 from .exception import (
     ArchiveInterfaceError,
     BackendUnavailableError,
+    BeingStagedError,
     BodyTooLargeError,
     ConflictError,
     ForbiddenPathError,
+    HttpVersionError,
     LengthRequiredError,
     MediaTypeError,
     MethodError,
@@ -24,6 +27,7 @@ from .exception import (
     PreconditionError,
     RangeNotSatisfiableError,
     RequestError,
+    TransferCodingError,
 )
 from .globals import LOG_NAME, VERSION
 
@@ -38,7 +42,9 @@ STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
     BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     MediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     RangeNotSatisfiableError: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    TransferCodingError: HTTPStatus.NOT_IMPLEMENTED,
     BackendUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    HttpVersionError: HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
     NoSpaceError: HTTPStatus.INSUFFICIENT_STORAGE,
     ArchiveInterfaceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -63,18 +69,23 @@ def status_of(error: BaseException) -> HTTPStatus:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
+def status_line(error: BaseException) -> str:
+    """Return number and phrase of the status for *error*."""
+    status = status_of(error)
+    return f"{int(status)} {_RFC_9110_PHRASES.get(status, status.phrase)}"
+
+
 def error_response() -> None:
     """Answer the request with the error that is being handled; CherryPy's hook for it."""
     error = sys.exc_info()[1]
     assert error is not None
     status = status_of(error)
-    phrase = f"{int(status)} {_RFC_9110_PHRASES.get(status, status.phrase)}"
+    phrase = status_line(error)
     response = cherrypy.serving.response
     response.status = phrase
     for name in _OF_THE_FILE:
-        dict.pop(response.headers, name, None)  # its own folds the case, update() does not
-    for name, value in _headers_of(error).items():
-        response.headers[name] = value
+        response.headers.pop(name, None)
+    set_headers(_headers_of(error))
     response.body = error_page_default(phrase, _message_of(error, status), _traceback_of(error))
 
 
@@ -86,10 +97,15 @@ def error_page_default(status: str, message: str, traceback: str = "", version: 
     request, response = cherrypy.serving.request, cherrypy.serving.response
     response.headers["Content-Type"] = "application/json"
     if request.method == "HEAD":
-        for name, value in file_status(None).items():
-            response.headers[name] = value
+        set_headers(file_status(None))
     body = {"status": status, "message": html.unescape(message), "traceback": traceback or "", "version": VERSION}
     return json.dumps(body).encode()
+
+
+def set_headers(headers: Mapping[str, str]) -> None:
+    """Set *headers* of the answer. CherryPy finds them in any case then; update() would keep the case as written."""
+    for name, value in headers.items():
+        cherrypy.serving.response.headers[name] = value
 
 
 def _headers_of(error: BaseException) -> dict[str, str]:
@@ -104,14 +120,22 @@ def _headers_of(error: BaseException) -> dict[str, str]:
 
 
 def _message_of(error: BaseException, status: HTTPStatus) -> str:
-    if status != HTTPStatus.INTERNAL_SERVER_ERROR:
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.warning("%a: %s", cherrypy.serving.request.request_line, error.__cause__ or error)
-        return str(error)
     request = cherrypy.serving.request
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return str(error)
+    if status != HTTPStatus.INTERNAL_SERVER_ERROR:
+        # Clients ask again and again for a file that is being staged.
+        level = logging.DEBUG if isinstance(error, BeingStagedError) else logging.WARNING
+        _log.log(level, "request %s, %a: %s", request.unique_id, request.request_line, _reason_of(error))
+        return str(error)
     _log.error("request %s, %a, failed", request.unique_id, request.request_line, exc_info=error)
     reason = str(error) if isinstance(error, ArchiveInterfaceError) else "the service failed"
     return f"{reason}; its log tells more under request {request.unique_id}"
+
+
+def _reason_of(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return str(cause) or f"{error} ({type(cause).__name__})"  # a time-out, for one, has no text
 
 
 def _traceback_of(error: BaseException) -> str:

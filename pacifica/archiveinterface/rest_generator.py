@@ -19,6 +19,7 @@ from .conditions import Conditions
 from .config import ArchiveOptions
 from .exception import ByteRangeError, DamagedFileError, FileIdError, MediaTypeError, MethodError, RequestError
 from .front_end import redirection
+from .rest_errors import set_headers
 
 ROOT_METHODS = "GET, HEAD, OPTIONS"
 FILE_TYPE = "application/octet-stream"
@@ -37,11 +38,11 @@ class ArchiveInterfaceGenerator:
         """Serve the files of *archive*, which all threads share."""
         self._archive = archive
 
-    def GET(self, *_path: str, byte_range: Any = None, **_query: Any) -> Any:
+    def GET(self, /, *_path: str, byte_range: Any = None, **_query: Any) -> Any:
         """Answer with the bytes of the file, or some of them: 200, 206, 304."""
         file_id = _file_id()
         if not file_id:
-            return _json({"message": "Pacifica Archive Interface Up and Running"})
+            return _root()
         wanted = None if byte_range is None else _parse_byte_range_query(byte_range)
         file = self._archive.open(file_id, "r")
         try:
@@ -53,30 +54,30 @@ class ArchiveInterfaceGenerator:
             file.close()
         return answer
 
-    def HEAD(self, *_path: str, **_query: Any) -> Any:
+    def HEAD(self, /, *_path: str, **_query: Any) -> Any:
         """Answer with what is known of the file, in headers: 204, or 200 with ``[http] head = standard``."""
         file_id = _file_id()
         if not file_id:
-            return _json({})
+            return _root()
         status = self._archive.file(file_id).status()
         _refuse_damaged(status)
         if Conditions(_request_headers()).not_modified(status):
             return _not_modified(status)
-        headers = cherrypy.serving.response.headers
-        headers.update(file_status(status))
-        headers.update({"ETag": status.etag, "Accept-Ranges": "bytes", "Content-Type": JSON_TYPE})
-        headers.update(_digest_headers(status))
+        set_headers({**file_status(status), "ETag": status.etag, "Accept-Ranges": "bytes", "Content-Type": JSON_TYPE})
+        set_headers(_digest_headers(status))
         cherrypy.serving.response.status = 204
         if self._archive.config.http.head == "standard":
             cherrypy.serving.response.status = 200
-            headers.update({"Last-Modified": _http_date(status.mtime), "Content-Length": str(status.filesize)})
+            set_headers({"Last-Modified": _http_date(status.mtime), "Content-Length": str(status.filesize)})
         return b""
 
-    def PUT(self, *_path: str, **_query: Any) -> Any:
+    def PUT(self, /, *_path: str, **_query: Any) -> Any:
         """Store the body as the file, replacing what was there: 201."""
         file_id, body = _required_file_id(), cherrypy.serving.request.archive_body
         body.require()
         request_headers = cherrypy.serving.request.headers
+        if "Content-Range" in request_headers:
+            raise RequestError("PUT stores whole files: Content-Range, part of a file, is not supported")
         mod_time, announced = get_http_modified_time(request_headers), digests.announced(request_headers)
         hasher = digests.Hasher({*self._archive.config.archive.digests, *announced})
         with self._archive.open(file_id, "w", length=body.length, guard=_guard()) as file:
@@ -87,11 +88,11 @@ class ArchiveInterfaceGenerator:
             file.set_file_permissions()
         cherrypy.serving.response.status = 201
         status = file.status()
-        cherrypy.serving.response.headers.update({"ETag": status.etag, **_digest_headers(status)})
-        # A string, sic; ingest takes its upload for good by this number alone.
+        set_headers({"ETag": status.etag, **_digest_headers(status)})
+        # A string, sic. ingest treats the upload as successful if this number is right, and looks at nothing else.
         return _json({"message": "File added to archive", "total_bytes": str(total_bytes)})
 
-    def POST(self, *_path: str, **_query: Any) -> Any:
+    def POST(self, /, *_path: str, **_query: Any) -> Any:
         """Stage the file: 200 when it is on disk, 202 while it is being recalled."""
         file_id = _required_file_id()
         if self._archive.file(file_id).stage():
@@ -100,19 +101,19 @@ class ArchiveInterfaceGenerator:
         cherrypy.serving.response.headers["Retry-After"] = RETRY_AFTER
         return _json({"file": f"/{file_id}", "message": "File is being staged"})
 
-    def PATCH(self, *_path: str, **_query: Any) -> Any:
+    def PATCH(self, /, *_path: str, **_query: Any) -> Any:
         """Move the file that the JSON body names, ``{"path": ...}``, to this id: 200."""
         file_id, body = _required_file_id(), cherrypy.serving.request.archive_body
         body.require()
         self._archive.patch(file_id, _path_in(body), _guard())
         return _json({"message": "File Moved Successfully"})
 
-    def DELETE(self, *_path: str, **_query: Any) -> Any:
+    def DELETE(self, /, *_path: str, **_query: Any) -> Any:
         """Remove the file: 200."""
         self._archive.file(_required_file_id(), _guard()).remove()
         return _json({"message": "File deleted"})
 
-    def OPTIONS(self, *_path: str, **_query: Any) -> Any:
+    def OPTIONS(self, /, *_path: str, **_query: Any) -> Any:
         """Answer with the methods that the resource knows, in Allow: 200."""
         headers = cherrypy.serving.response.headers
         headers.pop("Content-Type", None)  # there is no body
@@ -151,6 +152,10 @@ def _guard() -> Guard | None:
     return conditions.check if conditions.restrict_writing else None
 
 
+def _root() -> bytes:
+    return _json({"message": "Pacifica Archive Interface Up and Running"})
+
+
 def _json(content: dict[str, str]) -> bytes:
     cherrypy.serving.response.headers["Content-Type"] = JSON_TYPE
     return json.dumps(content).encode()
@@ -178,8 +183,7 @@ def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> bytes 
     conditions = Conditions(_request_headers())
     if conditions.not_modified(status):
         return _not_modified(status)
-    headers = cherrypy.serving.response.headers
-    headers.update(
+    set_headers(
         {
             "Content-Type": FILE_TYPE,
             "Last-Modified": _http_date(status.mtime),
@@ -192,12 +196,12 @@ def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> bytes 
     algorithms = _algorithms_to_compute(file.config.archive, status)
     elsewhere = {} if wanted or algorithms else redirection(file, status, _request_headers())
     if elsewhere:
-        del headers["Content-Length"]
-        headers.update(elsewhere)
+        del cherrypy.serving.response.headers["Content-Length"]
+        set_headers(elsewhere)
         return b""
     is_whole = parts == [Segment(0, status.filesize)]
     body = HashedResponseBody(file, status, algorithms) if algorithms and is_whole else ResponseBody(file, parts)
-    if int(headers["Content-Length"]) <= AT_ONCE:
+    if int(cherrypy.serving.response.headers["Content-Length"]) <= AT_ONCE:
         return b"".join(body)
     cherrypy.serving.response.stream = True
     return body
@@ -236,7 +240,7 @@ def _requested_parts(filesize: int, wanted: Segment | None, range_allowed: bool)
             headers["Content-Range"] = content_range(segments[0], filesize)
     if segments and len(segments) > 1:
         boundary, length, parts = multipart(segments, filesize, FILE_TYPE)
-        headers.update({"Content-Type": f"multipart/byteranges; boundary={boundary}", "Content-Length": str(length)})
+        set_headers({"Content-Type": f"multipart/byteranges; boundary={boundary}", "Content-Length": str(length)})
         return parts
     part = segments[0] if segments else Segment(0, filesize)
     headers["Content-Length"] = str(part.length)
@@ -246,7 +250,7 @@ def _requested_parts(filesize: int, wanted: Segment | None, range_allowed: bool)
 def _not_modified(status: AbstractStatus) -> bytes:
     headers = cherrypy.serving.response.headers
     headers.pop("Content-Type", None)
-    headers.update({"ETag": status.etag, "Last-Modified": _http_date(status.mtime)})
+    set_headers({"ETag": status.etag, "Last-Modified": _http_date(status.mtime)})
     cherrypy.serving.response.status = 304
     return b""
 
@@ -258,7 +262,7 @@ def _path_in(body: RequestBody) -> str:
     try:
         content = json.loads(body.read_at_most(MOST_JSON))
     except (ValueError, RecursionError) as error:
-        raise RequestError("the body is no JSON") from error
+        raise RequestError("the body is not JSON") from error
     path = content.get("path") if isinstance(content, dict) else None
     if not isinstance(path, str):
         raise RequestError('the body is {"path": "/absolute/path/of/the/file"}')

@@ -1,8 +1,10 @@
 """What CherryPy does around each request, less what can be done once or is of no use here.
 
 CherryPy finds the handler, reads all of its configuration and attaches hooks for every request anew,
-and words a line of the access log though nobody reads it. One resource with settings that never
-change needs that once. A site's own hooks and tools still work as CherryPy's manual has them.
+and composes a line of the access log even if no log is configured. One resource with settings that
+never change needs that once. Hooks and tools of a site's [global] and [/] run at CherryPy's hook
+points. Cookies are not read, header values are not decoded (RFC 2047), and the events
+``before_request`` and ``after_request`` are not published.
 """
 
 import logging
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import cherrypy
+from cherrypy import _cpreqbody
 from cherrypy._cplogging import LogManager, NullHandler
 from cherrypy._cprequest import HookMap, Request, Response, hookpoints
 from cherrypy._cpwsgi import AppResponse
@@ -17,10 +20,16 @@ from cherrypy.lib.httputil import HeaderMap
 
 from .bodies import RequestBody, ResponseBody
 from .config import HttpOptions
+from .exception import HttpVersionError, MethodError, RequestError
+from .request_head import request_id
 from .rest_errors import error_page_default, error_response
 from .rest_generator import ArchiveInterfaceGenerator
 from .transmission import TRANSMIT
 
+LINGER = "pacifica.linger"
+"""In the WSGI environment: a function that makes the server read up to so many bytes after the answer."""
+
+_VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 # The parts of CherryPy's configuration that concern single requests.
 _OF_REQUESTS = ("error_page", "hooks", "request", "response", "tools")
 # What these say is decided by ArchiveRequest.
@@ -76,7 +85,7 @@ class ArchiveApplication(cherrypy.Application):
 def _matters(key: str, value: Any) -> bool:
     if key in _FIXED or key.partition(".")[0] not in _OF_REQUESTS:
         return False
-    return bool(value) or not key.startswith("tools.")  # tools are off unless switched on
+    return bool(value) or not (key.startswith("tools.") and key.endswith(".on"))  # tools are off unless switched on
 
 
 class _OneResource(cherrypy.dispatch.MethodDispatcher):
@@ -91,11 +100,9 @@ class _OneResource(cherrypy.dispatch.MethodDispatcher):
         request = cherrypy.serving.request
         request.config = request.app.request_settings
         cherrypy.serving.response.headers["Allow"] = self._allow
-        method = request.method.upper()
-        if method not in self._methods:
-            request.handler = cherrypy.HTTPError(405)
-            return
-        request.handler = getattr(request.app.root, method)
+        if request.method not in self._methods:
+            raise MethodError(self._allow)
+        request.handler = getattr(request.app.root, request.method)
         if request.query_string:
             request.handler = cherrypy.dispatch.LateParamPageHandler(request.handler)
 
@@ -113,13 +120,16 @@ def _hooks() -> _Hooks:
         request = cherrypy.serving.request
         request.archive_body = RequestBody(request.wsgi_environ, request.app.most_bytes)
 
-    def settle_body() -> None:
-        cherrypy.serving.request.settle_body()
+    def read_rest() -> None:
+        cherrypy.serving.request.read_rest()
+
+    def leave_rest() -> None:
+        cherrypy.serving.request.leave_rest()
 
     hooks = _Hooks(hookpoints)
     hooks.attach("on_start_resource", take_body)
-    hooks.attach("before_finalize", settle_body)
-    hooks.attach("after_error_response", settle_body)
+    hooks.attach("before_finalize", read_rest)
+    hooks.attach("after_error_response", leave_rest)
     return hooks
 
 
@@ -131,6 +141,47 @@ class ArchiveRequest(Request):
     dispatch = _OneResource()
     hooks = _hooks()
     archive_body: RequestBody | None = None
+    _cherrypy_body: Any = None
+
+    def run(
+        self, method: str, path: str, query_string: str, req_protocol: str, headers: Any, rfile: Any
+    ) -> cherrypy._cprequest.Response:
+        """Answer the request; every answer carries its id."""
+        self._has_known_version = req_protocol in _VERSIONS
+        version = req_protocol if self._has_known_version else _VERSIONS[-1]  # CherryPy expects digits
+        response = super().run(method, path, query_string, version, headers, rfile)
+        response.header_list.append((b"X-Request-Id", str(self.unique_id).encode()))
+        return response
+
+    @property
+    def body(self) -> Any:
+        """CherryPy's reader of the body, for tools that ask for it; the handlers use archive_body."""
+        if self._cherrypy_body is None:
+            self._cherrypy_body = _cpreqbody.RequestBody(self.rfile, self.headers, request_params=self.params)
+        return self._cherrypy_body
+
+    @body.setter
+    def body(self, chosen: Any) -> None:
+        self._cherrypy_body = chosen
+
+    def process_headers(self) -> None:
+        """Take the header fields as they were sent."""
+        for name, value in self.header_list:
+            self.headers[name] = value.strip()
+        self.unique_id = request_id(self.headers.get("X-Request-Id"))
+        if not self._has_known_version:
+            raise HttpVersionError("this service speaks HTTP/1.1 and HTTP/1.0")
+        host = self.headers.get("Host")
+        if host is None and self.protocol >= (1, 1):
+            raise RequestError("HTTP/1.1 requires a Host header")
+        self.base = f"{self.scheme}://{host or self.local.name or self.local.ip}"
+
+    def process_query_string(self) -> None:
+        """Read the parameters in the URL."""
+        try:
+            super().process_query_string()
+        except (cherrypy.HTTPError, ValueError) as error:
+            raise RequestError("the query of the URL is malformed") from error
 
     @property
     def show_tracebacks(self) -> bool:
@@ -153,7 +204,7 @@ class ArchiveRequest(Request):
     def _do_respond(self, path_info: str) -> None:
         """Go through CherryPy's steps, but for its reader of bodies, and but for those that have nothing to do.
 
-        Without this method CherryPy's own does the same, only slower.
+        It differs from CherryPy's own in these.
         """
         self.hooks = type(self).hooks.copy()
         self.toolmaps: dict[str, Any] = {}
@@ -171,18 +222,28 @@ class ArchiveRequest(Request):
         self.hooks.run("before_finalize")
         cherrypy.serving.response.finalize()
 
-    def settle_body(self) -> None:
-        """Read what the client still sends, so that it can read the answer."""
-        body = self.archive_body
-        if body is not None and not body.complete:
-            body.drain(self.app.http.drain_bytes)
+    def read_rest(self) -> None:
+        """Read what the handler left of the body, so that the connection can serve again."""
+        if self.archive_body is not None:
+            self.archive_body.drain(self.app.http.drain_bytes)
+
+    def leave_rest(self) -> None:
+        """Let the server read what the client still sends after the error, or read it now if the server cannot."""
+        linger, body = self.wsgi_environ.get(LINGER), self.archive_body
+        if linger and not (body and body.complete):
+            linger(self.app.http.drain_bytes)
+        elif not linger:
+            self.read_rest()
+
+
+_WRITTEN = {"Etag": "ETag"}  # names that are not in title case
 
 
 class _Headers(HeaderMap):
     """CherryPy's headers; what needs no escape is encoded as it is."""
 
     def output(self) -> list[tuple[bytes, bytes]]:
-        return [(_encoded(name), _encoded(str(value))) for name, value in self.items()]
+        return [(_encoded(_WRITTEN.get(name, name)), _encoded(str(value))) for name, value in self.items()]
 
 
 def _encoded(text: str) -> bytes:

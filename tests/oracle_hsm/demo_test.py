@@ -28,7 +28,9 @@ def test_the_demo_takes_a_file_to_tape_and_back(tmp_path: Path) -> None:
         return subprocess.run([*DEMO, str(tmp_path / "demo"), "tape", file_id], cwd=ROOT, check=False).returncode
 
     with subprocess.Popen(
-        [*DEMO, str(tmp_path / "demo"), "run", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL
+        [*DEMO, str(tmp_path / "demo"), "run", "--port", str(port), "--tape-delay", "0.5"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
     ) as demo:
         try:
             await_service(demo, url)
@@ -41,7 +43,10 @@ def test_the_demo_takes_a_file_to_tape_and_back(tmp_path: Path) -> None:
             wait_for(lambda: media() == "disk")
             assert requests.get(f"{url}/5", timeout=TIMEOUT).content == b"a file"
         finally:
-            demo.send_signal(signal.SIGINT)
+            with requests.Session() as session:
+                for file_id in range(1000, 1050):  # work for the daemons
+                    session.put(f"{url}/{file_id}", data=b"a file", timeout=TIMEOUT)
+            demo.send_signal(signal.SIGTERM)
             assert demo.wait(TIMEOUT) == 0
     assert not _is_running(tmp_path / "demo" / "mariadb" / "pid")
 

@@ -120,6 +120,25 @@ def test_a_file_without_a_good_copy_is_not_released(filesystem: SamQfs, path: Pa
     assert path.read_bytes() == CONTENT
 
 
+def test_a_thousand_files_cost_no_more_each_than_a_hundred(filesystem: SamQfs) -> None:
+    written: list[int] = []
+    for count in (100, 1000):
+        directory = filesystem.mount / str(count)
+        directory.mkdir()
+        for number in range(count):
+            (directory / str(number)).touch()
+        before = _bytes_written()
+        filesystem.notice()
+        written.append((_bytes_written() - before) // count)
+    assert written[1] < 2 * written[0]
+
+
+def _bytes_written() -> int:
+    """Return how many bytes this process has written by system calls so far."""
+    [line] = [line for line in Path("/proc/self/io").read_text().splitlines() if line.startswith("wchar")]
+    return int(line.split()[1])
+
+
 def test_an_empty_file_is_not_released(filesystem: SamQfs) -> None:
     empty = filesystem.mount / "file.0"
     empty.touch()
@@ -284,7 +303,8 @@ def test_a_removed_file_loses_its_rows_and_its_number_a_generation(
     assert rows(mariadb, "sam_archive") == []
     assert ino not in [row[0] for row in rows(mariadb, "sam_inode")]
     assert b"3039" not in [name for [name] in rows(mariadb, "sam_file", "name")]
-    assert filesystem.state.next_number(f"generation of {ino}") == 3
+    with filesystem.state.locked():
+        assert filesystem.state.next_number(f"generation of {ino}") == 3
 
 
 def test_a_lost_removal_leaves_the_rows(filesystem: SamQfs, updater: Updater, mariadb: MariaDB, path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.samqfs_emulator.host import HsmHost
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_head_answers_in_spite_of(fault: Fault, host: HsmHost, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     with standing(host, fault.below, **fault.options) as stand:
         try:
             fault.make(stand)

@@ -1,5 +1,6 @@
 """The service as it is deployed: the post-deployment tests through tape, both launchers, forks and configuration."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -11,6 +12,11 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.residency import (
+    FirstAnswer,
+    Residency,
+    UnknownResidencyError,
+)
 from pacifica.archiveinterface.config import Config, HsmSidebandOptions, get_config
 from pacifica.archiveinterface.exception import ConfigurationError, MissingFileError
 from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
@@ -119,6 +125,31 @@ def test_the_database_dies_and_comes_back_under_load(host: HsmHost) -> None:
         assert {answer.code for _, answer in answers} == {204}
         assert {answer.media for file_id, answer in answers if file_id == "7"} == {"tape"}
         assert {answer.media for file_id, answer in answers if file_id == FILE} == {"disk"}
+
+
+def test_an_upload_that_the_database_does_not_have_yet_is_not_logged(
+    host: HsmHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with standing(host, residency="database") as stand:
+        stand.put()
+        assert stand.head() == Answer(204, "disk", (18, 0))
+    assert "no row" not in caplog.text
+
+
+def test_an_older_file_that_the_database_does_not_have_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_row(found: os.stat_result, filepath: str) -> Residency:
+        raise UnknownResidencyError("no row")
+
+    caplog.set_level(logging.INFO)
+    now = tmp_path.stat()
+    before = os.stat_result((*now[:9], int(now.st_ctime) - 3600), {"st_blocks": now.st_blocks})
+    residency_of = FirstAnswer([no_row])
+    for found in (now, before, before):
+        residency_of(found, FILE)
+    assert caplog.text.count("no row") == 1
 
 
 def test_the_grant_of_select_suffices(host: HsmHost) -> None:

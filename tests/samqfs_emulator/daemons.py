@@ -1,6 +1,7 @@
 """The daemons of a SAM-QFS host in one thread: the stager with its tape delay, and the updater."""
 
 import threading
+import time
 from contextlib import suppress
 
 import pymysql
@@ -9,6 +10,7 @@ from tests.samqfs_emulator.filesystem import SamQfs
 from tests.samqfs_emulator.updater import Updater
 
 POLL = 0.02  # seconds
+MOST_EVENTS = 500  # between two looks at whether to end
 
 
 class Daemons:
@@ -39,9 +41,13 @@ class Daemons:
 
     def run(self) -> None:
         """Serve until :meth:`stop`; a database that is away is tried again, as the real updater does."""
-        while not self._end.wait(POLL):
+        pause = POLL
+        while not self._end.wait(pause):
+            began = time.monotonic()
             # What is moved or removed while they look is found at its new place the next time.
             with suppress(pymysql.err.MySQLError, FileNotFoundError):
                 self.filesystem.serve_requests(self.tape_delay)
                 if self.updater:
-                    self.updater.run_once()
+                    self.updater.run_once(MOST_EVENTS)
+            # Each look takes longer the more files there are; the tests need a core, too.
+            pause = max(POLL, time.monotonic() - began)

@@ -18,14 +18,13 @@ from tests.samqfs_emulator import stubs
 from tests.samqfs_emulator.filesystem import SamQfs
 from tests.samqfs_emulator.host import HsmHost
 
-TAPE_DELAY = 3.0  # seconds
 HINT = """
 Oracle HSM, emulated: files in {mount}, tapes in {tape}
 Put file 5, and ask where it is:
     curl -T README.md {url}/5
     curl -sI {url}/5
 In a second terminal, have it on tape only:  make hsm-demo-tape ID=5
-Then ask again where it is, recall it, and read it {delay:.0f} seconds later:
+Then ask again where it is, recall it, and read it {delay:g} seconds later:
     curl -s -X POST {url}/5
     curl -s {url}/5
 """
@@ -38,22 +37,23 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run")
     run.add_argument("--port", type=int, default=8080)
+    run.add_argument("--tape-delay", type=float, default=3.0, metavar="SECONDS")
     verbs.add_parser("tape").add_argument("id")
     given = parser.parse_args(arguments)
     root = given.directory.resolve()
-    return _run(root, given.port) if given.verb == "run" else _tape(root, given.id)
+    return _run(root, given.port, given.tape_delay) if given.verb == "run" else _tape(root, given.id)
 
 
-def _run(root: Path, port: int) -> int:
+def _run(root: Path, port: int, tape_delay: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     # The database knows nothing of an earlier run's files.
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     server = MariaDB(root / "mariadb")
-    server.start()
     try:
-        host = HsmHost(root / "sam", server, tape_delay=TAPE_DELAY)
+        server.start()
+        host = HsmHost(root / "sam", server, tape_delay=tape_delay)
         with host.daemons:
             return _serve(root, host, port)
     finally:
@@ -72,7 +72,10 @@ def _serve(root: Path, host: HsmHost, port: int) -> int:
         env={**os.environ, "SAMQFS_EMULATOR": str(host.filesystem.root)},
     )
     url = f"http://127.0.0.1:{port}"
-    print(HINT.format(mount=host.filesystem.mount, tape=host.filesystem.tape, url=url, delay=TAPE_DELAY), flush=True)
+    print(
+        HINT.format(mount=host.filesystem.mount, tape=host.filesystem.tape, url=url, delay=host.daemons.tape_delay),
+        flush=True,
+    )
     try:
         return service.wait()
     finally:
@@ -95,6 +98,9 @@ def _tape(root: Path, file_id: str) -> int:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
+    # A second signal must not break off what ends server and service.
+    for other in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(other, signal.SIG_IGN)
     sys.exit(0)
 
 

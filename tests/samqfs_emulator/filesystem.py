@@ -160,13 +160,15 @@ class SamQfs:
         utime and chmod raise none, as in SAM-QFS.
         """
         with self.state.locked():
-            before = {key: Entry(**entry) for key, entry in self.state.read("seen", {}).items()}
+            before = {key: Entry(**entry) for key, entry in self.state.seen().items()}
             after = self._look(before)
             for key in before.keys() - after.keys():
                 self._forget(before[key])
-            for key in after:
-                self._compare(key, before.get(key), after[key])
-            self.state.keep("seen", {key: vars(entry) for key, entry in after.items()})
+                self.state.forget_seen(key)
+            for key, entry in after.items():
+                if entry != before.get(key):
+                    self._compare(key, before.get(key), entry)
+                    self.state.keep_seen(key, vars(entry))
 
     def inode_of(self, path: Path) -> tuple[int, int]:
         """Return (ino, gen) of *path*, which has been noticed."""

@@ -1,5 +1,8 @@
 """What the emulator remembers of inodes, in small files that Python and the C stubs read alike.
 
+Counters and what the last look at the mount found are in an SQLite database, which costs the same however many files
+there are.
+
 ``state/inodes/<ino>.<birth>`` has two lines: five numbers for the C stubs (attr, flags, partial KiB, generation,
 residence time), and the whole state as JSON. ``<birth>`` is the time the inode was made, so that an inode number used
 again begins anew.
@@ -9,8 +12,9 @@ import ctypes
 import fcntl
 import json
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,15 @@ _BTIME_SECONDS = slice(80, 88)
 _BTIME_NANOSECONDS = slice(88, 92)
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+# A crash of the machine ends the tests as well.
+_TABLES = """
+    PRAGMA synchronous = OFF;
+    PRAGMA journal_mode = MEMORY;
+    CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, number INTEGER);
+    CREATE TABLE IF NOT EXISTS seen (key TEXT PRIMARY KEY, text TEXT);
+    BEGIN;
+"""
 
 
 @dataclass
@@ -99,7 +112,9 @@ class StateStore:
         """Keep every other process, and every other thread, out until the end of the block."""
         with (self.directory / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            with closing(sqlite3.connect(self.directory / "numbers")) as self._database, self._database:
+                self._database.executescript(_TABLES)
+                yield
 
     def inode(self, path: Path) -> InodeState | None:
         """Return the state of the inode *path* leads to, None if nothing is known of it yet."""
@@ -140,11 +155,24 @@ class StateStore:
         replace(self.directory / name, json.dumps(content))
 
     def next_number(self, name: str) -> int:
-        """Return 1, 2, 3...: a counter of its own for each *name*."""
-        counters = self.read("counters", {})
-        counters[name] = counters.get(name, 0) + 1
-        self.keep("counters", counters)
-        return int(counters[name])
+        """Return 1, 2, 3...: a counter of its own for each *name*. Only under the lock, as the next three."""
+        [number] = self._database.execute(
+            "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET number = number + 1 RETURNING number",
+            (name,),
+        ).fetchone()
+        return int(number)
+
+    def seen(self) -> dict[str, Any]:
+        """Return what was seen under each key at the last look."""
+        return {key: json.loads(text) for key, text in self._database.execute("SELECT key, text FROM seen")}
+
+    def keep_seen(self, key: str, entry: Any) -> None:
+        """Remember *entry*, anything JSON can say, as seen under *key*."""
+        self._database.execute("REPLACE INTO seen VALUES (?, ?)", (key, json.dumps(entry)))
+
+    def forget_seen(self, key: str) -> None:
+        """Forget what was seen under *key*."""
+        self._database.execute("DELETE FROM seen WHERE key = ?", (key,))
 
     def request_file(self, path: Path) -> Path:
         """Return the file that is there while *path* waits for its stage."""

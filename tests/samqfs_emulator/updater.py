@@ -67,13 +67,13 @@ class Updater:
                 cursor.execute(statement)
             connection.commit()
 
-    def run_once(self) -> int:
-        """Write the rows of every event that is old enough; return how many events there were."""
+    def run_once(self, most: int | None = None) -> int:
+        """Write the rows of every event that is old enough, of at most *most*; return how many events there were."""
         self.filesystem.notice()
         switches = self.switches
         if switches.stopped:
             return 0
-        due = [event for event in self.filesystem.events() if event["time"] + switches.delay <= self.clock()]
+        due = [event for event in self.filesystem.events() if event["time"] + switches.delay <= self.clock()][:most]
         if due:
             with self._connect() as connection:
                 for event in due:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 BLOCK = 512  # bytes; the unit of st_blocks
 WORD = 0xFFFFFFFF  # inode numbers and times have 32 bits in SAM-QFS
 MOST_REMEMBERED = 4096  # files
+USUAL_LAG = 60.0  # seconds; the updater is up to 15 behind, and more when it has much to do
 
 _log = logging.getLogger(LOG_NAME)
 
@@ -87,7 +89,7 @@ class SamStatResidency:
             raise UnknownResidencyError(f"sam_stat fails: {error.strerror}") from error
         # A library with another record than ours would give nonsense here.
         if (told.inode, told.size) != (found.st_ino & WORD, found.st_size) or not told.attr & SS_SAMFS:
-            raise UnknownResidencyError("sam_stat speaks of another file, or has another record")
+            raise UnknownResidencyError("sam_stat describes another file, or has another record")
         return _residency_of(told)
 
 
@@ -136,12 +138,12 @@ def _in_agreement(row: Inode, found: os.stat_result) -> Residency:
 
 
 class FirstAnswer:
-    """Several ways of asking, the best first, and the blocks when none knows; the log is told, once for each file."""
+    """Several ways of asking, the best first, and the blocks when none has an answer; each file is logged once."""
 
     def __init__(self, ways: Sequence[Ask]) -> None:
         """Try *ways* in this order."""
         self._ways = ways
-        self._told: set[tuple[int, str]] = set()
+        self._told: set[tuple[int, int, str]] = set()
 
     def __call__(self, found: os.stat_result, filepath: str) -> Residency:
         """Return the residency of the file at *filepath*; there always is one."""
@@ -157,14 +159,16 @@ class FirstAnswer:
                 return way(found, filepath)
             except UnknownResidencyError as reason:
                 # Every file that was just stored is ahead of its row for some seconds.
-                self._tell(logging.INFO, found, filepath, f"goes by the next best: {reason}")
+                is_new = time.time() - found.st_ctime < USUAL_LAG
+                level = logging.DEBUG if is_new else logging.INFO
+                self._tell(level, found, filepath, f"{reason}; falling back to the next source")
         return of_blocks(found, filepath)
 
     def _tell(self, level: int, found: os.stat_result, filepath: str, what: str) -> None:
         # cartd asks for one file many times a second.
-        if (found.st_ino, what) in self._told:
+        if (found.st_ino, level, what) in self._told:
             return
         if len(self._told) >= MOST_REMEMBERED:
             self._told.clear()
-        self._told.add((found.st_ino, what))
+        self._told.add((found.st_ino, level, what))
         _log.log(level, "residency of %s: %s", filepath, what)

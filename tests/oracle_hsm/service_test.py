@@ -20,7 +20,7 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.residency import (
 from pacifica.archiveinterface.config import Config, HsmSidebandOptions, get_config
 from pacifica.archiveinterface.exception import ConfigurationError, MissingFileError
 from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
-from tests.processes import launcher, uwsgi
+from tests.processes import uwsgi
 from tests.samqfs_emulator.host import READER, READER_PASSWORD, HsmHost
 from tests.support import TIMEOUT, Service
 
@@ -43,9 +43,8 @@ def environment(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> 
     }
 
 
-@pytest.mark.parametrize("launch", ["launcher", "uwsgi"])
 def test_the_deployment_tests_pass_through_release_and_stage(
-    launch: str, host: HsmHost, environment: dict[str, str], tmp_path: Path
+    host: HsmHost, environment: dict[str, str], tmp_path: Path
 ) -> None:
     suite = tmp_path / "suite"
     suite.mkdir()
@@ -53,13 +52,7 @@ def test_the_deployment_tests_pass_through_release_and_stage(
     migrate = f"cd {ROOT} && {sys.executable} -m tests.samqfs_emulator.demo {host.filesystem.root.parent} tape"
     host.daemons.start()
     try:
-        mount = host.filesystem.mount
-        server = (
-            launcher(mount, "-t", "hsmsideband", env=environment)
-            if launch == "launcher"
-            else uwsgi(mount, env=environment)
-        )
-        with server as service:
+        with uwsgi(host.filesystem.mount, env=environment) as service:
             done = subprocess.run(
                 [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", SUITE.name],
                 cwd=suite,

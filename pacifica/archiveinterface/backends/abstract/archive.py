@@ -74,8 +74,8 @@ class AbstractBackendArchive(ABC):
         """
         bound = self.file(filepath, guard)
         if mode == "r":
-            if self.config.archive.offline_read == "stage" and not bound.is_online():
-                bound.stage()
+            # stage() returns True when the file has arrived since is_online() looked.
+            if self.config.archive.offline_read == "stage" and not bound.is_online() and not bound.stage():
                 raise BeingStagedError("the file is being staged from tape, try again later")
             bound._file = bound._open_reader()
         elif mode == "w":
@@ -118,7 +118,7 @@ class AbstractBackendArchive(ABC):
 
     def descriptor(self) -> int | None:
         """Return the descriptor that the open file can be sent from, None when it has none in this system."""
-        # Whoever reads in a way of its own does not want it gone round.
+        # sendfile() must not bypass a subclass that overrides read().
         return self._open_file.descriptor() if type(self).read is AbstractBackendArchive.read else None
 
     def write(self, buf: bytes) -> int:
@@ -206,7 +206,7 @@ class AbstractBackendArchive(ABC):
         """Move the file at *old_path*, an absolute path on the backend, to the id *file_id*.
 
         Raises ForbiddenPathError outside the prefix and ``move_roots``, NotARegularFileError,
-        MissingFileError; a failure leaves the file where it was.
+        MissingFileError; a failure leaves the file where it was, and the id as it was.
         """
 
     @abstractmethod

@@ -1,5 +1,7 @@
 """Fixtures: a service on every backend."""
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +37,21 @@ def prefix(tmp_path: Path) -> Path:
 def far() -> Iterator[Path]:
     """A directory on another file system than tmp_path's."""
     with TemporaryDirectory(dir="/dev/shm") as place:
+        yield Path(place)
+
+
+@pytest.fixture
+def ordinary_user() -> str | None:
+    """The user to run a service as, None for the one that runs the tests: an ordinary one in any case."""
+    return "nobody" if os.getuid() == 0 else None
+
+
+@pytest.fixture
+def users_place(ordinary_user: str | None) -> Iterator[Path]:
+    """A directory that belongs to the ordinary user; those of pytest are root's alone."""
+    with TemporaryDirectory() as place:
+        if ordinary_user:
+            shutil.chown(place, ordinary_user)
         yield Path(place)
 
 

@@ -22,9 +22,12 @@ def _traceable() -> None:
 
 
 @pytest.mark.parametrize("ordeal", KILLED, ids=str)
-def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, far: Path, ordeal: Ordeal) -> None:
+def test_a_kill_leaves_the_old_file_or_the_new_one(
+    users_place: Path, ordinary_user: str | None, far: Path, ordeal: Ordeal
+) -> None:
     ids = ids_of(ordeal)
-    with site_in(tmp_path, far, ordeal.options) as site:
+    # Not as root, whom no permission keeps from anything.
+    with site_in(users_place, far, ordeal.options, user=ordinary_user) as site:
         calls = calls_of(ordeal, site, ids, (*DISK_CALLS, "sendto"))  # the last ones tell the client
         changing = [call for call in ends_of_runs(calls) if call.changes_names_or_files]
         deadly = calls if EVERY_CALL else changing

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -27,14 +28,17 @@ NEW = bytes(range(256)) * 5000  # more than a MiB: space is reserved for it, and
 class Site:
     """An archive with its service, and two directories that files are moved from."""
 
-    def __init__(self, place: Path, far: Path, options: str = "", threads: int = 1) -> None:
+    def __init__(self, place: Path, far: Path, options: str = "", threads: int = 1, user: str | None = None) -> None:
         """Keep the archive below *place*; *far* is on another file system, *options* are lines for ``[archive]``.
 
-        With one thread, the calls of a request follow each other.
+        With one thread, the calls of a request follow each other. The service runs as *user*, who can reach *place*.
         """
         self.prefix, self.near, self.far = place / "archive", place / "uploads", far
+        self.user = user
         for directory in (self.prefix, self.near):
             directory.mkdir()
+        for directory in (self.prefix, self.near, self.far):
+            self.give(directory)
         self._config, self._settings = place / "config.ini", place / "server.conf"
         self._config.write_text(
             f"[posix]\nuse_id2filename = true\n[archive]\nmove_roots = {self.near}:{self.far}\n{options}"
@@ -47,7 +51,12 @@ class Site:
         """Start the service, anew if it has died."""
         self._stack.close()
         options = ("-c", str(self._config), "--cherrypy-config", str(self._settings))
-        self.server = self._stack.enter_context(launcher(self.prefix, *options, env=_ONE_ARENA))
+        self.server = self._stack.enter_context(launcher(self.prefix, *options, env=_ONE_ARENA, user=self.user))
+
+    def give(self, path: Path) -> None:
+        """Let *path* belong to the user that the service runs as."""
+        if self.user:
+            shutil.chown(path, self.user)
 
     def stop(self) -> None:
         """Stop the service."""
@@ -117,6 +126,7 @@ class Ordeal:
             source = self._source(site, file_id)
             source.unlink(missing_ok=True)
             source.write_bytes(self.new)
+            site.give(source)
 
     def send(self, site: Site, file_id: int) -> requests.Response | None:
         """Send the request and return its answer, None when none came."""
@@ -141,6 +151,8 @@ class Ordeal:
             yield f"not acknowledged, and the id holds {_described(found)}"
         elif self.source and waiting != self.new and found != self.new:
             yield f"the file is neither moved nor there: {_described(waiting)}"
+        elif answer is not None and self.new is not None and found == self.new and (not self.source or waiting):
+            yield f"answered with {answer.status_code}, and the old file is gone"
         yield from left_overs(site)
 
     def repeat(self, site: Site, file_id: int) -> Iterator[str]:
@@ -194,9 +206,9 @@ def ids_of(ordeal: Ordeal) -> Iterator[int]:
 
 
 @contextmanager
-def site_in(place: Path, far: Path, options: str = "", threads: int = 1) -> Iterator[Site]:
-    """Give a site whose service runs."""
-    site = Site(place, far, options, threads)
+def site_in(place: Path, far: Path, options: str = "", threads: int = 1, user: str | None = None) -> Iterator[Site]:
+    """Give a site whose service runs, as *user*."""
+    site = Site(place, far, options, threads, user)
     try:
         site.start()
         yield site

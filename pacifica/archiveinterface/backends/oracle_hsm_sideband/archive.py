@@ -16,8 +16,9 @@ from ...exception import (
 from ...id2filename import id2filename, parse_file_id
 from ..abstract.archive import AbstractBackendArchive
 from ..abstract.status import AbstractStatus
-from ..posix.archive import PosixBackendArchive, _Source
+from ..posix.archive import PosixBackendArchive
 from ..posix.extendedfile import PosixReader
+from ..posix.moving import Source
 from ..posix.tree import split
 from .extended_file_factory import HsmSidebandWriter, SamQfsTree
 from .libsam import Libsam
@@ -83,7 +84,7 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
         with self._mounted():
             return HsmSidebandWriter(self._store, self.path, length=length, guard=self._guard, recall=self.stage)
 
-    def _copy_here(self, source: _Source) -> None:
+    def _copy_here(self, source: Source) -> None:
         if not self._tree.is_at_hand(os.fstat(source.fd)):
             raise ConflictError("the file to move is on tape; it has to be staged first")
         super()._copy_here(source)

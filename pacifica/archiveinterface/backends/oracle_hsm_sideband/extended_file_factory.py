@@ -7,7 +7,7 @@ from ...exception import BeingStagedError, translated_os_errors
 from ..abstract.archive import Guard
 from ..abstract.extendedfile import ExtendedFile
 from ..abstract.status import AbstractStatus
-from ..posix.extendedfile import PosixReader, PosixWriter
+from ..posix.extendedfile import PosixWriter, open_stored
 from ..posix.store import Store
 from ..posix.tree import Tree
 from .residency import of_blocks
@@ -29,7 +29,8 @@ def extended_hsmsideband_factory(filepath: str, mode: str, sam_qfs_path: str) ->
     """Return the file at the absolute path *filepath* open to read (``r``) or to replace (``w``).
 
     Its status tells where its bytes are, going by the blocks on disk, and names it *sam_qfs_path*.
-    Reading a file that is on tape waits for the tape. Raises MissingFileError, ForbiddenPathError.
+    Reading a file that is on tape waits for the tape. Raises MissingFileError, ForbiddenPathError,
+    ValueError for another *mode*.
     """
 
     def describe(found: os.stat_result, _: str) -> AbstractStatus:
@@ -37,8 +38,7 @@ def extended_hsmsideband_factory(filepath: str, mode: str, sam_qfs_path: str) ->
 
     with translated_os_errors():
         store = Store(SamQfsTree(os.path.dirname(filepath)), describe=describe)
-    name = os.path.basename(filepath)
-    return PosixReader(store, name) if mode == "r" else PosixWriter(store, name)
+    return open_stored(store, os.path.basename(filepath), mode)
 
 
 class HsmSidebandWriter(PosixWriter):

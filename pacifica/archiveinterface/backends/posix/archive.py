@@ -4,38 +4,30 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from typing import NamedTuple
+from contextlib import ExitStack, closing
 
 from ...config import Config
 from ...digests import Hasher
 from ...exception import (
     ConfigurationError,
     ForbiddenPathError,
+    MissingFileError,
     RequestError,
     translated_os_errors,
 )
 from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Guard
 from ..abstract.status import AbstractStatus
 from .extendedfile import PosixReader, PosixWriter
+from .moving import Source, moving
 from .notes import NOTES, Notes, forget_sidecar, write_notes
-from .partial import PARTIAL, move, orphans, sweep
+from .partial import PARTIAL, LinkedPartial, exclusive
+from .placing import NO_LINKS, Placement
 from .status import PosixStatus
-from .store import Store, exclusive
-from .tree import Tree, files_below, open_regular, split
+from .store import Store
+from .sweeping import orphans, sweep
+from .tree import Tree, files_below, split
 
 _COPY_SIZE = 1 << 20  # bytes
-
-
-class _Source(NamedTuple):
-    """A file that PATCH moves: the tree and path of its directory, that and itself open, and its name."""
-
-    tree: Tree
-    path: str
-    directory: int
-    name: str
-    fd: int
-    is_archived: bool
 
 
 class PosixBackendArchive(AbstractBackendArchive):
@@ -83,25 +75,28 @@ class PosixBackendArchive(AbstractBackendArchive):
     def remove(self) -> None:
         """Remove the file. Raises MissingFileError."""
         directory, name = split(self.path)
-        with translated_os_errors():
-            with self._tree.directory(directory) as parent, exclusive(parent):
-                found = self._store.admit(self._guard, parent, name, self.path)
+        with translated_os_errors(), ExitStack() as stack:
+            with self._tree.directory(directory) as parent, exclusive(self._tree):
+                old = stack.enter_context(self._store.admitted(self._guard, parent, name, self.path))
                 os.unlink(name, dir_fd=parent)
             self._store.durability.sync_names(self._tree, [directory])
-            if found:
-                forget_sidecar(self._tree, found)
+            if old and old.found.st_nlink == 1:
+                forget_sidecar(self._tree, old.found)
 
     def patch(self, file_id: str, old_path: str, guard: Guard | None = None) -> None:
-        """Move the file at *old_path* to *file_id*; between file systems by a copy that is published whole."""
+        """Move the file at *old_path* to *file_id*; between file systems by a copy that is published whole.
+
+        A failure leaves both as they were.
+        """
         target = self.file(file_id, guard)
-        with translated_os_errors(), self._source(old_path) as source:
-            try:
-                target._rename_here(source)
-            except OSError as error:
-                # Another file system, or another owner's file, whose mode is not ours to change.
-                if error.errno not in (errno.EXDEV, errno.EPERM):
-                    raise
+        root, path = self._allowed_place(old_path)
+        with translated_os_errors(), moving(self._tree, root, path) as source:
+            if target._is_place_of(source):
+                return
+            # Of several names of a file, PATCH changes only the one it moves.
+            if source.found.st_nlink > 1 or not target._link_here(source):
                 target._copy_here(source)
+            self._store.durability.sync_names(source.tree, [source.path])
 
     def _stat(self) -> AbstractStatus:
         with closing(self._open_reader()) as reader:
@@ -113,23 +108,11 @@ class PosixBackendArchive(AbstractBackendArchive):
     def _open_writer(self, length: int | None) -> PosixWriter:
         return PosixWriter(self._store, self.path, length=length, guard=self._guard)
 
-    @contextmanager
-    def _source(self, old_path: str) -> Iterator[_Source]:
-        root, path = self._allowed_place(old_path)
-        directory, name = split(path)
-        with closing(Tree(root)) as tree, tree.directory(directory) as parent:
-            fd = open_regular(name, parent)
-            try:
-                archived = root == self._tree.root and self.id_of(path) is not None
-                yield _Source(tree, directory, parent, name, fd, archived)
-            finally:
-                os.close(fd)
-
     def _allowed_place(self, old_path: str) -> tuple[str, str]:
         """Return the root that *old_path* lies below and the path from there."""
         names = [name for name in old_path.split("/") if name not in ("", ".")]
         if not old_path.startswith("/") or "\0" in old_path or not _is_encodable(old_path):
-            raise RequestError("path is no absolute path")
+            raise RequestError("path is not an absolute path")
         if {"..", PARTIAL, NOTES} & set(names):
             raise ForbiddenPathError("path leads out of the places that files may be moved from")
         path = "/" + "/".join(names)
@@ -139,50 +122,75 @@ class PosixBackendArchive(AbstractBackendArchive):
                     return root, path[len(root.rstrip("/")) + 1 :]
         raise ForbiddenPathError("path lies outside the places that files may be moved from")
 
-    def _rename_here(self, source: _Source) -> None:
+    def _is_place_of(self, source: Source) -> bool:
+        """Return whether *source* has the name of the bound file already, and may have it."""
         directory, name = split(self.path)
-        before = os.fstat(source.fd)
-        changed = [directory]
-        with self._tree.directory(directory, create=True) as parent, exclusive(parent):
-            replaced = self._store.admit(self._guard, parent, name, self.path)
-            os.fchmod(source.fd, PUBLISHED_MODE)
-            try:
-                if not source.is_archived:
-                    # Whoever put the file there may have put anything beside it.
-                    changed += write_notes(self._tree, source.fd, Notes({}))
-                self._store.durability.sync_file(source.fd)
-                self._take(source, parent, name, before)
-            except BaseException:
-                os.fchmod(source.fd, stat.S_IMODE(before.st_mode))
+        try:
+            with self._tree.directory(directory) as parent, exclusive(self._tree):
+                if not source.is_at(parent, name):
+                    return False
+                with self._store.admitted(self._guard, parent, name, self.path):
+                    return True
+        except (FileNotFoundError, MissingFileError):
+            return False
+
+    def _link_here(self, source: Source) -> bool:
+        """Move *source* within the file system and return True; False when only a copy of it can be stored."""
+        try:
+            partial = LinkedPartial(self._tree, source.directory, source.name)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, *NO_LINKS):
                 raise
-        self._store.durability.sync_names(self._tree, changed)
-        self._store.durability.sync_names(source.tree, [source.path])
-        if replaced and not os.path.samestat(replaced, before):
-            forget_sidecar(self._tree, replaced)
+            return False
+        with closing(partial):
+            try:
+                return self._place_link(source, partial)
+            except BaseException:
+                partial.remove()
+                raise
 
-    def _take(self, source: _Source, parent: int, name: str, found: os.stat_result) -> None:
-        if _is_entry(parent, name, found) and not _is_same_place(source, parent, name):
-            os.unlink(source.name, dir_fd=source.directory)  # rename() does nothing between two links of one file
-        else:
-            move(source.directory, source.name, parent, name, replace=self._store.may_replace)
+    def _place_link(self, source: Source, partial: LinkedPartial) -> bool:
+        source.require_same(partial.fd)
+        changed = [split(self.path)[0]]
+        try:
+            os.fchmod(partial.fd, PUBLISHED_MODE)
+        except PermissionError:  # another owner's file
+            partial.remove()
+            source.look_again()
+            return False
+        try:
+            if not self._is_archived(source):
+                # What stands beside it or in its attributes is not ours, and its digests need not be right.
+                changed += write_notes(self._tree, partial.fd, Notes({}))
+            self._store.durability.sync_file(partial.fd)
+            with Placement(self._store, partial, self.path) as placement:
+                placement.take(self._guard)
+                self._store.durability.sync_names(self._tree, changed)
+                source.remove()
+        except BaseException:
+            os.fchmod(partial.fd, stat.S_IMODE(source.found.st_mode))
+            raise
+        return True
 
-    def _copy_here(self, source: _Source) -> None:
-        before = os.fstat(source.fd)
-        writer = self._open_writer(before.st_size)
+    def _is_archived(self, source: Source) -> bool:
+        path = f"{source.path}/{source.name}" if source.path else source.name
+        return source.tree.root == self._tree.root and self.id_of(path) is not None
+
+    def _copy_here(self, source: Source) -> None:
+        writer = self._open_writer(source.found.st_size)
         hasher = Hasher(self.config.archive.digests)
         try:
             while block := os.read(source.fd, _COPY_SIZE):
                 writer.write(block)
                 hasher.update(block)
-            writer.set_mod_time(before.st_mtime_ns / 1e9)
+            source.require_unchanged()
+            writer.set_mod_time(source.found.st_mtime_ns / 1e9)
             writer.set_file_permissions(PUBLISHED_MODE)
             writer.set_digests(hasher.digests())
         except BaseException:
             writer.discard()
             raise
-        writer.close()
-        os.unlink(source.name, dir_fd=source.directory)
-        self._store.durability.sync_names(source.tree, [source.path])
+        writer.close_with(source.remove)
 
 
 def _is_encodable(path: str) -> bool:
@@ -191,14 +199,3 @@ def _is_encodable(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_entry(directory: int, name: str, found: os.stat_result) -> bool:
-    try:
-        return os.path.samestat(os.stat(name, dir_fd=directory, follow_symlinks=False), found)
-    except FileNotFoundError:
-        return False
-
-
-def _is_same_place(source: _Source, parent: int, name: str) -> bool:
-    return source.name == name and os.path.samestat(os.fstat(source.directory), os.fstat(parent))

@@ -1,6 +1,7 @@
 """Open files on a POSIX file system, to read and to replace."""
 
 import os
+from collections.abc import Callable
 
 from ...digests import Digests
 from ...exception import ConflictError, MissingFileError, ModTimeError, NotARegularFileError, translated_os_errors
@@ -10,7 +11,8 @@ from ..abstract.status import AbstractStatus
 from .durability import preallocate
 from .notes import Notes, add_notes, forget_sidecar, read_notes, write_notes
 from .partial import Partial
-from .store import Store, exclusive
+from .placing import Placement
+from .store import Store
 from .tree import Tree, split
 
 _COMPARE_SIZE = 1 << 20  # bytes
@@ -21,16 +23,25 @@ _SPACE_CHECK_SIZE = 1 << 24  # bytes between two looks at the reserve
 def extended_file_factory(filepath: str, mode: str) -> ExtendedFile:
     """Return the file at the absolute path *filepath* open to read (``r``) or to replace (``w``).
 
-    Raises MissingFileError, ForbiddenPathError when the last component is a symbolic link.
+    Raises MissingFileError, ForbiddenPathError when the last component is a symbolic link, ValueError
+    for another *mode*.
     """
     with translated_os_errors():
         store = Store(Tree(os.path.dirname(filepath)))
-    name = os.path.basename(filepath)
-    return PosixReader(store, name) if mode == "r" else PosixWriter(store, name)
+    return open_stored(store, os.path.basename(filepath), mode)
+
+
+def open_stored(store: Store, path: str, mode: str) -> ExtendedFile:
+    """Return *path* in *store* open to read (``r``) or to replace (``w``). Raises ValueError for another *mode*."""
+    if mode == "r":
+        return PosixReader(store, path)
+    if mode == "w":
+        return PosixWriter(store, path)
+    raise ValueError(f"mode is r or w, not {mode!r}")
 
 
 class PosixReader(ExtendedFile):
-    """A stored file, open for reading; it keeps its bytes though it be replaced meanwhile."""
+    """A stored file, open for reading; it keeps its bytes when the file is replaced meanwhile."""
 
     def __init__(self, store: Store, path: str) -> None:
         """Open *path* in *store*. Raises MissingFileError, ForbiddenPathError."""
@@ -160,9 +171,13 @@ class PosixWriter(ExtendedFile):
 
     def close(self) -> None:
         """Put the file in its place. Raises ConflictError, PreconditionError and leaves the old one."""
+        self.close_with(lambda: None)
+
+    def close_with(self, deed: Callable[[], object]) -> None:
+        """Put the file in its place and do *deed*; should that fail, the old file is put back."""
         try:
             with translated_os_errors():
-                self._published = self._publish()
+                self._published = self._publish(deed)
         except BaseException:
             self.discard()
             raise
@@ -172,31 +187,26 @@ class PosixWriter(ExtendedFile):
         """Forget what was written."""
         with translated_os_errors():
             try:
-                forget_sidecar(self._store.tree, os.fstat(self._fd))
                 self._partial.remove()
+                forget_sidecar(self._store.tree, os.fstat(self._fd))
             finally:
                 self._partial.close()
 
-    def _publish(self) -> AbstractStatus:
-        directory, name = split(self._path)
-        changed = [directory, *add_notes(self._store.tree, self._fd, Notes(self._digests))]
+    def _publish(self, deed: Callable[[], object]) -> AbstractStatus:
+        changed = [split(self._path)[0], *add_notes(self._store.tree, self._fd, Notes(self._digests))]
         if self._mode is not None:
             os.fchmod(self._fd, self._mode)
         self._store.durability.sync_file(self._fd)
-        try:
-            replaced = self._take_place(directory, name)
-        except FileExistsError:
-            return self._equal_stored_file()
-        self._store.durability.sync_names(self._store.tree, changed)
-        if replaced:
-            forget_sidecar(self._store.tree, replaced)
+        with Placement(self._store, self._partial, self._path) as placement:
+            try:
+                placement.take(self._guard)
+            except FileExistsError:
+                stored = self._equal_stored_file()
+                deed()
+                return stored
+            self._store.durability.sync_names(self._store.tree, changed)
+            deed()
         return self._store.describe(os.fstat(self._fd), self._path, Notes(self._digests))
-
-    def _take_place(self, directory: str, name: str) -> os.stat_result | None:
-        with self._store.tree.directory(directory, create=True) as parent, exclusive(parent):
-            replaced = self._store.admit(self._guard, parent, name, self._path)
-            self._partial.move_to(parent, name, replace=self._store.may_replace)
-            return replaced
 
     def _equal_stored_file(self) -> AbstractStatus:
         """Return the status of the file in the way if it holds the same bytes; it stays either way."""
@@ -206,6 +216,7 @@ class PosixWriter(ExtendedFile):
             while (block := os.read(self._fd, _COMPARE_SIZE)) == stored.read(_COMPARE_SIZE):
                 if not block:
                     self._partial.remove()
+                    forget_sidecar(self._store.tree, os.fstat(self._fd))
                     self._store.durability.sync_names(self._store.tree, [split(self._path)[0]])
                     return stored.status()
         finally:

@@ -13,16 +13,16 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from ...digests import Digests
+from ...exception import MissingFileError, NotARegularFileError
 from ...id2filename import id2filename
-from .tree import Tree, split
+from .partial import Partial
+from .tree import Tree, open_regular, split
 
 NOTES = ".notes"  # below the prefix; no id reaches it
 
 _ATTRIBUTE = "user.pacifica."
 _DIGEST = "digest."
 _DAMAGED = "damaged"
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Notes(NamedTuple):
@@ -97,9 +97,12 @@ def add_notes(tree: Tree, fd: int, notes: Notes) -> list[str]:
 
 
 def forget_sidecar(tree: Tree, found: os.stat_result) -> None:
-    """Remove the notes in a file of their own, if any, of the file that is gone and was *found* before."""
+    """Remove the notes in a file of their own, if any, of a file that was *found* and is now without a name.
+
+    Somebody has to hold that file open: its inode number must not be another's yet.
+    """
     directory, name = split(_sidecar(found))
-    with suppress(OSError), tree.directory(directory) as parent:
+    with suppress(OSError, MissingFileError), tree.directory(directory) as parent:
         os.unlink(name, dir_fd=parent)
 
 
@@ -150,14 +153,21 @@ def _identity(found: os.stat_result) -> dict[str, int]:
 def _read_sidecar(tree: Tree, found: os.stat_result) -> dict[str, str]:
     directory, name = split(_sidecar(found))
     try:
-        with tree.directory(directory) as parent, open(os.open(name, _OLD, dir_fd=parent), encoding="utf-8") as file:
-            if not tree.is_at_hand(os.fstat(file.fileno())):
-                return {}
-            content: dict[str, Any] = json.load(file)
-    except (FileNotFoundError, ValueError):
+        with tree.directory(directory) as parent:
+            fd, sidecar = open_regular(name, parent)
+        with open(fd, encoding="utf-8") as file:
+            content = json.load(file) if tree.is_at_hand(sidecar) else {}
+    except (FileNotFoundError, MissingFileError, NotARegularFileError, ValueError):
         return {}
-    texts: dict[str, str] = content.get("notes", {})
-    return texts if content.get("file") == _identity(found) else {}
+    return _texts(content, found)
+
+
+def _texts(content: Any, found: os.stat_result) -> dict[str, str]:
+    """Return the notes in *content*, a sidecar's JSON; none when they are not of the file that was *found*."""
+    if not isinstance(content, dict) or content.get("file") != _identity(found):
+        return {}
+    notes = content.get("notes")
+    return {key: text for key, text in notes.items() if isinstance(text, str)} if isinstance(notes, dict) else {}
 
 
 def _write_sidecar(tree: Tree, found: os.stat_result, texts: dict[str, str]) -> list[str]:
@@ -165,16 +175,16 @@ def _write_sidecar(tree: Tree, found: os.stat_result, texts: dict[str, str]) -> 
     if not texts:
         forget_sidecar(tree, found)
         return []
-    beside = f".{name}.{os.urandom(8).hex()}"
-    with tree.directory(directory, create=True) as parent:
-        try:
-            with open(os.open(beside, _NEW, 0o600, dir_fd=parent), "w", encoding="utf-8") as file:
-                json.dump({"file": _identity(found), "notes": texts}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(beside, name, src_dir_fd=parent, dst_dir_fd=parent)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(beside, dir_fd=parent)
-            raise
+    partial = Partial(tree)
+    try:
+        with open(partial.fd, "w", encoding="utf-8", closefd=False) as file:
+            json.dump({"file": _identity(found), "notes": texts}, file)
+        os.fsync(partial.fd)
+        with tree.directory(directory, create=True) as parent:
+            partial.move_to(parent, name, replace=True)
+    except BaseException:
+        partial.remove()
+        raise
+    finally:
+        partial.close()
     return [directory]

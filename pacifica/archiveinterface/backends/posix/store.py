@@ -1,11 +1,10 @@
 """What the open files of one archive share: the tree, how safe it is kept, and what is known of its entries."""
 
-import fcntl
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from ...config import ArchiveOptions
 from ...exception import ConflictError, MissingFileError, NoSpaceError, NotARegularFileError
@@ -19,7 +18,12 @@ from .tree import Tree, open_regular, split
 Describe = Callable[[os.stat_result, str], AbstractStatus]
 """Makes the status of the file at a path from what stat said of it."""
 
-_lock_of_this_process = threading.Lock()
+
+class Old(NamedTuple):
+    """A stored file that is about to be replaced or removed, as it was *found*; *fd* is open for it, if it can be."""
+
+    found: os.stat_result
+    fd: int | None
 
 
 class Store:
@@ -52,7 +56,7 @@ class Store:
         return status
 
     def stored_status(self, path: str) -> AbstractStatus | None:
-        """Return the status of *path*, None when nothing is there; ConflictError when it is no file."""
+        """Return the status of *path*, None when nothing is there; ConflictError when it is not a file."""
         directory, name = split(path)
         try:
             with self.tree.directory(directory) as parent:
@@ -65,19 +69,34 @@ class Store:
         if not entry(parent, name):
             return None
         try:
-            fd = open_regular(name, parent)
+            fd, _ = open_regular(name, parent)
         except NotARegularFileError as error:
-            raise ConflictError("something that is no file has this name") from error
+            raise ConflictError("something that is not a file has this name") from error
         try:
             return self.status_of(fd, path)
         finally:
             os.close(fd)
 
-    def admit(self, guard: Guard | None, parent: int, name: str, path: str) -> os.stat_result | None:
-        """Let *guard* decide over what has the *name* in *parent* now; return what that is, None for nothing."""
+    @contextmanager
+    def admitted(self, guard: Guard | None, parent: int, name: str, path: str) -> Iterator[Old | None]:
+        """Let *guard* decide over what has the *name* in *parent* now; give what that is, None for nothing.
+
+        It stays open within the block, so that its inode number is not another file's before its notes are removed.
+        """
         if guard:
             guard(self.entry_status(parent, name, path))
-        return entry(parent, name)
+        found = entry(parent, name)
+        if found is None:
+            yield None
+            return
+        fd = None
+        with suppress(OSError, NotARegularFileError):  # it need not be readable to be replaced
+            fd, found = open_regular(name, parent)
+        try:
+            yield Old(found, fd)
+        finally:
+            if fd is not None:
+                os.close(fd)
 
     def check_space(self, fd: int, length: int) -> None:
         """Raise NoSpaceError when *length* more bytes would use the reserve that is to be kept free."""
@@ -88,30 +107,11 @@ class Store:
 
 
 def entry(parent: int, name: str) -> os.stat_result | None:
-    """Return what stat says of *name* in *parent*, None for nothing; ConflictError when it is no regular file."""
+    """Return what stat says of *name* in *parent*, None for nothing; ConflictError when it is not a regular file."""
     try:
         found = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(found.st_mode):
-        raise ConflictError("something that is no file has this name")
+        raise ConflictError("something that is not a file has this name")
     return found
-
-
-@contextmanager
-def exclusive(directory: int) -> Iterator[None]:
-    """Keep every other writer, of any process, from changing entries of *directory* within the block.
-
-    What a guard saw is then what is replaced. Where the file system knows no locks (some network
-    file systems), only the threads of this process are kept out.
-    """
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-    except OSError:
-        with _lock_of_this_process:
-            yield
-        return
-    try:
-        yield
-    finally:
-        fcntl.flock(directory, fcntl.LOCK_UN)

@@ -1,33 +1,33 @@
 """Directories below a root, entered one component at a time so that no symbolic link leads out."""
 
-import ctypes
+import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from ...exception import ForbiddenPathError, MissingFileError, NotARegularFileError
+from ...exception import (
+    BackendUnavailableError,
+    ConflictError,
+    ForbiddenPathError,
+    MissingFileError,
+    NotARegularFileError,
+)
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A FIFO or a device must not hold the request up before it is recognised.
+# Should a FIFO or a device get the name of a file just before it is opened, opening does not wait for it.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_OPENAT2 = 437  # the number of the system call, the same on every machine; Linux 5.6 has it
-_RESOLVE_NO_SYMLINKS = 0x04
-_RESOLVE_BENEATH = 0x08
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-_HOW = _OpenHow(flags=_FILE, resolve=_RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
-_libc = ctypes.CDLL(None)
+_REMEMBERED_DIRECTORIES = 1 << 14
 
 
 class Tree:
     """A root directory; paths below it are relative, with ``/`` between names.
 
     The root itself may be reached through links; a link below it raises ForbiddenPathError.
+    `durable` holds the directories whose names are known to be on stable storage.
     """
 
     has_attributes = True  # extended ones; False where they cannot be relied on
@@ -35,7 +35,9 @@ class Tree:
     def __init__(self, root: str) -> None:
         """Hold *root* open. Raises OSError."""
         self.root = root
+        self.durable = Recent(_REMEMBERED_DIRECTORIES)
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._closing = weakref.finalize(self, os.close, self._fd)
 
     def is_at_hand(self, found: os.stat_result) -> bool:
         """Return whether reading the file of which stat said *found* waits for no tape."""
@@ -46,31 +48,31 @@ class Tree:
 
         Raises OSError, MissingFileError, ForbiddenPathError, NotARegularFileError.
         """
-        fd = _open_in_one_go(self._fd, path)
-        if fd < 0:
-            # By steps, which tell why it cannot be done, or do it where the kernel is an old one.
-            directory, name = split(path)
-            with self.directory(directory) as parent:
-                fd = os.open(name, _FILE, dir_fd=parent)
-        return fd, _regular(fd)
+        directory, name = split(path)
+        with self.directory(directory) as parent:
+            return open_regular(name, parent)
 
     def close(self) -> None:
-        """Let go of the root."""
-        os.close(self._fd)
+        """Let go of the root; so does the end of the last reference to the tree."""
+        self._closing()
 
     @contextmanager
-    def directory(self, path: str, *, create: bool = False) -> Iterator[int]:
+    def directory(self, path: str, *, create: bool = False, mode: int = 0o777) -> Iterator[int]:
         """Give the descriptor of the directory *path*, open within the block.
 
-        Missing directories are made on *create*, else MissingFileError is raised.
+        Missing directories are made on *create*, with the permissions *mode* as far as the umask
+        allows; else MissingFileError is raised. Raises BackendUnavailableError when the root
+        is not there any more.
         """
+        self._require_root()
         # Not dup(): each caller locks the directory for itself, so each needs a description of its own.
         fd = os.open(".", _DIRECTORY, dir_fd=self._fd)
         try:
+            entered = ""
             for name in path.split("/") if path else ():
-                parent = fd
+                parent, entered = fd, f"{entered}/{name}" if entered else name
                 try:
-                    fd = _enter(parent, name, create=create)
+                    fd = self._make(parent, name, entered, mode) if create else _enter(parent, name)
                 finally:
                     if fd != parent:
                         os.close(parent)
@@ -78,18 +80,62 @@ class Tree:
         finally:
             os.close(fd)
 
+    def _require_root(self) -> None:
+        """Raise BackendUnavailableError when another directory, or none, has the path of the root now."""
+        try:
+            found = os.stat(self.root)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BackendUnavailableError("the directory of the archive is not there") from error
+        if not os.path.samestat(found, os.fstat(self._fd)):
+            raise BackendUnavailableError("another directory has taken the place of the archive; restart the service")
 
-def _enter(parent: int, name: str, *, create: bool) -> int:
+    def _make(self, parent: int, name: str, path: str, mode: int) -> int:
+        try:
+            with suppress(FileNotFoundError):
+                return _enter(parent, name)
+            self.durable.discard(path)
+            with suppress(FileExistsError):  # another request made it just now
+                os.mkdir(name, mode, dir_fd=parent)
+            return _enter(parent, name)
+        except MissingFileError as error:
+            raise ConflictError("the archive has a file where this needs a directory") from error
+        except FileNotFoundError as error:
+            raise BackendUnavailableError("a directory of the archive is being removed, try again later") from error
+
+
+class Recent:
+    """The paths last added, a bounded number of them; safe with threads."""
+
+    def __init__(self, most: int) -> None:
+        """Keep *most* paths."""
+        self._most = most
+        self._paths: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __contains__(self, path: str) -> bool:
+        """Return whether *path* is among them."""
+        return path in self._paths
+
+    def update(self, paths: Iterable[str]) -> None:
+        """Add *paths*."""
+        with self._lock:
+            for path in paths:
+                self._paths[path] = None
+                self._paths.move_to_end(path)
+            while len(self._paths) > self._most:
+                self._paths.popitem(last=False)
+
+    def discard(self, path: str) -> None:
+        """Remove *path*, if it is there."""
+        with self._lock:
+            self._paths.pop(path, None)
+
+
+def _enter(parent: int, name: str) -> int:
     try:
         return os.open(name, _DIRECTORY, dir_fd=parent)
-    except FileNotFoundError:
-        if not create:
-            raise
     except NotADirectoryError as error:
         raise _why_not_entered(parent, name) from error
-    with suppress(FileExistsError):  # another request made it just now
-        os.mkdir(name, dir_fd=parent)
-    return os.open(name, _DIRECTORY, dir_fd=parent)
 
 
 def _why_not_entered(parent: int, name: str) -> Exception:
@@ -99,33 +145,29 @@ def _why_not_entered(parent: int, name: str) -> Exception:
     return MissingFileError("no such file in the archive")
 
 
-def open_regular(name: str, directory: int) -> int:
-    """Return a descriptor, for reading, of the regular file *name* in *directory*.
+def open_regular(name: str, directory: int) -> tuple[int, os.stat_result]:
+    """Return a descriptor, for reading, of the regular file *name* in *directory*, and what stat says of it.
 
-    Raises OSError (ELOOP for a symbolic link), NotARegularFileError.
+    Nothing else is opened: to open a device may have an effect. Raises OSError (ELOOP for a
+    symbolic link), NotARegularFileError.
     """
+    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    _require_regular(found)
     fd = os.open(name, _FILE, dir_fd=directory)
-    _regular(fd)
-    return fd
-
-
-def _open_in_one_go(directory: int, path: str) -> int:
-    """Return a descriptor of *path* below *directory*, reached through no link; negative when there is none."""
-    how = ctypes.byref(_HOW)
-    fd: int = _libc.syscall(_OPENAT2, directory, os.fsencode(path), how, ctypes.c_size_t(ctypes.sizeof(_OpenHow)))
-    return fd
-
-
-def _regular(fd: int) -> os.stat_result:
-    """Return what stat says of the open file *fd*; close it and raise NotARegularFileError if it is none."""
     try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise NotARegularFileError("this is no regular file")
+        found = os.fstat(fd)  # the name may have got another file since
+        _require_regular(found)
     except BaseException:
         os.close(fd)
         raise
-    return found
+    return fd, found
+
+
+def _require_regular(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise NotARegularFileError("this is not a regular file")
 
 
 def split(path: str) -> tuple[str, str]:
@@ -135,7 +177,7 @@ def split(path: str) -> tuple[str, str]:
 
 
 def files_below(tree: Tree, directory: str = "", after: Sequence[str] = ()) -> Iterator[str]:
-    """Yield the path of everything below *directory* that is no directory, by the names along the paths.
+    """Yield the path of everything below *directory* that is not a directory, by the names along the paths.
 
     Only what comes after the path of names *after* is looked at.
     """

@@ -24,7 +24,7 @@ HSM = "backends.oracle_hsm_sideband"
 HPSS = "backends.hpss"
 LAYERS = [
     {"exception", "globals"},
-    {"digests", "id2filename", "request_head", "transmission"},
+    {"digests", "id2filename", "lingering", "request_head", "transmission"},
     {"backends.abstract.status", "config"},
     {"archive_utils", "byte_ranges", "backends.abstract.extendedfile"},
     {"backends.abstract.archive"},
@@ -59,7 +59,7 @@ LAYERS = [
     {"rest_generator", "scrub", "backends.posix.archive", f"{HSM}.extended_file_factory"},
     {f"{HSM}.archive", "serving"},
     {"admin", "application", "backends.factory", "backends.conformance", f"{HPSS}.to_tape"},
-    {"server", "uwsgi_senders", "launch"},
+    {"server", "launch"},
     {"uwsgi_request"},
     {"wsgi", "__main__"},
 ]

@@ -24,6 +24,7 @@ UWSGI = str(BIN / "uwsgi")
 
 _URL = re.compile(r"(?:serves .* on http://|bound to TCP address )(127\.0\.0\.1:\d+)")
 _POLL = 0.05  # seconds
+_READY = "the master takes signals"
 
 # What is loaded late is loaded as root here: the interpreter may lie where only root may look.
 _LOADED_LATE = ("_strptime", "encodings.idna")
@@ -50,6 +51,14 @@ class Server:
         """What the service has written to standard output and error so far."""
         # Not read(): the service appends at the position that this end shares with it.
         return os.pread(self._errors.fileno(), 1 << 24, 0).decode(errors="replace")
+
+    def await_line(self, words: str) -> None:
+        """Wait until the service has written *words*."""
+        deadline = time.monotonic() + TIMEOUT
+        while words not in self.stderr:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not written: {words}\n{self.stderr}")
+            time.sleep(_POLL)
 
     def stop(self) -> int:
         """Ask the service to stop and return its exit code; raises TimeoutExpired."""
@@ -78,7 +87,9 @@ def uwsgi(
 ) -> Iterator[Server]:
     """Run uWSGI with the WSGI module on a free port until the block is left, as *user* if root asks."""
     need(UWSGI)
+    # A master that still starts its workers, and a worker that is still starting, lose the signal that stops them.
     command = [UWSGI, "--http-socket", "127.0.0.1:0", "--master", "-p", "4"]
+    command += ["--hook-master-start", f"print:{_READY}", "--worker-reload-mercy", "10"]
     command += ["--module", "pacifica.archiveinterface.wsgi", *options]
     if user:
         account = pwd.getpwnam(user)
@@ -87,6 +98,7 @@ def uwsgi(
     named = {"PAI_BACKEND_TYPE": "posix", "PAI_PREFIX": str(prefix), **(env or {})}
     # uWSGI takes SIGTERM for a reload unless told otherwise.
     with _running(command, named, signal.SIGINT) as server:
+        server.await_line(_READY)
         yield server
 
 

@@ -1,7 +1,6 @@
-"""Files that the kernel sends: the same bytes as ever, and nobody waits for a client that stalls."""
+"""Files that the kernel sends: the same bytes as ever, and a client that stalls is given up."""
 
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -14,21 +13,21 @@ import requests
 
 from pacifica.archiveinterface.transmission import TRANSMITTED_FROM
 
-from .launcher_test import await_closed_port, begin_download
+from .launcher_test import begin_download
 from .needs import need
-from .processes import LAUNCHER, UWSGI, Server, launcher, uwsgi
+from .processes import LAUNCHER, Server, launcher, uwsgi
 from .support import TIMEOUT, await_service, free_port
 from .tracing import require_tracing, traced
 
 CONTENT = os.urandom(1 << 25)
-ONE_WORKER = ("--processes", "1", "--enable-threads", "--die-on-term")
+ONE_WORKER = ("--processes", "1", "--enable-threads")
 
 Run = Callable[..., AbstractContextManager[Server]]
 
 
 @contextmanager
 def _one_thread(prefix: Path, patience: int = 60) -> Iterator[Server]:
-    """Run the own server, which gives up on a client after *patience* seconds, with a single thread."""
+    """Run the launcher, which gives up on a client after *patience* seconds, with a single thread."""
     settings = prefix.parent / "server.conf"
     settings.write_text(f"[global]\nserver.thread_pool: 1\nserver.socket_timeout: {patience}\n")
     with launcher(prefix, "--cherrypy-config", str(settings)) as server:
@@ -43,7 +42,7 @@ def _one_worker(prefix: Path, patience: int = 60) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=[_one_thread, _one_worker], ids=["own server", "uWSGI"])
+@pytest.fixture(params=[_one_thread, _one_worker], ids=["launcher", "uWSGI"])
 def run(request: pytest.FixtureRequest) -> Run:
     """Each server that transmits files; its *pid* is that of the process that does."""
     chosen: Run = request.param
@@ -205,72 +204,21 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def _own_server_over_tls(port: int, prefix: Path, certificate: Path) -> list[str]:
+def _launcher_over_tls(port: int, prefix: Path, certificate: Path) -> list[str]:
     settings = prefix.parent / "server.conf"
     options = {"module": "builtin", "certificate": str(certificate), "private_key": str(certificate)}
     settings.write_text("[global]\n" + "".join(f"server.ssl_{key}: {value!r}\n" for key, value in options.items()))
     return [LAUNCHER, "-p", str(port), "--prefix", str(prefix), "--cherrypy-config", str(settings)]
 
 
-def _uwsgi_over_tls(port: int, prefix: Path, certificate: Path) -> list[str]:
-    need(UWSGI)
-    place = f"127.0.0.1:{port},{certificate},{certificate}"
-    return [UWSGI, "--https-socket", place, "--master", "--module", "pacifica.archiveinterface.wsgi", *ONE_WORKER]
-
-
-@pytest.mark.parametrize("command", [_own_server_over_tls, _uwsgi_over_tls])
-def test_nothing_goes_past_tls(
-    prefix: Path, certificate: Path, command: Callable[[int, Path, Path], list[str]]
-) -> None:
+def test_nothing_goes_past_tls(prefix: Path, certificate: Path) -> None:
     port = free_port()
     url = f"https://127.0.0.1:{port}"
     environment = {**os.environ, "PAI_PREFIX": str(prefix), "HOME": "/nonexistent"}
-    with subprocess.Popen(command(port, prefix, certificate), env=environment) as process:
+    with subprocess.Popen(_launcher_over_tls(port, prefix, certificate), env=environment) as process:
         try:
             await_service(process, url)
             requests.put(f"{url}/7", data=CONTENT, timeout=TIMEOUT)
             assert requests.get(f"{url}/7", timeout=TIMEOUT).content == CONTENT
         finally:
             process.terminate()
-
-
-def test_a_stalled_download_holds_up_no_worker_of_uwsgi(prefix: Path) -> None:
-    with _one_worker(prefix) as server:
-        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
-        stalled = [begin_download(server, 7) for _ in range(10)]
-        for number in range(20):
-            requests.put(f"{server.url}/{100 + number}", data=b"x", timeout=TIMEOUT)
-            assert requests.get(f"{server.url}/{100 + number}", timeout=TIMEOUT).content == b"x"
-        assert _is_open(server, "7")  # they are still stalling
-        assert [_whole_body_of(download) for download in stalled] == [CONTENT] * 10
-
-
-def test_a_stop_of_uwsgi_lets_downloads_finish_and_closes_the_port(prefix: Path) -> None:
-    with uwsgi(prefix, *ONE_WORKER) as server:
-        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
-        with begin_download(server, 7) as download:
-            requests.get(server.url, timeout=TIMEOUT)  # the worker is idle again
-            server.process.send_signal(signal.SIGTERM)
-            await_closed_port(server)
-            os.killpg(server.process.pid, signal.SIGINT)  # an impatient Ctrl-C, which its workers get as well
-            assert _whole_body_of(download) == CONTENT
-        server.process.wait(TIMEOUT)
-
-
-def test_a_reload_of_uwsgi_lets_downloads_finish_and_keeps_the_port(prefix: Path) -> None:
-    port = free_port()  # one that uWSGI chose itself would change
-    with uwsgi(prefix, "--http-socket", f"127.0.0.1:{port}", *ONE_WORKER) as server:
-        server.url = f"http://127.0.0.1:{port}"
-        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
-        with begin_download(server, 7) as download:
-            server.process.send_signal(signal.SIGHUP)
-            assert _whole_body_of(download) == CONTENT
-        assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT
-
-
-def test_without_threads_uwsgi_transmits_in_its_worker(prefix: Path) -> None:
-    with uwsgi(prefix, "--processes", "1") as server:
-        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
-        with begin_download(server, 7) as download:
-            assert _whole_body_of(download) == CONTENT
-        assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT

@@ -3,7 +3,7 @@
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any, Protocol
 
@@ -34,17 +34,6 @@ _damaged_files = count(1)  # found by reading since the process started
 
 class _Input(Protocol):
     def read(self, size: int, /) -> bytes: ...
-
-
-class _UwsgiChunks:
-    """The body of a chunked request under uWSGI, which decodes it but not through wsgi.input."""
-
-    def __init__(self, chunked_read: Callable[[], bytes]) -> None:
-        self._chunked_read = chunked_read
-
-    def read(self, size: int, /) -> bytes:
-        """Return the next chunk, whatever its size; none at the end."""
-        return self._chunked_read()
 
 
 class _Uploads:
@@ -83,16 +72,17 @@ class RequestBody:
         Raises BodyError for a length that is not a number, TransferCodingError, BodyTooLargeError.
         """
         coding, announced = environ.get("HTTP_TRANSFER_ENCODING"), environ.get("CONTENT_LENGTH") or None
-        if coding is not None and announced and not _framing_is_open(environ):
-            coding = None
         self.length = body_length(coding, announced, environ["SERVER_PROTOCOL"])
+        if self.length is None and not environ.get("wsgi.input_terminated"):
+            # The server does not tell where such a body ends, or whether it was whole.
+            raise LengthRequiredError("send Content-Length: this server takes chunked bodies through a proxy only")
         self.is_announced = coding is not None or announced is not None
         self.complete = self.length == 0
         self._is_broken = False
         self._most = most
         self._received = 0
         self._block_size = BLOCK_SIZE
-        self._input: _Input = _chunked_input(environ) if self.length is None else environ["wsgi.input"]
+        self._input: _Input = environ["wsgi.input"]
         if most and self.length is not None and self.length > most:
             raise BodyTooLargeError(f"the body is longer than the {most} bytes that this site takes")
 
@@ -161,29 +151,6 @@ class RequestBody:
         if self._most and self._received > self._most:
             raise BodyTooLargeError(f"the body is longer than the {self._most} bytes that this site takes")
         return block
-
-
-def _framing_is_open(environ: Mapping[str, Any]) -> bool:
-    """Tell whether a body with both a length and chunked coding is still chunked here.
-
-    A front end that speaks uWSGI's protocol has decoded it and says its length, yet passes the
-    header on. From a client, two ways to find the end of a body are one too many: BodyError.
-    """
-    if "uwsgi.version" in environ:
-        import uwsgi
-
-        if "http-socket" not in uwsgi.opt:
-            return False
-    raise BodyError("send Content-Length or Transfer-Encoding, not both")
-
-
-def _chunked_input(environ: Mapping[str, Any]) -> _Input:
-    if "uwsgi.version" not in environ:
-        chunked: _Input = environ["wsgi.input"]
-        return chunked
-    import uwsgi  # there is such a module inside uWSGI only
-
-    return _UwsgiChunks(uwsgi.chunked_read)
 
 
 class ResponseBody:

@@ -1,12 +1,10 @@
-"""From names, files and the environment to an archive and an application: what all launchers share."""
+"""From names, files and the environment to an archive and settings: what all ways to start the service share."""
 
 import logging
 import os
 import sys
 
-import cherrypy
-
-from .application import Settings, make_application, read_cherrypy_config
+from .application import Settings, read_cherrypy_config
 from .backends.abstract.archive import AbstractBackendArchive
 from .backends.factory import ArchiveBackendFactory
 from .config import get_config
@@ -43,13 +41,6 @@ def read_settings(path: str | None = None) -> Settings:
     if not named and not os.path.exists(CHERRYPY_CONFIG):
         return {}
     return read_cherrypy_config(named or CHERRYPY_CONFIG)
-
-
-def application_from_environment() -> cherrypy.Application:
-    """Return the application that the environment describes. Raises ConfigurationError."""
-    archive = make_archive()
-    archive.sweep()
-    return make_application(archive, read_settings())
 
 
 def fail(program: str, error: ArchiveInterfaceError) -> int:

@@ -31,6 +31,7 @@ from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
 from .archive_utils import file_status
 from .exception import ArchiveInterfaceError
 from .globals import LOG_NAME, VERSION
+from .lingering import linger
 from .request_head import EMPTY_LINE, body_length, parse_headers, parse_request_line, request_id
 from .rest_errors import status_line
 from .serving import LINGER
@@ -40,8 +41,6 @@ _CHUNK_LINE = 4096  # bytes; the size in hex and, rarely, an extension
 _TRAILER_LINES = 100
 _RECEIVED_AT_ONCE = 1 << 16  # bytes
 _REST_OF_A_BAD_HEAD = 1 << 20  # bytes that are read after the answer to a malformed request
-_LINGER_SILENCE = 2  # seconds without a byte
-_LINGER_SECONDS = 30
 _ACCEPT_PAUSE = 0.1  # seconds
 _LOG_INTERVAL = 10  # seconds
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -193,6 +192,7 @@ class _Gateway(cheroot.wsgi.Gateway_10):
         request = self.req
         if request.chunked_read:
             request.rfile = environ["wsgi.input"] = ChunkedReader(request.conn.rfile)
+            environ["wsgi.input_terminated"] = True
         if request.asks_before_sending:
             environ["wsgi.input"] = _Continued(request.rfile, request.conn.wfile.write)
         if request.server.ssl_adapter is None:  # the kernel would send it unencrypted
@@ -332,22 +332,10 @@ class _Connection(cheroot.server.HTTPConnection):
 
     def close(self) -> None:
         if self._unwanted:
-            self._linger()
+            linger(self.socket, self._unwanted)
         elif self._first_byte:
             _Request(self.server, self).simple_response("408 Request Timeout", "the request came too slowly")
         super().close()
-
-    def _linger(self) -> None:
-        # Closed with bytes unread, the connection would be reset and the client could lose the answer (RFC 9112, 9.6).
-        end, left = time.monotonic() + _LINGER_SECONDS, self._unwanted
-        with suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
-            self.socket.settimeout(_LINGER_SILENCE)
-            while left > 0 and time.monotonic() < end:
-                arrived = self.socket.recv(min(left, _RECEIVED_AT_ONCE))
-                if not arrived:
-                    return
-                left -= len(arrived)
 
 
 class _Listener(socket.socket):

@@ -1,7 +1,7 @@
 """Files that the kernel sends (sendfile), past the memory of Python.
 
-A server of ours that can do so puts a function under TRANSMIT into the WSGI environment. PEP
-3333's ``wsgi.file_wrapper`` would not do: it knows no end but the file's, and uWSGI's no start but 0.
+A server that can do so puts a function under TRANSMIT into the WSGI environment. PEP 3333's
+``wsgi.file_wrapper`` would not do: it sends up to the end of the file, and uWSGI's always from its start.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .exception import StorageError, archive_error
 from .globals import LOG_NAME
 
 TRANSMIT = "pacifica.transmit"
-# Bytes. A smaller part is one block: little is saved in the own server, and uWSGI sends it in one call with the head.
+# Bytes. Below this size sendfile() is not faster.
 TRANSMITTED_FROM = 1 << 18
 
 _BLOCK_SIZE = 1 << 18  # bytes
@@ -65,25 +65,8 @@ class Transmission:
 
     def finish(self, patience: float | None) -> None:
         """Send the rest. Raises as `advance`, TimeoutError after *patience* seconds that the client takes nothing."""
-        poll = select.poll()
-        poll.register(self._connection, select.POLLOUT)
         while not self.advance():
-            if not poll.poll(None if patience is None else patience * 1000):
-                raise TimeoutError("timed out")
-
-    def detached(self) -> Transmission:
-        """Return the rest with descriptors of its own, for another thread, which has to `close` them."""
-        descriptor = os.dup(self._part.descriptor)
-        try:
-            return Transmission(os.dup(self._connection), self._part._replace(descriptor=descriptor))
-        except OSError:
-            os.close(descriptor)
-            raise
-
-    def close(self) -> None:
-        """Let go of file and connection."""
-        os.close(self._part.descriptor)
-        os.close(self._connection)
+            _await_room(self._connection, patience)
 
     def _send(self) -> int:
         try:
@@ -102,6 +85,26 @@ class Transmission:
         except OSError as error:
             raise archive_error(error) from error
         return os.write(self._connection, block) if block else 0
+
+
+def send_block(connection: int, block: bytes, patience: float | None) -> None:
+    """Send *block* through the non-blocking socket *connection*.
+
+    Raises OSError when the connection broke, TimeoutError after *patience* seconds that the client takes nothing.
+    """
+    left = memoryview(block)
+    while left:
+        try:
+            left = left[os.write(connection, left) :]
+        except BlockingIOError:
+            _await_room(connection, patience)
+
+
+def _await_room(connection: int, patience: float | None) -> None:
+    poll = select.poll()
+    poll.register(connection, select.POLLOUT)
+    if not poll.poll(None if patience is None else patience * 1000):
+        raise TimeoutError("the client took nothing for too long")
 
 
 def ended_early(filepath: str, left: int) -> StorageError:

@@ -1,81 +1,178 @@
-"""What a request has to see to inside uWSGI: the connection closes, and a stop waits for requests in flight.
+"""The application under uWSGI: what uWSGI leaves to it.
 
-uWSGI stops a worker at once when it is told to end (``die-on-term``), which would cut uploads
-and downloads off. While a request runs, the signal that ends the worker is therefore caught: the
-port is closed and uWSGI's own graceful ending is called, which waits for the request, bounded by
-``worker-reload-mercy`` (60 seconds unless set). Between requests the signal calls that ending itself.
+uWSGI's http-socket closes every connection, takes absolute-form targets for paths, never sends
+``100 Continue``, and takes a chunk size that is not a number for the end of the body. Its own writes
+fail when a signal arrives while they wait for the client, so a graceful stop would break downloads off.
 """
 
-import ctypes
+import logging
 import os
-import signal
-import threading
+import re
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
-from .serving import ArchiveRequest
-from .transmission import TRANSMIT
-from .uwsgi_senders import close_port, transmit
+import uwsgi
 
-_END = signal.SIGINT  # what uWSGI's master sends its workers
+from .bodies import ResponseBody
+from .exception import ArchiveInterfaceError
+from .globals import LOG_NAME
+from .lingering import linger
+from .serving import LINGER, ArchiveAnswer
+from .transmission import Transmission, send_block
 
-_process = ctypes.CDLL(None)
-_process.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
-_process.signal.restype = ctypes.c_void_p
-_gracefully_kill = ctypes.cast(_process.gracefully_kill, ctypes.c_void_p)
+# A reverse proxy that has decoded a chunked body and encoded it anew says so: `X-Pacifica-Chunked: checked`.
+_CHECKED = ("HTTP_X_PACIFICA_CHUNKED", "checked")
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_PATIENCE = float(uwsgi.opt.get("socket-timeout", 4))  # seconds; uWSGI's default
+_AUTHORITY = re.compile(r"https?://[^/?]*", re.IGNORECASE)
+_log = logging.getLogger(LOG_NAME)
 
 
-class UwsgiRequest(ArchiveRequest):
-    """A request served by a uWSGI worker."""
+def at_worker_start(action: Callable[[], None]) -> None:
+    """Let each worker do *action* before its first request."""
+    uwsgi.post_fork_hook = action
 
-    def run(self, *arguments: Any) -> Any:
-        """Answer the request and say that the connection will be closed, as uWSGI's http-socket does.
+
+class UwsgiAnswer(ArchiveAnswer):
+    """An answer that is sent before uWSGI sees it."""
+
+    def __init__(self, environ: dict[str, Any], start_response: Callable[..., Any], application: Any) -> None:
+        """Answer the request in *environ*, and say that the connection will be closed.
 
         A client that is not told sends its next request into a closed connection.
         """
-        _watcher.begin()
-        if transmit:
-            self.wsgi_environ[TRANSMIT] = transmit
-        response = super().run(*arguments)
-        response.header_list.append((b"Connection", b"close"))
-        return response
 
-    def close(self) -> None:
-        """Let the worker end at once again."""
-        super().close()
-        _watcher.end()
+        def start(status: str, headers: list[tuple[str, str]]) -> Any:
+            return start_response(status, [*headers, ("Connection", "close")])
 
+        self._connection = connection = _Connection(uwsgi.connection_fd())
+        _prepare(environ, connection)
+        if connection.is_plain:
+            environ[LINGER] = connection.linger_for
+        super().__init__(environ, start, application)
 
-class _Watcher:
-    """Closes the port as soon as the worker is told to end, though a request blocks the main thread."""
+    def __iter__(self) -> Any:
+        """Send the answer, and leave nothing for uWSGI to send."""
+        try:
+            with suppress(OSError):  # the client has left
+                self._send()
+                self._connection.linger()
+        except ArchiveInterfaceError as error:
+            _log.error("%s broke off: %s", self.environ["REQUEST_URI"], error)
+        return iter(())
 
-    def __init__(self) -> None:
-        self._worker = 0  # process id
-
-    def begin(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return  # with uWSGI's threads only the main one may change signal handlers
-        if self._worker != os.getpid():
-            self._worker = os.getpid()
-            self._start()
-        signal.signal(_END, self._end_gracefully)
-
-    def end(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            _process.signal(_END, _gracefully_kill)
-
-    def _start(self) -> None:
-        reading, writing = os.pipe()
-        os.set_blocking(writing, False)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        threading.Thread(target=self._watch, args=(reading,), daemon=True).start()
-
-    def _watch(self, wakeup: int) -> None:
-        while os.read(wakeup, 1) != bytes([_END]):
-            pass
-        close_port()
-
-    def _end_gracefully(self, *_: Any) -> None:
-        _process.gracefully_kill(_END)
+    def _send(self) -> None:
+        body = self.iter_response
+        if isinstance(body, ResponseBody) and self._connection.is_plain:
+            self.write(b"")  # the head
+            self._connection.send(body)
+            return
+        for block in body:
+            self.write(block)
+        self.write(b"")  # the head, if there was no block
 
 
-_watcher = _Watcher()
+class _Connection:
+    """The connection of the request that this worker answers, as ``uwsgi.connection_fd()`` gives it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._unwanted = 0  # bytes that are read after the answer
+
+    @cached_property
+    def is_http(self) -> bool:
+        """Whether the client, or a proxy, speaks HTTP on it."""
+        return self._is_of("http-socket")
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether what is written to it is what the client receives: neither encrypted nor packed."""
+        return self.is_http or self._is_of("uwsgi-socket")
+
+    def ask(self) -> None:
+        """Ask the client for the body that it waits to send."""
+        send_block(self._descriptor, _CONTINUE, _PATIENCE)
+
+    def send(self, body: ResponseBody) -> None:
+        """Send *body*, whatever signals arrive."""
+        part = body.file_part()
+        if part:
+            Transmission(self._descriptor, part).finish(_PATIENCE)
+            return
+        for block in body:
+            send_block(self._descriptor, block, _PATIENCE)
+
+    def linger_for(self, most: int) -> None:
+        """After the answer, read up to *most* bytes of what the client still sends."""
+        self._unwanted = most
+
+    def linger(self) -> None:
+        """Read what `linger_for` has been told."""
+        if self._unwanted:
+            with self._socket() as connection:
+                linger(connection, self._unwanted)
+
+    def _socket(self) -> socket.socket:
+        return socket.socket(fileno=os.dup(self._descriptor))
+
+    def _is_of(self, option: str) -> bool:
+        with self._socket() as connection:
+            name = connection.getsockname()
+        place = name if isinstance(name, str) else f":{name[1]}"
+        return any(address.endswith((place, ":0")) for address in _addresses(option))
+
+
+def _addresses(option: str) -> list[str]:
+    given = uwsgi.opt.get(option, [])
+    return [address.decode() for address in (given if isinstance(given, list) else [given])]
+
+
+def _prepare(environ: dict[str, Any], connection: _Connection) -> None:
+    for name in ("REQUEST_METHOD", "REQUEST_URI", "PATH_INFO", "SERVER_PROTOCOL"):
+        environ.setdefault(name, "")  # uWSGI leaves out what a malformed request line does not have
+    if _AUTHORITY.match(environ["REQUEST_URI"]):
+        for name in ("REQUEST_URI", "PATH_INFO"):
+            environ[name] = _AUTHORITY.sub("", environ[name], count=1) or "/"
+    if environ.get("HTTP_TRANSFER_ENCODING"):
+        _prepare_chunks(environ, connection)
+    expects = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
+    if expects and environ["SERVER_PROTOCOL"] != "HTTP/1.0" and connection.is_http:
+        environ["wsgi.input"] = _AwaitedInput(environ["wsgi.input"], connection)
+
+
+def _prepare_chunks(environ: dict[str, Any], connection: _Connection) -> None:
+    name, value = _CHECKED
+    if environ.get("CONTENT_LENGTH") and not connection.is_http:
+        del environ["HTTP_TRANSFER_ENCODING"]  # the proxy has decoded the body and passed the header on
+    elif environ.get(name) == value:
+        environ["wsgi.input"] = _CheckedChunks()
+        environ["wsgi.input_terminated"] = True
+
+
+class _CheckedChunks:
+    """The body of a chunked request, which uWSGI decodes but not through wsgi.input."""
+
+    def read(self, size: int) -> bytes:
+        """Return the next chunk, whatever its size; none at the end."""
+        chunk: bytes = uwsgi.chunked_read()
+        return chunk
+
+
+class _AwaitedInput:
+    """A body that the client sends only when it is asked to (RFC 9110, 10.1.1)."""
+
+    def __init__(self, body: Any, connection: _Connection) -> None:
+        self._body = body
+        self._connection = connection
+        self.is_awaited = True
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most *size*; the client is asked for the first."""
+        if self.is_awaited:
+            self.is_awaited = False
+            self._connection.ask()
+        block: bytes = self._body.read(size)
+        return block

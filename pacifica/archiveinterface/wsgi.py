@@ -1,18 +1,21 @@
-"""The WSGI application, for uWSGI and its like: backend and prefix come from the environment."""
+"""The WSGI application, for the servers that docs/servers.md names: backend and prefix come from the environment."""
 
 import sys
 
-from .application import log_to_stderr
+from .application import log_to_stderr, make_application
 from .exception import ConfigurationError
-from .launch import application_from_environment, fail
+from .launch import fail, make_archive, read_settings
 
 log_to_stderr()
 try:
-    application = application_from_environment()
+    _archive = make_archive()
+    _archive.sweep()
+    application = make_application(_archive, read_settings())
 except ConfigurationError as error:
     sys.exit(fail("wsgi", error))
 
-if "uwsgi" in sys.modules:
-    from .uwsgi_request import UwsgiRequest
+if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
+    from .uwsgi_request import UwsgiAnswer, at_worker_start
 
-    application.request_class = UwsgiRequest
+    application.wsgiapp.response_class = UwsgiAnswer
+    at_worker_start(_archive.sweep)  # what a worker that was killed has left

@@ -1,0 +1,25 @@
+"""The end of a connection on which the client may still be sending (RFC 9112, 9.6)."""
+
+import socket
+import time
+from contextlib import suppress
+
+_SILENCE = 2  # seconds without a byte
+_SECONDS = 30  # in all
+_BLOCK_SIZE = 1 << 16  # bytes
+
+
+def linger(connection: socket.socket, most: int) -> None:
+    """End the sending side of *connection* and read up to *most* bytes of what the client still sends.
+
+    Closed with bytes unread, the connection would be reset and the client could lose the answer.
+    """
+    end, left = time.monotonic() + _SECONDS, most
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(_SILENCE)
+        while left > 0 and time.monotonic() < end:
+            arrived = connection.recv(min(left, _BLOCK_SIZE))
+            if not arrived:
+                return
+            left -= len(arrived)

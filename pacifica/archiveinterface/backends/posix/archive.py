@@ -90,6 +90,7 @@ class PosixBackendArchive(AbstractBackendArchive):
         """
         target = self.file(file_id, guard)
         root, path = self._allowed_place(old_path)
+        self._tree.require_root()
         with translated_os_errors(), moving(self._tree, root, path) as source:
             if target._is_place_of(source):
                 return

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 
 from ...exception import (
     BackendUnavailableError,
-    ConflictError,
     ForbiddenPathError,
     MissingFileError,
     NotARegularFileError,
+    StorageError,
 )
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,7 +64,7 @@ class Tree:
         allows; else MissingFileError is raised. Raises BackendUnavailableError when the root
         is not there any more.
         """
-        self._require_root()
+        self.require_root()
         # Not dup(): each caller locks the directory for itself, so each needs a description of its own.
         fd = os.open(".", _DIRECTORY, dir_fd=self._fd)
         try:
@@ -80,7 +80,7 @@ class Tree:
         finally:
             os.close(fd)
 
-    def _require_root(self) -> None:
+    def require_root(self) -> None:
         """Raise BackendUnavailableError when another directory, or none, has the path of the root now."""
         try:
             found = os.stat(self.root)
@@ -98,7 +98,7 @@ class Tree:
                 os.mkdir(name, mode, dir_fd=parent)
             return _enter(parent, name)
         except MissingFileError as error:
-            raise ConflictError("the archive has a file where this needs a directory") from error
+            raise StorageError("the archive has a file where this needs a directory") from error
         except FileNotFoundError as error:
             raise BackendUnavailableError("a directory of the archive is being removed, try again later") from error
 

@@ -139,6 +139,7 @@ def test_only_what_is_wanted_is_told() -> None:
     assert digests.repr_digest(known, "unixsum=3").count(", ") == 2
     assert digests.digest(known, "ADLER32") == f"adler32={ADLER.hex()}"
     assert digests.digest(known, "ADLER32;q=0.5, md5;q=0, sha;q=1") == f"adler32={ADLER.hex()}"
+    assert digests.digest(known, "SHA256") == f"sha256={b64(SHA256)}"
     assert digests.digest(known, "sha-512") == ""
 
 

@@ -137,6 +137,66 @@ request.show_tracebacks: True
         assert missing.json()["traceback"] == ""
 
 
+TOOLS = """[/]
+tools.json_in.on: True
+tools.json_in.force: False
+tools.etags.on: True
+tools.proxy.on: True
+tools.proxy.remote: ''
+tools.proxy.base: 'http://site'
+engine.autoreload.on: False
+checker.on: False
+"""
+
+
+def test_tools_that_look_at_body_or_entity_tag_work(tmp_path: Path, written: Callable[[str, str], str]) -> None:
+    log = tmp_path / "access.log"
+    settings = f"[global]\nlog.access_file: '{log}'\n{TOOLS}"
+    prefix = tmp_path / "archive"
+    prefix.mkdir()
+    with launcher(prefix, "--cherrypy-config", written("server.conf", settings)) as server:
+        forged = {"X-Forwarded-For": "6.6.6.6", "Content-Type": "application/json"}
+        assert requests.put(f"{server.url}/7", data=b"{}", headers=forged).status_code == 201
+        got = requests.get(f"{server.url}/7", headers=forged)
+        assert got.content == b"{}"
+        assert got.raw.headers.getlist("ETag") == [got.headers["ETag"]]
+        patched = requests.patch(f"{server.url}/8", json={"path": str(prefix / "no-such")}, headers=forged)
+        assert patched.status_code == 404
+    assert "6.6.6.6" not in log.read_text()  # tools.proxy.remote is empty: the header is not believed
+
+
+@pytest.mark.parametrize(
+    "text", ["[/7]\ntools.gzip.on: False\n", "[global]\nengine.autoreload.on: True\n", "[/]\nchecker.on: True\n"]
+)
+def test_a_setting_that_would_have_no_effect_is_refused(
+    tmp_path: Path, written: Callable[[str, str], str], text: str
+) -> None:
+    line = refusal("--prefix", str(tmp_path), "--cherrypy-config", written("server.conf", text))
+    assert text.split()[0] in line
+
+
+def test_what_clients_send_is_escaped_and_bounded_in_the_log(
+    tmp_path: Path, written: Callable[[str, str], str]
+) -> None:
+    prefix = tmp_path / "archive"
+    prefix.mkdir()
+    with launcher(prefix, "-c", written("config.ini", "[archive]\nverify_reads = true\n")) as server:
+        url = f"{server.url}/x%1b]0;%0aFAKE%0d"
+        assert requests.put(url, data=b"x").status_code == 201
+        (prefix / "x\x1b]0;\nFAKE\r").chmod(0o644)
+        (prefix / "x\x1b]0;\nFAKE\r").write_bytes(b"y")
+        before = len(server.stderr)
+        answer = requests.get(f"{url}?{'x' * 30_000}", headers={"X-Request-Id": "mine"})
+        log = server.stderr
+    assert answer.status_code == 500
+    assert "request mine, " in log
+    assert "is damaged" in log
+    assert "\x1b" not in log
+    assert "\r" not in log
+    assert not any(line.startswith("FAKE") for line in log.splitlines())
+    assert len(log) - before < 20_000
+
+
 def test_a_misspelt_section_is_a_warning_that_names_the_right_one(
     tmp_path: Path, written: Callable[[str, str], str]
 ) -> None:

@@ -33,9 +33,10 @@ BUILT_IN: dict[str, Any] = {
     "tools.trailing_slash.on": False,
 }
 
-_KNOWN_ROOTS = frozenset(
-    ("checker", "engine", "environment", "error_page", "hooks", "request", "response", "tools", "wsgi")
-)
+_KNOWN_ROOTS = frozenset(("environment", "error_page", "hooks", "request", "response", "tools", "wsgi"))
+_UNUSED_ROOTS = frozenset(("checker", "engine"))  # parts of CherryPy that do not run here
+_SECTIONS = ("global", "/")
+_LONGEST_MESSAGE = 2000  # characters of a line in the log
 
 
 def make_application(archive: AbstractBackendArchive, settings: Settings | None = None) -> cherrypy.Application:
@@ -70,6 +71,10 @@ def read_cherrypy_config(path: str) -> Settings:
         # CherryPy's text names section, option and value.
         raise ConfigurationError(f"{path}: {' '.join(str(error.args[0]).split())}") from error
     for section, keys in settings.items():
+        if section not in _SECTIONS:
+            raise ConfigurationError(
+                f"{path}: [{section}]: the service is one resource, its sections are [global] and [/]"
+            )
         for key, value in keys.items():
             _check(path, section, key, value)
     return settings
@@ -81,16 +86,40 @@ def _check(path: str, section: str, key: str, value: Any) -> None:
     owners = {"server": cherrypy.server, "log": cherrypy.log}
     if root in owners and not hasattr(owners[root], name):
         raise ConfigurationError(f"{place}: CherryPy has no such setting")
-    if root not in owners and root not in _KNOWN_ROOTS:
+    if root in _UNUSED_ROOTS and value:
+        raise ConfigurationError(
+            f"{place}: CherryPy's {root} does not run in this service; it can only be switched off"
+        )
+    if root not in owners and root not in _KNOWN_ROOTS | _UNUSED_ROOTS:
         raise ConfigurationError(f"{place}: CherryPy has no such setting")
     built_in = BUILT_IN.get(key)
     if isinstance(built_in, int) and not isinstance(value, int | float):
-        raise ConfigurationError(f"{place}: this is no number")
+        raise ConfigurationError(f"{place}: this is not a number")
+
+
+class OneLine(logging.Formatter):
+    """Writes a message on one line of bounded length: clients choose file names, paths and headers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message of *record* and the lines of its traceback, with escapes for what does not print."""
+        message = record.getMessage()
+        if len(message) > _LONGEST_MESSAGE:
+            message = f"{message[:_LONGEST_MESSAGE]}... ({len(message)} characters)"
+        shown = logging.makeLogRecord({**vars(record), "msg": printable(message), "args": ()})
+        lines = super().format(shown).split("\n")
+        return "\n".join([lines[0], *(printable(line[:_LONGEST_MESSAGE]) for line in lines[1:])])
+
+
+def printable(text: str) -> str:
+    """Return *text* with escapes for the characters that do not print."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def log_to_stderr() -> None:
     """Send what the service and CherryPy log to standard error, a line each."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger(LOG_NAME).setLevel(logging.INFO)
     # One line a request, into the file that log.access_file names or nowhere.
     cherrypy.log.access_log.propagate = False

@@ -243,15 +243,18 @@ def repr_digest(digests: Digests, wanted: str | None = None) -> str:
 
 
 def digest(digests: Digests, wanted: str) -> str:
-    """Return the Digest header (RFC 3230) that a Want-Digest header asks for; empty when none is known."""
-    weighed = []
+    """Return the Digest header (RFC 3230) that a Want-Digest header asks for; empty when none is known.
+
+    Each digest has the name that the client gave it, in lower case: davix looks for ``sha256`` if it asked for that.
+    """
+    asked: dict[str, str] = {}
     for member in wanted.split(","):
         name, _, parameter = member.partition(";")
         known = algorithm(name)
         weight = parameter.strip().removeprefix("q=")
         if known and known in digests and not re.fullmatch(r"0(\.0*)?", weight):
-            weighed.append(known)
-    return ",".join(f"{name}={_rfc_3230_text(name, digests[name])}" for name in dict.fromkeys(weighed))
+            asked.setdefault(known, name.strip().lower())
+    return ",".join(f"{name}={_rfc_3230_text(known, digests[known])}" for known, name in asked.items())
 
 
 def _rfc_3230_text(name: str, value: bytes) -> str:

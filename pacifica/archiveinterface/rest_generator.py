@@ -19,7 +19,7 @@ from .conditions import Conditions
 from .config import ArchiveOptions
 from .exception import ByteRangeError, DamagedFileError, FileIdError, MediaTypeError, MethodError, RequestError
 from .front_end import redirection
-from .rest_errors import set_headers
+from .rest_errors import error_page_default, error_response, set_headers
 
 ROOT_METHODS = "GET, HEAD, OPTIONS"
 FILE_TYPE = "application/octet-stream"
@@ -37,6 +37,13 @@ class ArchiveInterfaceGenerator:
     def __init__(self, archive: AbstractBackendArchive) -> None:
         """Serve the files of *archive*, which all threads share."""
         self._archive = archive
+        # For other applications than ours: the handlers read the body, and errors have our form.
+        self._cp_config = {
+            "request.process_request_body": False,
+            "request.error_response": error_response,
+            "request.show_tracebacks": archive.config.http.show_tracebacks,
+            "error_page.default": error_page_default,
+        }
 
     def GET(self, /, *_path: str, byte_range: Any = None, **_query: Any) -> Any:
         """Answer with the bytes of the file, or some of them: 200, 206, 304."""
@@ -73,7 +80,7 @@ class ArchiveInterfaceGenerator:
 
     def PUT(self, /, *_path: str, **_query: Any) -> Any:
         """Store the body as the file, replacing what was there: 201."""
-        file_id, body = _required_file_id(), cherrypy.serving.request.archive_body
+        file_id, body = _required_file_id(), _request_body()
         body.require()
         request_headers = cherrypy.serving.request.headers
         if "Content-Range" in request_headers:
@@ -103,7 +110,7 @@ class ArchiveInterfaceGenerator:
 
     def PATCH(self, /, *_path: str, **_query: Any) -> Any:
         """Move the file that the JSON body names, ``{"path": ...}``, to this id: 200."""
-        file_id, body = _required_file_id(), cherrypy.serving.request.archive_body
+        file_id, body = _required_file_id(), _request_body()
         body.require()
         self._archive.patch(file_id, _path_in(body), _guard())
         return _json({"message": "File Moved Successfully"})
@@ -145,6 +152,12 @@ def _required_file_id() -> str:
 def _request_headers() -> dict[str, str]:
     # CherryPy's own headers fold the case of every name they are asked for.
     return dict(cherrypy.serving.request.headers)
+
+
+def _request_body() -> RequestBody:
+    request = cherrypy.serving.request
+    body: RequestBody | None = getattr(request, "archive_body", None)  # only our own application makes it early
+    return RequestBody(request.wsgi_environ) if body is None else body
 
 
 def _guard() -> Guard | None:

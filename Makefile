@@ -4,6 +4,7 @@
 # make test-user   as an ordinary user: the tests of what depends on who owns and may open a file
 # make test-fresh-machine   as root: that scripts/fresh-machine keeps its promises
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
+# make test-fuzz   $(FUZZ_REQUESTS) random requests to the launcher and to uWSGI, compared with an oracle of the framing
 # make check format, lint and types
 # make bench-quick   the comparison with the original, nginx, rclone and bare handlers, in two minutes, into build/benchmarks
 # make bench [ROUNDS=5] [BEFORE=another/worktree]   all of it, into docs/benchmarks
@@ -21,6 +22,8 @@ PORT ?= 8080
 # Most tests wait for servers and disks: more of them than cores run at a time.
 TEST_JOBS ?= 4
 CUTS ?= 100
+FUZZ_REQUESTS ?= 100000
+FUZZ_SERVERS ?= launcher
 PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
 C_PACKAGES := cc=gcc /usr/include/stdio.h=libc6-dev
 HSM_PACKAGES := $(C_PACKAGES) mariadbd=mariadb-server-core
@@ -34,7 +37,7 @@ BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=
 HPSS_DEMO ?= build/hpss-demo
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-user test-fresh-machine \
-  test-powerloss test-faults bench bench-quick bench-durability check docs deployment-test clean
+  test-powerloss test-faults test-fuzz bench bench-quick bench-durability check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -77,6 +80,9 @@ test-powerloss: $(VENV)/.test
 
 test-faults: $(VENV)/.test
 	CI=true FAULTS=all $(BIN)/python -m pytest -s tests/kill_test.py tests/fault_test.py tests/sync_test.py
+
+test-fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz --requests $(FUZZ_REQUESTS) $(FUZZ_SERVERS)
 
 bench: $(VENV)/.bench $(ORIGINAL)/.made
 	$(BENCH) --rounds $(ROUNDS) --out docs/benchmarks

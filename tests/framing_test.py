@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from . import fuzz
 from .processes import launcher
 from .support import POSIX_FLAT, TIMEOUT, Service, serving, tree_of
 
@@ -104,6 +105,25 @@ def test_a_body_that_could_be_read_in_two_ways_is_refused(
 def test_no_transfer_coding_with_http_1_0(service: Service, prefix: Path) -> None:
     chunked = b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     assert refused(service, prefix, b"PUT /7 HTTP/1.0\r\n" + chunked) == 400
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        b"5;a\r=b\r\nhello\r\n0\r\n\r\n",
+        b" 5\r\nhello\r\n0\r\n\r\n",
+        b"5 a\r\nhello\r\n0\r\n\r\n",
+        b"5\nhello\r\n0\r\n\r\n",
+        b"5\r\nhello0\r\n\r\n",
+        b"0x5\r\nhello\r\n0\r\n\r\n",
+        b"00000000000000005\r\nhello\r\n0\r\n\r\n",
+        b"5\r\nhello\r\n0\r\nX: \0\r\n\r\n",
+        b"5\r\nhello\r\n0\r\n",
+    ],
+)
+def test_malformed_chunks_are_refused(service: Service, prefix: Path, chunks: bytes) -> None:
+    head = b"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert refused(service, prefix, head + chunks) == 400
 
 
 def test_an_underscore_makes_another_header(service: Service, prefix: Path) -> None:
@@ -343,3 +363,10 @@ def switches_of(pid: int) -> int:
     """Return how often the threads of a process have waited, or were made to, so far."""
     counts = [path.read_text().splitlines()[-2:] for path in Path(f"/proc/{pid}/task").glob("*/status")]
     return sum(int(line.split()[-1]) for lines in counts for line in lines)
+
+
+# make test-fuzz sends a hundred thousand.
+def test_random_requests_are_stored_as_they_are_framed_or_refused(tmp_path: Path) -> None:
+    with launcher(tmp_path) as server:
+        counts = fuzz.run(server, tmp_path, range(2000))
+    assert {200, 201, 204, 400, 404, 501} <= counts.keys()

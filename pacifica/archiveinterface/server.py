@@ -11,6 +11,7 @@ import errno
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -38,6 +39,8 @@ from .serving import LINGER
 from .transmission import TRANSMIT, FilePart, Transmission
 
 _CHUNK_LINE = 4096  # bytes; the size in hex and, rarely, an extension
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
+_LINE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*\r\n")
 _TRAILER_LINES = 100
 _RECEIVED_AT_ONCE = 1 << 16  # bytes
 _REST_OF_A_BAD_HEAD = 1 << 20  # bytes that are read after the answer to a malformed request
@@ -148,10 +151,10 @@ class ChunkedReader:
         if self._begun and self._line():
             raise ValueError("a chunk is longer than it said")
         self._begun = True
-        digits = self._line().partition(b";")[0].strip()
-        if not digits or digits.strip(b"0123456789abcdefABCDEF"):
+        match = _CHUNK.fullmatch(self._line())
+        if not match:
             raise ValueError("the size of a chunk is not a number")
-        self._left = int(digits, 16)
+        self._left = int(match[1], 16)
         if not self._left:
             self._skip_trailers()
             self.complete = True
@@ -165,7 +168,7 @@ class ChunkedReader:
 
     def _line(self) -> bytes:
         line = self._stream.readline(_CHUNK_LINE)
-        if not line.endswith(b"\r\n"):
+        if not _LINE.fullmatch(line):
             raise ValueError("a line of the chunked coding is broken")
         return line[:-2]
 
@@ -218,6 +221,7 @@ class _Request(CPWSGIHTTPRequest):
         if line == EMPTY_LINE:  # one is allowed (RFC 9112, 2.2)
             line = self.rfile.readline()
         self.started_request = bool(line)
+        self.method = line.partition(b" ")[0]  # the answer to HEAD has no body, malformed or not
         return bool(line) and self._accepts(self._take_request_line, line)
 
     def read_request_headers(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ..hpss_simulator import Simulator, SimulatorError
-from .support import PROJECT, TIMEOUT, WARNINGS, library_of, prefix_of, wait_for_a_hanging_call
+from .support import FLAVOURS, PROJECT, TIMEOUT, WARNINGS, library_of, prefix_of, wait_for_a_hanging_call
 
 RDONLY, NONBLOCK = os.O_RDONLY, os.O_NONBLOCK
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL
@@ -179,6 +179,7 @@ int main(int count, char **args) {
 """
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_recall_is_known_by_the_id_of_its_callback(
     simulator: Simulator, flavour: str, path: str, tmp_path: Path
 ) -> None:
@@ -235,14 +236,12 @@ def hanging(simulator: Simulator, call: Callable[[], Any]) -> Iterator[threading
     assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("flavour", ["9.3"])
 def test_a_core_server_that_hangs_holds_what_asks_it(client: Any, simulator: Simulator, path: str) -> None:
     simulator.inject("core * hang")
     with hanging(simulator, lambda: client.stat(path)):
         assert client.build_level().startswith("9.3")
 
 
-@pytest.mark.parametrize("flavour", ["9.3"])
 def test_a_core_server_hangs_for_a_time(client: Any, simulator: Simulator, path: str) -> None:
     simulator.inject("core * hang for=100")
     with hanging(simulator, lambda: client.stat(path)) as thread:
@@ -251,7 +250,6 @@ def test_a_core_server_hangs_for_a_time(client: Any, simulator: Simulator, path:
         assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("flavour", ["9.3"])
 def test_one_call_of_many_hangs(client: Any, simulator: Simulator, path: str) -> None:
     simulator.inject("hpss_Stat * hang times=1")
     with hanging(simulator, lambda: client.stat(path)) as thread:
@@ -260,7 +258,6 @@ def test_one_call_of_many_hangs(client: Any, simulator: Simulator, path: str) ->
         assert thread.is_alive()
 
 
-@pytest.mark.parametrize("flavour", ["9.3"])
 def test_a_reply_is_lost_after_the_work_is_done(client: Any, simulator: Simulator, directory: Path) -> None:
     simulator.inject("hpss_Mkdir * after hang")
     with hanging(simulator, lambda: client.mkdir(f"{directory}/new", 0o755)):

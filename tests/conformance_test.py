@@ -6,7 +6,14 @@ import pytest
 
 from pacifica.archiveinterface.backends.conformance import ConformanceSuite, MakeArchive
 
-from .support import Backend
+from .support import BACKENDS, HPSS, Backend
+
+
+@pytest.fixture(params=[*BACKENDS, *HPSS[:-1]], ids=str)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each backend in turn, and each flavour of HPSS."""
+    chosen: Backend = request.param
+    return chosen
 
 
 class TestConformance(ConformanceSuite):

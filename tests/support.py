@@ -92,7 +92,9 @@ def _hpss(flavour: str) -> Backend:
 
 
 HSM_SIDEBAND = Backend("hsm-sideband", _HsmHosts().make)
-BACKENDS = [POSIX_FLAT, POSIX_TREE, HSM_SIDEBAND, *(_hpss(flavour) for flavour in hpss.FLAVOURS)]
+HPSS = [_hpss(flavour) for flavour in hpss.FLAVOURS]
+# The newest HPSS only: above the extension all flavours are the same.
+BACKENDS = [POSIX_FLAT, POSIX_TREE, HSM_SIDEBAND, HPSS[-1]]
 
 
 class Service:

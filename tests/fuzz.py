@@ -334,7 +334,7 @@ def check(address: tuple[str, int], prefix: Path, case: Case) -> int:
     received = exchange(address, case)
     verdict = judge(case.sent)
     try:
-        answers = answers_in(received, case.sent.lstrip(b"\r\n").partition(b" ")[0])
+        answers = answers_in(received, case.sent.removeprefix(b"\r\n").partition(b" ")[0])
     except (ValueError, KeyError) as error:
         raise FuzzError(f"{error}\nsent {case.sent!r}\nreceived {received!r}") from error
     problem = _problem(verdict, answers, before, _stored(prefix))

@@ -178,6 +178,17 @@ def test_a_socket_is_not_a_file(archive: PosixBackendArchive, uploads: Path) -> 
         archive.patch("7", str(uploads / "socket"))
 
 
+def test_a_device_is_not_a_file_and_is_not_opened(archive: PosixBackendArchive, uploads: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can make devices")
+    for path in (uploads / "device", Path(archive.file("8").filepath)):
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(240, 99))  # no driver: to open it would fail
+    with pytest.raises(NotARegularFileError):
+        archive.patch("7", str(uploads / "device"))
+    with pytest.raises(MissingFileError):
+        archive.open("8", "r")
+
+
 @pytest.fixture(params=["near", "far"])
 def site(request: pytest.FixtureRequest, users_place: Path, ordinary_user: str | None, far: Path) -> Iterator[Site]:
     """An archive whose service may not do everything; what is moved comes from *near*."""

@@ -164,6 +164,16 @@ def test_a_sweep_removes_no_upload_that_has_just_begun(prefix: Path) -> None:
     assert os.listdir(prefix / ".partial") == []
 
 
+def test_an_upload_that_was_finished_but_got_no_name_is_found_and_removed(archive: PosixBackendArchive) -> None:
+    left = Path(archive.prefix, ".partial", "left")
+    left.parent.mkdir()
+    left.write_bytes(b"whole")
+    left.chmod(0o444)  # an ordinary user cannot open it to write
+    assert [(entry.path, entry.is_partial) for entry in archive.entries()] == [(".partial/left", True)]
+    archive.sweep()
+    assert not left.exists()
+
+
 def test_what_cannot_be_removed_is_told(archive: PosixBackendArchive, caplog: pytest.LogCaptureFixture) -> None:
     Path(archive.prefix, ".partial", "directory").mkdir(parents=True)
     Path(archive.prefix, ".partial", "left").write_bytes(b"half")

@@ -379,6 +379,19 @@ class ConformanceSuite:
         archive.patch("7", place("incoming/upload", b"moved"))
         assert get(archive, "7") == b"moved"
 
+    def test_a_move_that_the_guard_refuses_leaves_both(
+        self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str], holds: Callable[[str], bool]
+    ) -> None:
+        def refuse(existing: AbstractStatus | None) -> None:
+            raise PreconditionError("no")
+
+        put(archive, "7", b"old")
+        source = place("incoming/upload", b"stays")
+        with pytest.raises(PreconditionError):
+            archive.patch("7", source, refuse)
+        assert get(archive, "7") == b"old"
+        assert holds(source)
+
     def test_a_refused_move_leaves_both(
         self, make_archive: MakeArchive, place: Callable[[str, bytes], str], holds: Callable[[str], bool]
     ) -> None:

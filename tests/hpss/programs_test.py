@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ..hpss_simulator import HERE, Simulator
-from .support import WARNINGS, library_of, prefix_of
+from .support import NEWEST, WARNINGS, library_of, prefix_of
 
 Run = Callable[..., str]
 SIZE = 200_001  # bytes: several blocks of parallel I/O, and an odd rest
@@ -99,6 +99,28 @@ def test_a_transfer_server_asks_for_a_recall_once_and_follows_it(
     assert simulator.counters()["stages"] == 1
     simulator.advance(1001)
     assert "file 100 resident" in run("transfer", "list", directory)
+
+
+@pytest.mark.parametrize("flavour", [NEWEST])
+def test_a_transfer_server_asks_for_many_recalls_in_the_order_of_the_tape(
+    run: Run, simulator: Simulator, directory: Path
+) -> None:
+    paths = [directory / name for name in ("first", "second", "third", "on-disk")]
+    for path in paths:
+        run("transfer", "store", path, 100)
+    for path in paths[:3]:
+        to_tape(simulator, path)
+    simulator.set("mount_seconds", 1000)
+    simulator.set("drives", 1)
+    asked = run("transfer", "stage-batch", *reversed(paths))
+    assert asked == "on-disk 0 0\nthird -1406 2\nsecond -1406 2\nfirst -1406 2\n"
+    assert [simulator.show(str(path))["stage"] for path in paths] == ["active", "queued", "queued", "none"]
+
+
+def test_a_transfer_server_keeps_digests_in_hpss(run: Run, directory: Path) -> None:
+    run("transfer", "store", directory / "file", 1)
+    told = run("transfer", "hash", directory / "file")
+    assert told == "no digest\nabcd by transfer, valid\nabcd by transfer, invalid\n"
 
 
 def test_a_transfer_server_keeps_checksums_by_handle(run: Run, directory: Path) -> None:

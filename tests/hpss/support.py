@@ -22,6 +22,7 @@ from ..hpss_simulator import HERE, Simulator, build
 from ..needs import need
 
 FLAVOURS = ("7.4", "7.5", "9.3")
+NEWEST = FLAVOURS[-1]
 PROJECT = HERE.parent.parent
 BUILT = PROJECT / "build" / "hpss"
 EXTENSION = f"{package.__name__}._hpssExtensions"

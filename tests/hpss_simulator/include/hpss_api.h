@@ -400,6 +400,40 @@ int hpss_GetAsyncStatus(hpss_reqid_t CallBackId, bfs_bitfile_obj_handle_t *Bitfi
 #else
 int hpss_GetAsynchStatus(signed32 CallBackId, hpssoid_t *BitfileID, signed32 *Status);
 #endif
+#if SIM_VERSION >= 903
+/* Stages of many files. List_len of the list that takes the bitfiles is the number of files, and List_val has room. */
+typedef struct {
+    int length;
+    struct sim_batch_entry *entries;
+} hpss_stage_batch_t;
+typedef struct {
+    struct {
+        uint32_t List_len;
+        bfs_bitfile_obj_handle_t *List_val;
+    } List;
+} hpss_stage_bitfile_list_t;
+typedef struct {
+    int32_t Status;      /* of asking: HPSS_ENOTALLMOVED while there is something to move */
+    int32_t StageStatus; /* of the stage: 0 there is none, 2 it is in progress */
+} hpss_stage_status_t;
+typedef struct {
+    struct {
+        uint32_t StatusList_len;
+        hpss_stage_status_t *StatusList_val;
+    } StatusList;
+} hpss_stage_batch_status_t;
+typedef enum { HPSS_STAGE_STATUS_BFS_SS = 163 } hpss_stage_status_type_t;
+int API_StageBatchInit(hpss_stage_batch_t *Batch, int Length);
+int API_StageBatchInsertBFObj(hpss_stage_batch_t *Batch, int Index, const bfs_bitfile_obj_handle_t *BitfileObj,
+                              int FromLevel, int ToLevel, u_signed64 Offset, u_signed64 Length, uint32_t Flags);
+void API_StageBatchFree(hpss_stage_batch_t *Batch);
+void API_StageStatusFree(hpss_stage_batch_status_t *Status);
+int hpss_StageBatchCallBack(hpss_stage_batch_t *Batch, bfs_callback_addr_t *CallBackPtr, hpss_reqid_t *ReqID /* OUT */,
+                            hpss_stage_bitfile_list_t *BFIDs, hpss_stage_batch_status_t *Status);
+int hpss_GetBatchAsynchStatus(hpss_reqid_t CallBackId, hpss_stage_bitfile_list_t *BFIDs, hpss_stage_status_type_t Type,
+                              hpss_stage_batch_status_t *Status);
+#endif
+
 int hpss_Purge(int Fildes, u_signed64 Offset, u_signed64 Length, uint32_t StorageLevel, uint32_t Flags,
                u_signed64 *BytesPurged);
 int hpss_PurgeLock(int Fildes, purgelock_flag_t Flag);
@@ -431,6 +465,30 @@ int hpss_PIORegister(uint32_t StripeElement, SIM_CONST hpss_sockaddr_t *DataNetA
 int hpss_PIOExecute(int Fildes, u_signed64 FileOffset, u_signed64 Size, SIM_CONST hpss_pio_grp_t Group,
                     hpss_pio_gapinfo_t *GapInfo, u_signed64 *BytesMoved);
 int hpss_PIOEnd(hpss_pio_grp_t Group);
+
+/* The digest that HPSS keeps of a file. */
+typedef enum {
+    hpss_hash_type_none = 171,
+    hpss_hash_type_sha1,
+    hpss_hash_type_sha224,
+    hpss_hash_type_sha256,
+    hpss_hash_type_sha384,
+    hpss_hash_type_sha512,
+    hpss_hash_type_md5,
+    hpss_hash_type_crc32,
+    hpss_hash_type_adler32
+} hpss_hash_type_t;
+#define HPSS_FILE_HASH_DIGEST_VALID 0x24
+#define HPSS_FILE_HASH_GENERATED 0x480
+typedef struct {
+    hpss_hash_type_t Type;
+    unsigned char Buffer[HPSS_MAX_DIGEST]; /* the digest's bytes, not its text */
+    uint32_t Flags;
+    char Creator[HPSS_MAX_USER_NAME];
+} hpss_file_hash_digest_t;
+int hpss_FsetFileDigest(int Fildes, hpss_file_hash_digest_t *Digest);
+int hpss_FileGetDigestHandle(SIM_CONST ns_ObjHandle_t *ObjHandle, SIM_CONST char *Path, SIM_CONST sec_cred_t *Ucred,
+                             hpss_file_hash_digest_t *Digest);
 
 /* User attributes. */
 #define UDA_API_VALUE 0x11

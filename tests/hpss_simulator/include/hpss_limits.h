@@ -11,5 +11,6 @@
 #define HPSS_MAX_PRINCIPAL_NAME 64
 #define HPSS_MAX_USER_NAME 64
 #define HPSS_MAX_GROUPS 33
+#define HPSS_MAX_DIGEST 64
 
 #endif

@@ -1,7 +1,8 @@
 /* In the manner of a GridFTP server's storage module: it logs in, acts as another user, moves files by parallel I/O,
  * lists directories by handle, and stages without waiting.
  *
- * transfer PRINCIPAL AUTH whoami - | store PATH BYTES | retrieve PATH | list PATH | stage PATH | digest PATH [VALUE]
+ * transfer PRINCIPAL AUTH whoami - | store PATH BYTES | retrieve PATH | list PATH | stage PATH | stage-batch PATH... |
+ *     digest PATH [VALUE] | hash PATH
  */
 #include "program.h"
 
@@ -236,6 +237,66 @@ static void digest(char *path, char *value, sec_cred_t *user) {
     get_digest(&file.ObjectHandle, user);
 }
 
+static void tell_digest(const ns_ObjHandle_t *file, sec_cred_t *user) {
+    hpss_file_hash_digest_t found;
+    must(hpss_FileGetDigestHandle((ns_ObjHandle_t *)file, NULL, user, &found), "hpss_FileGetDigestHandle");
+    if (found.Type == hpss_hash_type_none)
+        printf("no digest\n");
+    else
+        printf("%02x%02x by %s, %s\n", found.Buffer[0], found.Buffer[1], found.Creator,
+               found.Flags & HPSS_FILE_HASH_DIGEST_VALID ? "valid" : "invalid");
+}
+
+/* Set HPSS's own digest of the file, then change the file. */
+static void hash(char *path, sec_cred_t *user) {
+    hpss_fileattr_t file;
+    hpss_file_hash_digest_t digest = {.Type = hpss_hash_type_md5, .Flags = HPSS_FILE_HASH_DIGEST_VALID};
+    digest.Buffer[0] = 0xab;
+    digest.Buffer[1] = 0xcd;
+    strcpy(digest.Creator, "transfer");
+    must(hpss_FileGetAttributes(path, &file), "hpss_FileGetAttributes");
+    tell_digest(&file.ObjectHandle, user);
+    int descriptor = (int)must(hpss_Open(path, O_RDWR, 0, NULL, NULL, NULL), "hpss_Open");
+    must(hpss_FsetFileDigest(descriptor, &digest), "hpss_FsetFileDigest");
+    tell_digest(&file.ObjectHandle, user);
+    must(hpss_Write(descriptor, "x", 1), "hpss_Write");
+    must(hpss_Close(descriptor), "hpss_Close");
+    tell_digest(&file.ObjectHandle, user);
+}
+
+#if HPSS_MAJOR_VERSION * 100 + HPSS_MINOR_VERSION >= 903
+/* Ask for the recall of many files at once: what each was told, and how each is getting on. */
+static void stage_batch(int count, char **paths) {
+    hpss_stage_batch_t batch;
+    hpss_stage_batch_status_t asked, now;
+    hpss_stage_bitfile_list_t bitfiles;
+    bfs_callback_addr_t address;
+    hpss_reqid_t given;
+    memset(&address, 0, sizeof address);
+    address.id = task_id();
+    bitfiles.List.List_len = (uint32_t)count;
+    bitfiles.List.List_val = calloc((size_t)count, sizeof *bitfiles.List.List_val);
+    must(API_StageBatchInit(&batch, count), "API_StageBatchInit");
+    for (int i = 0; i < count; i++) {
+        hpss_fileattr_t file;
+        must(hpss_FileGetAttributes(paths[i], &file), "hpss_FileGetAttributes");
+        must(API_StageBatchInsertBFObj(&batch, i, &file.Attrs.BitfileObj, 1, 0, 0, file.Attrs.DataLength, BFS_STAGE_ALL),
+             "API_StageBatchInsertBFObj");
+    }
+    must(hpss_StageBatchCallBack(&batch, &address, &given, &bitfiles, &asked), "hpss_StageBatchCallBack");
+    must(hpss_GetBatchAsynchStatus(task_id(), &bitfiles, HPSS_STAGE_STATUS_BFS_SS, &now), "hpss_GetBatchAsynchStatus");
+    for (int i = 0; i < count; i++)
+        printf("%s %d %d\n", strrchr(paths[i], '/') + 1, asked.StatusList.StatusList_val[i].Status,
+               now.StatusList.StatusList_val[i].StageStatus);
+    API_StageStatusFree(&asked);
+    API_StageStatusFree(&now);
+    API_StageBatchFree(&batch);
+    free(bitfiles.List.List_val);
+}
+#else
+static void stage_batch(int count, char **paths) { printf("%d files from %s on: stage them one by one\n", count, *paths); }
+#endif
+
 static int version_fits(void) {
     int major = 0, minor = 0;
     char *level = hpss_BuildLevelString();
@@ -260,6 +321,10 @@ int main(int count, char **words) {
         list(path, &user);
     else if (strcmp(verb, "stage") == 0)
         stage(path);
+    else if (strcmp(verb, "stage-batch") == 0)
+        stage_batch(count - 4, words + 4);
+    else if (strcmp(verb, "hash") == 0)
+        hash(path, &user);
     else if (strcmp(verb, "digest") == 0)
         digest(path, operand, &user);
     hpss_PurgeLoginCred();

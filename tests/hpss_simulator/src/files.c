@@ -311,6 +311,7 @@ static void after_write(struct record *record, uint64_t offset, uint64_t length)
     record->level[0].position = record->level[0].position != 0 ? record->level[0].position : 1;
     record->size = end > old_end ? end : old_end;
     record->writes++;
+    record->digest.flags &= ~(uint32_t)HPSS_FILE_HASH_DIGEST_VALID;
     record->modify_time = record->change_time = (uint32_t)(sim_now() / NANO);
 }
 

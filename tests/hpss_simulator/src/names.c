@@ -100,6 +100,21 @@ void sim_bitfile_of(const struct record *record, sim_bitfile_t *out) {
 #endif
 }
 
+/* Lock held. The file that *bitfile* names, or NULL. */
+struct record *sim_record_of_bitfile(const sim_bitfile_t *bitfile) {
+    uint32_t identity[2];
+#if SIM_VERSION >= 705
+    memcpy(identity, &bitfile->BfId.Bytes[3], sizeof identity);
+#else
+    memcpy(identity, &bitfile->ObjectID, sizeof identity);
+#endif
+    struct record *record = identity[0] < RECORD_COUNT ? &sim_state()->record[identity[0]] : NULL;
+    if (record == NULL || !record->used || record->generation != identity[1])
+        return NULL;
+    sim_settle(record);
+    return record;
+}
+
 static void fill_attributes(const struct record *record, bool lag, hpss_Attrs_t *out) {
     memset(out, 0, sizeof *out);
     out->DataLength = lag && record->writers > 0 ? 0 : record->size;

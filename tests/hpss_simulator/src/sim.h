@@ -42,6 +42,11 @@ struct record {
         int32_t code;
         uint8_t callback[16]; /* the id that the stage is known by */
     } stage;
+    struct {
+        uint32_t type, flags; /* type 0: none */
+        uint8_t bytes[HPSS_MAX_DIGEST];
+        char creator[HPSS_MAX_USER_NAME];
+    } digest;
     uint32_t attribute_length; /* "key\0value\0key\0value\0" */
     char attributes[ATTRIBUTE_BYTES];
 };
@@ -154,6 +159,10 @@ int sim_enter_handle(struct call *call, const char *function, const ns_ObjHandle
 
 /* classes.c */
 int sim_choose_cos(SIM_CONST hpss_cos_hints_t *hints, SIM_CONST hpss_cos_priorities_t *priorities);
+
+/* staging.c */
+hpss_reqid_t sim_fresh_request_id(void);
+struct record *sim_record_of_bitfile(const sim_bitfile_t *bitfile);
 
 /* names.c */
 int sim_attributes_of(const char *path, bool lag, ns_ObjHandle_t *handle, hpss_Attrs_t *out);

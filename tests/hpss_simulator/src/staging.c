@@ -23,7 +23,7 @@ int hpss_Stage(int descriptor, u_signed64 offset, u_signed64 length, uint32_t le
 }
 
 /* A request id that nobody has had before. */
-static hpss_reqid_t fresh_request_id(void) {
+hpss_reqid_t sim_fresh_request_id(void) {
     hpss_reqid_t id;
     uint32_t number = ++sim_state()->next_request;
     memset(&id, 0xa5, sizeof id);
@@ -54,7 +54,7 @@ int hpss_StageCallBack(SIM_CONST char *path, u_signed64 offset, u_signed64 lengt
     if (code == 0 && (level != 0 || sim_top_kind(record) != DISK))
         code = HPSS_EINVAL;
     if (code == 0) {
-        *request = fresh_request_id();
+        *request = sim_fresh_request_id();
         code = sim_stage_start(record, &call.failure, callback != NULL ? &callback->id : request, sizeof *request);
     }
     if (code == 0)

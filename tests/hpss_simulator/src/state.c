@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define MAGIC 0x48505353494d3035ull
+#define MAGIC 0x48505353494d3036ull
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static struct state *state;

@@ -26,8 +26,10 @@ _URL = re.compile(r"(?:serves .* on http://|bound to TCP address )(127\.0\.0\.1:
 _POLL = 0.05  # seconds
 _READY = "the master takes signals"
 
-# What is loaded late is loaded as root here: the interpreter may lie where only root may look.
-_LOADED_LATE = ("_strptime", "encodings.idna")
+# What is loaded late is loaded as root here: the interpreter and the clone may lie where only root may look, and
+# coverage writes there.
+_LOADED_LATE = ("_strptime", "encodings.idna", "pacifica.archiveinterface.backends.posix.archive")
+_UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 _LAUNCHER_AS_USER = """
 import {modules}, os, sys
 from pacifica.archiveinterface.__main__ import main
@@ -71,13 +73,14 @@ def launcher(
     prefix: Path | str, *options: str, env: Mapping[str, str] | None = None, user: str | None = None
 ) -> Iterator[Server]:
     """Run ``pacifica-archiveinterface`` on a free port until the block is left, as *user* if root asks."""
-    command = [LAUNCHER]
+    command, variables = [LAUNCHER], {**(env or {})}
     if user:
+        variables |= _UNMEASURED
         account, modules = pwd.getpwnam(user), ", ".join(_LOADED_LATE)
         program = _LAUNCHER_AS_USER.format(modules=modules, uid=account.pw_uid, gid=account.pw_gid)
         command = [sys.executable, "-c", program]
     command += ["-t", "posix", "-p", "0", "--prefix", str(prefix), *options]
-    with _running(command, env or {}, signal.SIGTERM) as server:
+    with _running(command, variables, signal.SIGTERM) as server:
         yield server
 
 
@@ -91,11 +94,12 @@ def uwsgi(
     command = [UWSGI, "--http-socket", "127.0.0.1:0", "--master", "-p", "4"]
     command += ["--hook-master-start", f"print:{_READY}", "--worker-reload-mercy", "10"]
     command += ["--module", "pacifica.archiveinterface.wsgi", *options]
+    named = {"PAI_BACKEND_TYPE": "posix", "PAI_PREFIX": str(prefix), **(env or {})}
     if user:
+        named |= _UNMEASURED
         account = pwd.getpwnam(user)
         command += ["--uid", str(account.pw_uid), "--gid", str(account.pw_gid), "--drop-after-apps"]
         command += [f"--shared-pyimport={module}" for module in _LOADED_LATE]
-    named = {"PAI_BACKEND_TYPE": "posix", "PAI_PREFIX": str(prefix), **(env or {})}
     # uWSGI takes SIGTERM for a reload unless told otherwise.
     with _running(command, named, signal.SIGINT) as server:
         server.await_line(_READY)

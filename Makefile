@@ -67,16 +67,18 @@ hsm-demo-tape: $(VENV)/.hsm-demo
 packages:
 	@scripts/need-packages $(SYSTEM_PACKAGES)
 
+# Each process that a test starts measures it, too: that takes a third more time.
+COVERAGE = --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 USER_TESTS = admin conformance deploy deployment_suite fault fixity kill launcher rest_get rest_put sync transmission
 
 test-user: $(VENV)/.test
-	$(BIN)/python -m pytest -rs -n $(TEST_JOBS) --dist worksteal -k "not hpss and not hsm" $(USER_TESTS:%=tests/%_test.py)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -k "not hpss and not hsm" $(USER_TESTS:%=tests/%_test.py)
 
 test-fresh-machine: $(VENV)/.test
 	$(BIN)/python -m pytest tests/fresh_machine.py
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -rs -n $(TEST_JOBS) --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal $(if $(CI),$(COVERAGE))
 
 # As root. Some minutes each.
 test-powerloss: $(VENV)/.test

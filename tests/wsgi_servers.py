@@ -67,10 +67,11 @@ class WsgiServer(NamedTuple):
     def running(self, prefix: Path) -> Iterator[int]:
         """Serve the files below *prefix*, and give the port, until the block is left."""
         port = free_port()
-        environment = {**os.environ, "PAI_PREFIX": str(prefix), "HOME": "/nonexistent"}
+        environment = {**os.environ, "PAI_PREFIX": str(prefix)}
         if self.name == "pyuwsgi":
             environment["PYTHONPATH"] = str(PYUWSGI)
         with TemporaryDirectory() as home:
+            environment["HOME"] = home  # gunicorn makes a directory there
             command = self.command(port, Path(home))
             with subprocess.Popen(command, env=environment, start_new_session=True) as process:
                 try:

@@ -11,6 +11,7 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSi
 from pacifica.archiveinterface.config import Config
 from pacifica.archiveinterface.exception import ConfigurationError
 from tests.mariadb import MariaDB
+from tests.needs import need
 from tests.oracle_hsm.stand import FILE, standing
 from tests.samqfs_emulator.host import READER, READER_PASSWORD, SCHEMA, HsmHost
 
@@ -47,6 +48,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def guarded(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HsmHost]:
     """A host with one archived file, whose database refuses whoever comes without TLS."""
+    need("mariadbd")
     root = tmp_path_factory.mktemp("guarded")
     files = {"ca": "ca.pem", "cert": "server.pem", "key": "server.key"}
     server = MariaDB(root / "server", [f"--ssl-{what}={certificates / name}" for what, name in files.items()])

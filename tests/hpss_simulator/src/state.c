@@ -66,6 +66,7 @@ static void open_archive(void) {
     state = mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (state == MAP_FAILED)
         give_up("cannot map the state of");
+    madvise(state, sizeof *state, MADV_RANDOM); /* reading ahead would fill all records with zeros, in milliseconds */
     if (state->magic != MAGIC)
         fill(state);
     flock(fd, LOCK_UN); /* closing does not: the mapping keeps the file */

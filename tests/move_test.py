@@ -1,6 +1,7 @@
 """PATCH on the POSIX backend: a source that others change, that cannot be removed, or that is not a file."""
 
 import gc
+import hashlib
 import os
 import socket
 import stat
@@ -17,6 +18,7 @@ from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.config import ArchiveOptions, Config
 from pacifica.archiveinterface.exception import (
     ConflictError,
+    DamagedFileError,
     MissingFileError,
     NotARegularFileError,
     PreconditionError,
@@ -164,6 +166,20 @@ def test_other_names_of_the_source_are_another_file_afterwards(archive: PosixBac
     other.write_bytes(b"written by its owner")
     assert content(archive, "7") == NEW
     assert not source.exists()
+
+
+def test_a_copy_of_an_archived_file_is_compared_with_its_digest(archive: PosixBackendArchive, tmp_path: Path) -> None:
+    for file_id, digest in (("good", hashlib.sha256(NEW).digest()), ("bad", bytes(32))):
+        with archive.open(file_id, "w") as file:
+            file.write(NEW)
+            file.set_digests({"sha-256": digest})
+        os.link(archive.file(file_id).filepath, tmp_path / file_id)  # so that it is copied
+    archive.patch("8", archive.file("good").filepath)
+    assert archive.file("8").status().digests == {"sha-256": hashlib.sha256(NEW).digest()}
+    with pytest.raises(DamagedFileError):
+        archive.patch("7", archive.file("bad").filepath)
+    assert content(archive, "7") == OLD
+    assert content(archive, "bad") == NEW
 
 
 def test_a_socket_is_not_a_file(archive: PosixBackendArchive, uploads: Path) -> None:

@@ -58,8 +58,8 @@ class AbstractBackendArchive(ABC):
     def file(self, filepath: str, guard: Guard | None = None) -> Self:
         """Return this archive bound to the file *filepath*, an id as in the URL, without opening it.
 
-        Raises FileIdError when it can name no file. *guard* has the last word before the file
-        is replaced or removed.
+        Raises FileIdError when no file can have this id. *guard* is called before the file is
+        replaced or removed, and may refuse that.
         """
         bound = copy.copy(self)
         bound.path = self.path_of(filepath)
@@ -91,7 +91,7 @@ class AbstractBackendArchive(ABC):
         if not 1 <= len(filepath.encode(errors="surrogateescape")) <= 255:
             raise FileIdError("a file name has 1 to 255 bytes")
         if "/" in filepath or "\0" in filepath or filepath.startswith("."):
-            raise FileIdError("a file name holds no slash and no NUL, and starts with no dot")
+            raise FileIdError("a file name has no slash and no NUL, and does not start with a dot")
         return filepath
 
     def id_of(self, path: str) -> str | None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 from ...config import Config
-from ...digests import Hasher
+from ...digests import SUPPORTED, Hasher
 from ...exception import (
     ConfigurationError,
+    DamagedFileError,
     ForbiddenPathError,
     MissingFileError,
     RequestError,
@@ -19,7 +20,7 @@ from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Gu
 from ..abstract.status import AbstractStatus
 from .extendedfile import PosixReader, PosixWriter
 from .moving import Source, moving
-from .notes import NOTES, Notes, forget_sidecar, write_notes
+from .notes import NOTES, Notes, forget_sidecar, read_notes, write_notes
 from .partial import PARTIAL, LinkedPartial, exclusive
 from .placing import NO_LINKS, Placement
 from .status import PosixStatus
@@ -178,16 +179,21 @@ class PosixBackendArchive(AbstractBackendArchive):
         return source.tree.root == self._tree.root and self.id_of(path) is not None
 
     def _copy_here(self, source: Source) -> None:
+        known = read_notes(self._tree, source.fd).digests if self._is_archived(source) else {}
+        known = {name: value for name, value in known.items() if name in SUPPORTED}
         writer = self._open_writer(source.found.st_size)
-        hasher = Hasher(self.config.archive.digests)
+        hasher = Hasher({*self.config.archive.digests, *known})
         try:
             while block := os.read(source.fd, _COPY_SIZE):
                 writer.write(block)
                 hasher.update(block)
             source.require_unchanged()
+            digests = hasher.digests()
+            if known.items() - digests.items():
+                raise DamagedFileError("the file is damaged: its bytes are not those that were stored")
             writer.set_mod_time(source.found.st_mtime_ns / 1e9)
             writer.set_file_permissions(PUBLISHED_MODE)
-            writer.set_digests(hasher.digests())
+            writer.set_digests(digests)
         except BaseException:
             writer.discard()
             raise

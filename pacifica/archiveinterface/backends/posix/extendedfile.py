@@ -101,8 +101,8 @@ class PosixWriter(ExtendedFile):
     def __init__(self, store: Store, path: str, *, length: int | None = None, guard: Guard | None = None) -> None:
         """Start to write what is to be *path* in *store*, *length* bytes long if known.
 
-        What *guard*, a file that may not be replaced or the lack of space will refuse in the
-        end is refused now when it can be told.
+        Refuses at once what *guard*, a file that may not be replaced, or the lack of space would
+        refuse at the end, as far as that can be told now.
         """
         self._store = store
         self._path = path

@@ -60,7 +60,7 @@ class Source:
         """Remove the file, and no other one that has got its name meanwhile. Raises ConflictError, StorageError."""
         self._require_name(self.directory, self.name)
         with partials(self._archive) as beside:
-            # With a name that others do not know, it can be looked at and removed, and no file slips in between.
+            # Others do not know this name: between the comparison and the removal it cannot get another file.
             aside = f".moved-{secrets.token_hex(16)}"
             place = self._set_aside(aside, beside)
             try:

@@ -50,7 +50,7 @@ class Notes(NamedTuple):
 
     @classmethod
     def of_texts(cls, texts: dict[str, str]) -> "Notes":
-        """Return the notes that *texts* say; what is no digest is none."""
+        """Return the notes that *texts* say; a digest that is not hex is left out."""
         digests = {}
         for key, text in texts.items():
             if key.startswith(_DIGEST):
@@ -107,7 +107,7 @@ def forget_sidecar(tree: Tree, found: os.stat_result) -> None:
 
 
 def _require_attributes(tree: Tree) -> None:
-    if not tree.has_attributes or not hasattr(os, "listxattr"):  # Python knows them on Linux only
+    if not tree.has_attributes or not hasattr(os, "listxattr"):  # Python has them on Linux only
         raise OSError(errno.EOPNOTSUPP, "no extended attributes")
 
 

@@ -1,4 +1,4 @@
-"""What the open files of one archive share: the tree, how safe it is kept, and what is known of its entries."""
+"""What the open files of one archive share: the tree, the durability of its files, and their statuses."""
 
 import os
 import stat

@@ -14,8 +14,8 @@ import requests
 from pacifica.archiveinterface.transmission import TRANSMITTED_FROM
 
 from .launcher_test import begin_download
-from .needs import need
-from .processes import LAUNCHER, Server, launcher, uwsgi
+from .needs import need, refuse_or_skip
+from .processes import LAUNCHER, UWSGI, Server, launcher, uwsgi
 from .support import TIMEOUT, await_service, free_port
 from .tracing import require_tracing, traced
 
@@ -222,3 +222,26 @@ def test_nothing_goes_past_tls(prefix: Path, certificate: Path) -> None:
             assert requests.get(f"{url}/7", timeout=TIMEOUT).content == CONTENT
         finally:
             process.terminate()
+
+
+def test_uwsgi_sends_over_its_own_tls(prefix: Path, certificate: Path) -> None:
+    need(UWSGI)
+    if (
+        "--https-socket"
+        not in subprocess.run([UWSGI, "--help"], capture_output=True, text=True, timeout=TIMEOUT).stdout
+    ):
+        refuse_or_skip("uWSGI was built without TLS")
+    port = free_port()
+    url = f"https://127.0.0.1:{port}"
+    command = [UWSGI, "--https-socket", f"127.0.0.1:{port},{certificate},{certificate}", "--enable-threads"]
+    command += ["--module", "pacifica.archiveinterface.wsgi"]
+    environment = {**os.environ, "PAI_PREFIX": str(prefix), "HOME": "/nonexistent"}
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            await_service(process, url)
+            requests.put(f"{url}/7", data=CONTENT, headers={"Expect": "100-continue"}, timeout=TIMEOUT)
+            assert requests.get(f"{url}/7", timeout=TIMEOUT).content == CONTENT
+            several = requests.get(f"{url}/7", headers={"Range": "bytes=0-1,5-"}, timeout=TIMEOUT)
+            assert CONTENT[5:] in several.content
+        finally:
+            process.kill()

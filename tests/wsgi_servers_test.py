@@ -114,6 +114,8 @@ def test_the_status_comes_in_headers(running: Running) -> None:
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["X-Content-Length"] == "10"
     assert answer.headers["X-Pacifica-File-Storage-Media"] == "disk"
+    modified = answer.headers["Last-Modified"]
+    assert modified.endswith("1970 00:00:00 GMT") if running.server.name == "mod_wsgi" else float(modified) > 0
     missing = requests.head(f"{running.url}/404", timeout=TIMEOUT)
     assert (missing.status_code, missing.headers["X-Pacifica-File"]) == (404, "File Not Found")
 

@@ -117,6 +117,20 @@ def test_a_transfer_server_asks_for_many_recalls_in_the_order_of_the_tape(
     assert [simulator.show(str(path))["stage"] for path in paths] == ["active", "queued", "queued", "none"]
 
 
+def test_a_transfer_that_a_participant_gives_up_fails_as_the_flavour_does(
+    run: Run, flavour: str, directory: Path
+) -> None:
+    run("transfer", "store", directory / "file", 1)
+    told = run("transfer", "give-up", directory / "file")
+    assert told == ("HPSS_EIO, unknown bytes\n" if flavour == "7.4" else "HPSS_ECONN, 0 bytes\n")
+
+
+def test_a_handle_is_stale_when_its_file_has_another_name(run: Run, directory: Path) -> None:
+    run("transfer", "store", directory / "file", 1)
+    told = run("transfer", "read-by-handle", directory / "file", directory / "other")
+    assert told == "a, then HPSS_ESTALE\n"
+
+
 def test_a_transfer_server_keeps_digests_in_hpss(run: Run, directory: Path) -> None:
     run("transfer", "store", directory / "file", 1)
     told = run("transfer", "hash", directory / "file")
@@ -167,6 +181,13 @@ close again HPSS_EBADF
 entry one long known
 closedir 0
 plus one 11
+chown 0
+owner 4711
+statfs 0
+room some
+statfs of no class HPSS_EINVAL
+class of an empty file 0
+class of a full file HPSS_EINVAL
 mkdir 0
 mkdir again HPSS_EEXIST
 chmod 0

@@ -96,6 +96,26 @@ static void list_plus(char *directory) {
     must(hpss_Closedir(descriptor), "hpss_Closedir");
 }
 
+static void own(char *path) {
+    hpss_stat_t found;
+    tell("chown", hpss_Chown(path, 4711, (gid_t)-1));
+    must(hpss_Stat(path, &found), "hpss_Stat");
+    printf("owner %u\n", found.st_uid);
+}
+
+/* Classes of service: how full one is, and changing that of a file. */
+static void classes(char *directory) {
+    hpss_statfs_t room;
+    tell("statfs", hpss_Statfs(1, &room));
+    printf("room %s\n", room.f_bfree * room.f_bsize > 0 ? "some" : "none");
+    tell("statfs of no class", hpss_Statfs(15, &room));
+    int descriptor = (int)must(hpss_Open(in(directory, "empty"), O_WRONLY | O_CREAT, 0600, NULL, NULL, NULL), "hpss_Open");
+    must(hpss_Close(descriptor), "hpss_Close");
+    tell("class of an empty file", hpss_FileSetCOS(in(directory, "empty"), 2, 0));
+    tell("class of a full file", hpss_FileSetCOS(in(directory, "one"), 2, 0));
+    must(hpss_Unlink(in(directory, "empty")), "hpss_Unlink");
+}
+
 static void arrange(char *directory) {
     char target[HPSS_MAX_PATH_NAME];
     tell("mkdir", hpss_Mkdir(in(directory, "sub"), 0750));
@@ -125,6 +145,8 @@ int main(int count, char **words) {
     read_it(in(words[3], "one"));
     list(words[3]);
     list_plus(words[3]);
+    own(in(words[3], "one"));
+    classes(words[3]);
     arrange(words[3]);
     list_plus(in(words[3], "sub"));
     clear(words[3]);

@@ -2,7 +2,7 @@
  * lists directories by handle, and stages without waiting.
  *
  * transfer PRINCIPAL AUTH whoami - | store PATH BYTES | retrieve PATH | list PATH | stage PATH | stage-batch PATH... |
- *     digest PATH [VALUE] | hash PATH
+ *     digest PATH [VALUE] | hash PATH | give-up PATH | read-by-handle PATH NEW_PATH
  */
 #include "program.h"
 
@@ -46,13 +46,14 @@ static void *participate(void *argument) {
     return NULL;
 }
 
-static void begin(struct transfer *transfer, hpss_pio_operation_t operation, uint32_t stripe_width) {
+static void begin(struct transfer *transfer, hpss_pio_operation_t operation, uint32_t stripe_width,
+                  hpss_pio_cb_t callback) {
     hpss_pio_params_t params = {.Operation = operation, .ClntStripeWidth = 1, .BlockSize = BLOCK_BYTES};
     void *group;
     unsigned int size;
     params.FileStripeWidth = stripe_width;
     params.Transport = HPSS_PIO_TCPIP;
-    transfer->callback = operation == HPSS_PIO_WRITE ? fill_block : check_block;
+    transfer->callback = callback;
     must(hpss_PIOStart(&params, &transfer->coordinator), "hpss_PIOStart");
     must(hpss_PIOExportGrp(transfer->coordinator, &group, &size), "hpss_PIOExportGrp");
     must(hpss_PIOImportGrp(group, size, &transfer->participant), "hpss_PIOImportGrp");
@@ -101,7 +102,7 @@ static void store(char *path, uint64_t length) {
         (int)must(hpss_Open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &hints, &priorities, &chosen), "hpss_Open");
     if (may_choose_class(path))
         must(hpss_SetCOSByHints(transfer.descriptor, 0, &hints, &priorities, &class), "hpss_SetCOSByHints");
-    begin(&transfer, HPSS_PIO_WRITE, chosen.StripeWidth);
+    begin(&transfer, HPSS_PIO_WRITE, chosen.StripeWidth, fill_block);
     printf("stored %s\n", u64_to_decchar(move(&transfer, 0, length)));
     end(&transfer);
 }
@@ -115,11 +116,41 @@ static void retrieve(char *path) {
     memset(&priorities, 0, sizeof priorities);
     transfer.descriptor = (int)must(hpss_Open(path, O_RDONLY, 0, &hints, &priorities, &chosen), "hpss_Open");
     must(hpss_Fstat(transfer.descriptor, &found), "hpss_Fstat");
-    begin(&transfer, HPSS_PIO_READ, chosen.StripeWidth);
+    begin(&transfer, HPSS_PIO_READ, chosen.StripeWidth, check_block);
     uint64_t half = found.st_size / 2;
     uint64_t moved = move(&transfer, half, found.st_size - half) + move(&transfer, 0, half); /* in any order */
     end(&transfer);
     printf("retrieved %s, %s wrong\n", u64_to_decchar(moved), transfer.wrong == 0 ? "none" : "some");
+}
+
+static int refuse_block(void *argument, u_signed64 offset, uint32_t *length, void **buffer) {
+    (void)argument, (void)offset, (void)length, (void)buffer;
+    return PIO_END_TRANSFER;
+}
+
+/* A participant that takes no block: what the coordinator is told, and whether of bytes too. */
+static void give_up(char *path) {
+    static struct transfer transfer;
+    u_signed64 moved = 4711;
+    transfer.descriptor = (int)must(hpss_Open(path, O_RDONLY, 0, NULL, NULL, NULL), "hpss_Open");
+    begin(&transfer, HPSS_PIO_READ, 1, refuse_block);
+    int code = hpss_PIOExecute(transfer.descriptor, 0, 1, transfer.coordinator, NULL, &moved);
+    end(&transfer);
+    printf("%s, %s bytes\n", hpss_ErrnoName(code), moved == 4711 ? "unknown" : u64_to_decchar(moved));
+}
+
+/* Read by handle, and again when the file has another name. */
+static void read_by_handle(char *path, char *new_path, sec_cred_t *user) {
+    hpss_fileattr_t file;
+    char first;
+    must(hpss_FileGetAttributes(path, &file), "hpss_FileGetAttributes");
+    int descriptor =
+        (int)must(hpss_OpenHandle(&file.ObjectHandle, NULL, O_RDONLY, 0, user, NULL, NULL, NULL), "hpss_OpenHandle");
+    must(hpss_Read(descriptor, &first, 1), "hpss_Read");
+    must(hpss_Close(descriptor), "hpss_Close");
+    must(hpss_Rename(path, new_path), "hpss_Rename");
+    int code = hpss_OpenHandle(&file.ObjectHandle, NULL, O_RDONLY, 0, user, NULL, NULL, NULL);
+    printf("%c, then %s\n", first, hpss_ErrnoName(code));
 }
 
 static const char *residency_of(const ns_ObjHandle_t *directory, char *name, const sec_cred_t *user) {
@@ -317,6 +348,10 @@ int main(int count, char **words) {
         store(path, strtoull(operand, NULL, 10));
     else if (strcmp(verb, "retrieve") == 0)
         retrieve(path);
+    else if (strcmp(verb, "give-up") == 0)
+        give_up(path);
+    else if (strcmp(verb, "read-by-handle") == 0)
+        read_by_handle(path, operand, &user);
     else if (strcmp(verb, "list") == 0)
         list(path, &user);
     else if (strcmp(verb, "stage") == 0)

@@ -117,6 +117,11 @@ FAILING: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
+# May fail after its work: the file is still there, and no descriptor is left that nobody can know.
+EARLY = ("hpss_Open", "hpss_Opendir", "hpss_SetLoginCred", "hpss_Unlink", "hpss_Rename")
+LATE = [name for name in FAILING if name not in EARLY]
+
+
 @pytest.mark.parametrize("function", FAILING)
 def test_a_failing_call_leaks_nothing(client: Any, simulator: Simulator, path: str, function: str) -> None:
     create(client, path)
@@ -177,6 +182,36 @@ def test_closing_waits_for_a_call_under_way_without_blocking(client: Any, simula
     assert simulator.counters()["bad_descriptors"] == 0
 
 
+def test_a_descriptor_that_a_reset_took_closes_no_other_file(client: Any, simulator: Simulator, path: str) -> None:
+    create(client, path)
+    lost = client.open(path, READ)
+    simulator.inject("hpss_Read * hang")
+    reading = threading.Thread(target=lost.readinto, args=(bytearray(10),))
+    reading.start()
+    wait_for_a_hanging_call(simulator)
+    lost.close()
+    lost.forget()
+    client.reset()
+    client.login("hpss", "unix", "keytab", str(simulator.root / "keytab"))
+    other, buffer = client.open(path, READ), bytearray(10)  # has the number that was lost
+    simulator.inject()
+    reading.join()
+    assert lost.closed
+    del lost
+    assert other.readinto(buffer) == 10
+    other.close()
+    assert simulator.counters()["bad_descriptors"] == 0
+
+
+def test_an_attribute_in_another_encoding_is_told_as_far_as_it_goes(
+    client: Any, simulator: Simulator, path: str
+) -> None:
+    create(client, path)
+    client.set_user_attributes(path, [("/hpss/key", "value")])
+    (simulator.root / "failures").write_bytes(b"hpss_UserAttrGetAttrs * text=caf\xe9\n")
+    assert client.user_attributes(path, ["/hpss/key"]) == {"/hpss/key": "caf\ufffd"}
+
+
 def test_a_hanging_call_leaves_other_threads_running(client: Any, simulator: Simulator, path: str) -> None:
     create(client, path)
     simulator.inject("hpss_Stat * hang")
@@ -205,8 +240,19 @@ def test_residency_tells_levels_and_volumes(client: Any, simulator: Simulator, p
     assert found["data_length"] == 10
     media = [(medium, count) for medium, count, _ in found["levels"]]
     assert media == [("disk", 10), ("tape", 10), ("", 0), ("", 0), ("", 0)]
-    assert [name[:2] for name, _position in found["levels"][1][2]] == ["VT", "VT"]
+    assert [name[:2] for name, _position, _offset in found["levels"][1][2]] == ["VT", "VT"]
     assert not client.residency(os.path.dirname(path))["is_file"]
+    assert simulator.counters()["blocks"] == 0
+
+
+def test_residency_tells_every_volume_of_a_stripe(client: Any, simulator: Simulator, path: str) -> None:
+    descriptor = client.open(path, CREATE, 0o644, 2)
+    descriptor.write(b"0123456789")
+    descriptor.close()
+    simulator.migrate(path)
+    volumes = client.residency(path)["levels"][2][2]
+    assert len({name for name, _position, _offset in volumes}) == 4  # two virtual volumes of two stripes
+    assert len({(position, offset) for _name, position, offset in volumes}) == 1
     assert simulator.counters()["blocks"] == 0
 
 
@@ -246,6 +292,7 @@ def test_user_attributes_are_kept(client: Any, simulator: Simulator, path: str) 
         lambda client, path: client.open(path, READ).readinto(b"read-only"),
         lambda client, path: client.open(path, READ).write("text"),
         lambda client, path: client.open(path, READ).seek(1),
+        lambda client, path: client.open(path, READ).forget(1),
         lambda client, path: client.ping_core(b"short"),
         lambda client, path: client.login("hpss", "magic", "keytab", "x"),
         lambda client, path: client.Descriptor(),
@@ -301,6 +348,14 @@ def test_the_version_and_configuration_are_told(client: Any, flavour: str) -> No
     assert client.umask(0) == 0o22
 
 
+def assert_nothing_leaked(simulator: Simulator) -> None:
+    counters = simulator.counters()
+    assert counters["open_descriptors"] == 0
+    assert counters["blocks"] == 0
+    assert counters["bad_frees"] == 0
+    assert counters["bad_descriptors"] == 0
+
+
 def test_ten_thousand_operations_leak_nothing(client: Any, simulator: Simulator, path: str) -> None:
     simulator.set("log", 0)
     open_before = len(os.listdir("/proc/self/fd"))
@@ -317,9 +372,23 @@ def test_ten_thousand_operations_leak_nothing(client: Any, simulator: Simulator,
         with pytest.raises(client.HPSSError):
             client.open(f"{name}-missing", READ)
         client.unlink(name)
-    counters = simulator.counters()
-    assert counters["open_descriptors"] == 0
-    assert counters["blocks"] == 0
-    assert counters["bad_frees"] == 0
-    assert counters["bad_descriptors"] == 0
+    assert_nothing_leaked(simulator)
     assert len(os.listdir("/proc/self/fd")) == open_before
+
+
+def test_thousands_of_late_failures_leak_nothing(client: Any, simulator: Simulator, path: str) -> None:
+    simulator.set("log", 0)
+    create(client, path)
+    simulator.migrate(path)
+    for _ in range(100):
+        simulator.inject(*(f"{function} * rc=HPSS_EIO after" for function in LATE), "hpss_Close * rc=HPSS_EIO after")
+        for function in LATE:
+            with pytest.raises(client.HPSSError):
+                FAILING[function](client, path)
+        with pytest.raises(client.HPSSError):
+            read(client, path)
+        simulator.inject()
+        create(client, f"{path}-again")
+        client.rename(f"{path}-again", path)
+        simulator.migrate(path)
+    assert_nothing_leaked(simulator)

@@ -67,6 +67,18 @@ def test_only_what_is_on_tape_can_be_purged(simulator: Simulator, path: str) -> 
     assert (shown["level0"], shown["level1"]) == ("disk 0", "tape 10")
 
 
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_migrating_never_copies_less_over_more(client: Any, simulator: Simulator, path: str) -> None:
+    to_tape(simulator, path)
+    with pytest.raises(SimulatorError, match="EINVAL"):
+        simulator.migrate(path)
+    descriptor = client.open(path, os.O_RDWR | NONBLOCK)
+    with pytest.raises(client.HPSSError):
+        descriptor.migrate(0)
+    descriptor.close()
+    assert simulator.show(path)["level1"] == "tape 10"
+
+
 @pytest.mark.parametrize(
     ("cos_id", "flags", "blocks"),
     [(1, RDONLY, True), (1, RDONLY | NONBLOCK, False), (5, RDONLY, False), (7, RDONLY, False)],

@@ -14,7 +14,7 @@ EXERCISE = """
 import contextlib, gc, sys
 from pathlib import Path
 from tests.hpss.support import client_of
-from tests.hpss.extension_test import FAILING, CREATE, READ, create, read
+from tests.hpss.extension_test import FAILING, LATE, CREATE, READ, create, read
 from tests.hpss_simulator import Simulator
 
 flavour, library, root, directory = sys.argv[1:]
@@ -28,13 +28,16 @@ for number in range(5):
     client.user_attributes(path, ["/hpss/key"])
     client.residency(path)
     read(client, path)
+    client.open(path, READ).forget()
+    client.reset()
     client.open(path, READ)
     client.build_level()
     client.configure(1, 1, 1)
     for function, call in FAILING.items():
-        simulator.inject(function + " * rc=HPSS_EIO")
-        with contextlib.suppress(client.HPSSError):
-            call(client, path)
+        for moment in ("", " after") if function in LATE else ("",):
+            simulator.inject(function + " * rc=HPSS_EIO" + moment)
+            with contextlib.suppress(client.HPSSError):
+                call(client, path)
     simulator.inject()
     for wrong in (lambda: client.user_attributes(path, [None]), lambda: client.set_user_attributes(path, [("a", 1)]),
                   lambda: client.stage(path, b"x"), lambda: client.open(path, READ).readinto(b"x")):

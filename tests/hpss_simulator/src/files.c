@@ -6,6 +6,7 @@
 #define OPEN_MAX_HERE 4096
 
 static struct open_file files[OPEN_MAX_HERE];
+static uint64_t openings;
 static pthread_mutex_t files_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* Copy of the table's entry, false for a descriptor that is not open. */
@@ -71,6 +72,7 @@ static int add_file(const char *path, int flags, struct record *record) {
     if (descriptor < OPEN_MAX_HERE && descriptor < limit) {
         struct open_file *file = &files[descriptor];
         *file = (struct open_file){.used = true, .flags = flags, .id = sim_id(record), .generation = record->generation};
+        file->opening = ++openings;
         snprintf(file->path, sizeof file->path, "%s", path);
         record->opens++;
         record->writers += (flags & O_ACCMODE) != O_RDONLY;
@@ -219,9 +221,11 @@ static void tape_time(struct open_file *file, int descriptor, uint64_t length) {
     sim_wait_until(sim_now() + (uint64_t)(seconds * 1e9));
 }
 
-static void move_to(int descriptor, uint64_t offset) {
+/* Not when the number is another file's by now, after a reset. */
+static void move_to(int descriptor, const struct open_file *file, uint64_t offset) {
     pthread_mutex_lock(&files_mutex);
-    files[descriptor].offset = offset;
+    if (files[descriptor].opening == file->opening)
+        files[descriptor].offset = offset;
     pthread_mutex_unlock(&files_mutex);
 }
 
@@ -281,7 +285,7 @@ ssize_t hpss_Read(int descriptor, void *buffer, size_t length) {
     if (got == 0) {
         got = sim_read(&call.failure, descriptor, &file, buffer, length);
         if (got > 0)
-            move_to(descriptor, file.offset + (uint64_t)got);
+            move_to(descriptor, &file, file.offset + (uint64_t)got);
     }
     return sim_leave(&call, got);
 }
@@ -356,7 +360,7 @@ ssize_t hpss_Write(int descriptor, const void *buffer, size_t length) {
     if (written == 0) {
         written = sim_write(&call.failure, &file, buffer, length);
         if (written > 0)
-            move_to(descriptor, file.offset + (uint64_t)written);
+            move_to(descriptor, &file, file.offset + (uint64_t)written);
     }
     return sim_leave(&call, written);
 }
@@ -379,7 +383,7 @@ hpss_off_t hpss_Lseek(int descriptor, hpss_off_t offset, int whence) {
     if (code == 0 && offset < 0 && (uint64_t)-offset > base)
         code = HPSS_EINVAL;
     if (code == 0)
-        move_to(descriptor, base + (uint64_t)offset);
+        move_to(descriptor, &file, base + (uint64_t)offset);
     return sim_leave(&call, code != 0 ? code : (hpss_off_t)(base + (uint64_t)offset));
 }
 
@@ -395,7 +399,7 @@ int hpss_SetFileOffset(int descriptor, u_signed64 offset, int whence, int direct
         code = HPSS_EINVAL;
     if (code == 0) {
         *out = direction == HPSS_SET_OFFSET_FORWARD ? base + offset : base - offset;
-        move_to(descriptor, *out);
+        move_to(descriptor, &file, *out);
     }
     return (int)sim_leave(&call, code);
 }

@@ -163,10 +163,14 @@ void sim_stage_wait(uint32_t id, uint32_t generation) {
     }
 }
 
-/* Copy *level* one level down. */
+/* Copy *level* one level down; never over bytes that *level* does not have. The real codes are not known. */
 int sim_move_down(struct record *record, int level) {
     sim_settle(record);
     if (level + 1 >= LEVELS || kind_of(record, level + 1) == NO_LEVEL)
+        return HPSS_EINVAL;
+    if (sim_staging(record))
+        return HPSS_EBUSY;
+    if (record->level[level].bytes < record->level[level + 1].bytes)
         return HPSS_EINVAL;
     int code = copy_level(record, level, level + 1);
     if (code != 0)

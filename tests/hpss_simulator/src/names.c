@@ -169,19 +169,26 @@ int hpss_FileGetAttributes(SIM_CONST char *path, hpss_fileattr_t *out) {
     return (int)sim_leave(&call, code);
 }
 
-static void fill_volume(const struct record *record, int level, uint32_t number, uint64_t bytes, bf_vv_attrib_t *out) {
+/* Two blocks, as XDR allocates them; the caller frees both. */
+static pv_list_t *volume_list(const struct record *record, int level, uint32_t number, uint32_t width) {
+    pv_list_t *list = sim_block(sizeof *list);
+    list->List.List_len = width;
+    list->List.List_val = sim_block(width * sizeof *list->List.List_val);
+    for (uint32_t i = 0; i < width; i++)
+        snprintf(list->List.List_val[i].Name, sizeof list->List.List_val[i].Name, "VT%04d%02u",
+                 record->level[level].position / 100 % 10000, (number * width + i) % 100);
+    return list;
+}
+
+static void fill_volume(const struct record *record, int level, uint32_t number, const bf_sc_attrib_t *in,
+                        bf_vv_attrib_t *out) {
     memset(out, 0, sizeof *out);
     uint32_t identity[3] = {sim_id(record), (uint32_t)level, number};
     memcpy(&out->VVID, identity, sizeof identity);
     out->RelPosition = record->level[level].position;
-    out->RelPositionOffset = sim_state()->cos[record->cos].kind[level] == TAPE ? sim_id(record) % 4 * 4096 : 0;
-    out->BytesOnVV = bytes;
-    /* Two blocks, as XDR allocates them; the caller frees both. */
-    out->PVList = sim_block(sizeof *out->PVList);
-    out->PVList->List.List_len = 1;
-    out->PVList->List.List_val = sim_block(sizeof *out->PVList->List.List_val);
-    snprintf(out->PVList->List.List_val->Name, sizeof out->PVList->List.List_val->Name, "VT%04d%02u",
-             record->level[level].position / 100 % 10000, number % 100);
+    out->RelPositionOffset = in->Flags & BFS_BFATTRS_LEVEL_IS_TAPE ? sim_id(record) % 4 * 4096 : 0;
+    out->BytesOnVV = in->BytesAtLevel / in->NumberOfVVs;
+    out->PVList = volume_list(record, level, number, in->StripeWidth);
 }
 
 /* Fill one level as HPSS does: an undefined level is left as the caller had it, so callers must zero the struct. */
@@ -195,10 +202,10 @@ static void fill_level(const struct record *record, int level, bf_sc_attrib_t *o
     out->Flags |= bytes > 0 ? BFS_BFATTRS_DATAEXISTS_AT_LEVEL : 0;
     out->BytesAtLevel = bytes;
     out->OptimumAccessSize = 4u << 20;
-    out->StripeWidth = 1;
+    out->StripeWidth = kind == TAPE ? sim_state()->cos[record->cos].tape_stripe : 1;
     out->NumberOfVVs = bytes == 0 ? 0 : kind == TAPE && bytes > 1 ? 2 : 1;
     for (uint32_t number = 0; number < out->NumberOfVVs; number++)
-        fill_volume(record, level, number, bytes / out->NumberOfVVs, &out->VVAttrib[number]);
+        fill_volume(record, level, number, out, &out->VVAttrib[number]);
 }
 
 static bool wanted(uint32_t flags, uint32_t level, uint32_t number) {

@@ -55,6 +55,7 @@ struct cos {
     uint32_t used, stage_code;
     uint64_t smallest, largest; /* bytes */
     uint32_t kind[LEVELS];
+    uint32_t tape_stripe; /* physical volumes of a virtual one */
 };
 
 /* The archive, in memory that all processes share. */
@@ -89,7 +90,7 @@ struct state {
 struct failure {
     bool has_code, has_limit, has_short, after, hang, abort, busy, xml, lag, lost;
     int code, stage_code;
-    uint64_t limit, shortened;
+    uint64_t limit, shortened, hangs_by;
     int64_t corrupt, longer;
     double delay, skew, fraction;
     char text[128];
@@ -174,7 +175,7 @@ struct open_file {
     bool used, waits_for_stage, mounted;
     int flags;
     uint32_t id, generation;
-    uint64_t offset;
+    uint64_t offset, opening; /* counts the times that a file was opened */
     char path[PATH_BYTES];
 };
 int sim_open(const struct call *call, const char *path, int flags, mode_t mode, SIM_CONST hpss_cos_hints_t *hints,

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define MAGIC 0x48505353494d3036ull
+#define MAGIC 0x48505353494d3037ull
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static struct state *state;
@@ -22,14 +22,14 @@ static void default_settings(struct state *fresh) {
     fresh->settings.before_login = HPSS_EACCES;
     strcpy(fresh->settings.principal, "hpss");
     strcpy(fresh->settings.site, "sim");
-    fresh->cos[1] = (struct cos){1, COS_STAGE_ON_OPEN, 0, UINT64_MAX, {DISK, TAPE}};
-    fresh->cos[2] = (struct cos){1, COS_STAGE_ON_OPEN, 0, UINT64_MAX, {DISK, DISK, TAPE, TAPE, TAPE}};
-    fresh->cos[3] = (struct cos){1, COS_STAGE_NO_STAGE, 0, UINT64_MAX, {TAPE}};
-    fresh->cos[4] = (struct cos){1, COS_STAGE_NO_STAGE, 0, UINT64_MAX, {DISK}};
-    fresh->cos[5] = (struct cos){1, COS_STAGE_ON_OPEN_ASYNCH, 0, UINT64_MAX, {DISK, TAPE}};
-    fresh->cos[6] = (struct cos){1, COS_STAGE_ON_OPEN_BACKGROUND, 0, UINT64_MAX, {DISK, TAPE}};
-    fresh->cos[7] = (struct cos){1, COS_STAGE_NO_STAGE, 0, UINT64_MAX, {DISK, TAPE}};
-    fresh->cos[8] = (struct cos){1, COS_STAGE_ON_OPEN, 0, 1 << 20, {DISK, TAPE}};
+    fresh->cos[1] = (struct cos){1, COS_STAGE_ON_OPEN, 0, UINT64_MAX, {DISK, TAPE}, 1};
+    fresh->cos[2] = (struct cos){1, COS_STAGE_ON_OPEN, 0, UINT64_MAX, {DISK, DISK, TAPE, TAPE, TAPE}, 2};
+    fresh->cos[3] = (struct cos){1, COS_STAGE_NO_STAGE, 0, UINT64_MAX, {TAPE}, 1};
+    fresh->cos[4] = (struct cos){1, COS_STAGE_NO_STAGE, 0, UINT64_MAX, {DISK}, 1};
+    fresh->cos[5] = (struct cos){1, COS_STAGE_ON_OPEN_ASYNCH, 0, UINT64_MAX, {DISK, TAPE}, 1};
+    fresh->cos[6] = (struct cos){1, COS_STAGE_ON_OPEN_BACKGROUND, 0, UINT64_MAX, {DISK, TAPE}, 1};
+    fresh->cos[7] = (struct cos){1, COS_STAGE_NO_STAGE, 0, UINT64_MAX, {DISK, TAPE}, 1};
+    fresh->cos[8] = (struct cos){1, COS_STAGE_ON_OPEN, 0, 1 << 20, {DISK, TAPE}, 1};
 }
 
 static void fill(struct state *fresh) {

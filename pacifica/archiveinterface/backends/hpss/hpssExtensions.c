@@ -107,16 +107,56 @@ typedef struct {
         Py_END_ALLOW_THREADS                                                                                           \
     } while (0)
 
-/* Numbers that HPSS took from AIX; all others are Linux's own. */
+/* Numbers that HPSS took from AIX; all others are Linux's own. No version need have all of them. */
 static const struct {
     int code, number;
 } NUMBERS[] = {
-    {HPSS_EDEADLK, EDEADLK},       {HPSS_ENOLCK, ENOLCK},         {HPSS_EWRPROTECT, EROFS},
-    {HPSS_ECONN, ECONNREFUSED},    {HPSS_ESTALE, ESTALE},         {HPSS_EMSGSIZE, EMSGSIZE},
-    {HPSS_ENOSR, ENOSR},           {HPSS_EOPNOTSUPP, EOPNOTSUPP}, {HPSS_ENOLINK, ENOLINK},
-    {HPSS_EBADMSG, EBADMSG},       {HPSS_ETIMEDOUT, ETIMEDOUT},   {HPSS_ENAMETOOLONG, ENAMETOOLONG},
-    {HPSS_ENOTEMPTY, ENOTEMPTY},   {HPSS_EDQUOT, EDQUOT},         {HPSS_ENOTALLMOVED, EAGAIN},
-};
+#ifdef HPSS_EDEADLK
+    {HPSS_EDEADLK, EDEADLK},
+#endif
+#ifdef HPSS_ENOLCK
+    {HPSS_ENOLCK, ENOLCK},
+#endif
+#ifdef HPSS_EWRPROTECT
+    {HPSS_EWRPROTECT, EROFS},
+#endif
+#ifdef HPSS_ECONN
+    {HPSS_ECONN, ECONNREFUSED},
+#endif
+#ifdef HPSS_ESTALE
+    {HPSS_ESTALE, ESTALE},
+#endif
+#ifdef HPSS_EMSGSIZE
+    {HPSS_EMSGSIZE, EMSGSIZE},
+#endif
+#ifdef HPSS_ENOSR
+    {HPSS_ENOSR, ENOSR},
+#endif
+#ifdef HPSS_EOPNOTSUPP
+    {HPSS_EOPNOTSUPP, EOPNOTSUPP},
+#endif
+#ifdef HPSS_ENOLINK
+    {HPSS_ENOLINK, ENOLINK},
+#endif
+#ifdef HPSS_EBADMSG
+    {HPSS_EBADMSG, EBADMSG},
+#endif
+#ifdef HPSS_ETIMEDOUT
+    {HPSS_ETIMEDOUT, ETIMEDOUT},
+#endif
+#ifdef HPSS_ENAMETOOLONG
+    {HPSS_ENAMETOOLONG, ENAMETOOLONG},
+#endif
+#ifdef HPSS_ENOTEMPTY
+    {HPSS_ENOTEMPTY, ENOTEMPTY},
+#endif
+#ifdef HPSS_EDQUOT
+    {HPSS_EDQUOT, EDQUOT},
+#endif
+#ifdef HPSS_ENOTALLMOVED
+    {HPSS_ENOTALLMOVED, EAGAIN},
+#endif
+    {0, 0}};
 
 #define SECURITY_LAST (-11999) /* "about -11000" is all that is public of the security codes */
 #define SECURITY_FIRST (-11000)
@@ -124,7 +164,7 @@ static const struct {
 
 static int errno_of(long code) {
     for (size_t i = 0; i < sizeof NUMBERS / sizeof *NUMBERS; i++)
-        if (NUMBERS[i].code == code)
+        if (NUMBERS[i].code == code && code < 0)
             return NUMBERS[i].number;
     if (code >= SECURITY_LAST && code <= SECURITY_FIRST)
         return EACCES;
@@ -299,7 +339,7 @@ static PyObject *ping_core(PyObject *module, PyObject *args) {
     const char *bytes;
     Py_ssize_t length;
     server_id server;
-    unsigned32 seconds = 0, microseconds = 0;
+    uint32_t seconds = 0, microseconds = 0;
     outcome result;
     if (!PyArg_ParseTuple(args, "y#", &bytes, &length))
         return NULL;
@@ -472,6 +512,19 @@ static PyObject *descriptor_close(descriptor *self, PyTypeObject *type, PyObject
     return none_or_error(state_of_type(type), &result);
 }
 
+/* After a reset the number may be another file's: it is never closed, not even by a call that is still under way. */
+static PyObject *descriptor_forget(descriptor *self, PyTypeObject *type, PyObject *const *args, Py_ssize_t count,
+                                   PyObject *names) {
+    (void)type, (void)args, (void)names;
+    if (count != 0) {
+        PyErr_SetString(PyExc_TypeError, "forget() takes no argument");
+        return NULL;
+    }
+    self->close_asked = true;
+    self->number = -1;
+    Py_RETURN_NONE;
+}
+
 static PyObject *descriptor_closed(descriptor *self, void *unused) {
     (void)unused;
     return PyBool_FromLong(self->number < 0 || self->close_asked);
@@ -498,6 +551,7 @@ static PyMethodDef descriptor_methods[] = {
     METHOD(purge, "Drop the copy at a level; return its bytes."),
     METHOD(migrate, "Copy a level one level down; return its bytes."),
     METHOD(close, "Close; the second time does nothing."),
+    METHOD(forget, "Be closed without telling HPSS, which has lost the file in a reset."),
     {NULL, NULL, 0, NULL}};
 
 static PyGetSetDef descriptor_properties[] = {
@@ -605,15 +659,22 @@ static bool is_file(const hpss_Attrs_t *attributes) {
     return attributes->Type == NS_OBJECT_TYPE_FILE || attributes->Type == NS_OBJECT_TYPE_HARD_LINK;
 }
 
+static int append_volume(PyObject *volumes, const char *name, const bf_vv_attrib_t *place) {
+    PyObject *volume = Py_BuildValue("(NiK)", PyUnicode_DecodeLatin1(name, (Py_ssize_t)strlen(name), NULL),
+                                     (int)place->RelPosition, (unsigned long long)place->RelPositionOffset);
+    int failed = volume == NULL || PyList_Append(volumes, volume) < 0;
+    Py_XDECREF(volume);
+    return failed ? -1 : 0;
+}
+
+/* Every physical volume of every virtual one: a striped virtual volume has several. */
 static PyObject *volumes_of(const bf_sc_attrib_t *level) {
     PyObject *volumes = PyList_New(0);
-    for (uint32_t i = 0; volumes != NULL && i < level->NumberOfVVs && i < BFS_MAX_VV_TO_RETURN_AT_LEVEL; i++) {
+    for (uint32_t i = 0; i < level->NumberOfVVs && i < BFS_MAX_VV_TO_RETURN_AT_LEVEL; i++) {
         const pv_list_t *list = level->VVAttrib[i].PVList;
-        const char *name = list != NULL && list->List.List_len > 0 ? list->List.List_val[0].Name : "";
-        PyObject *volume = Py_BuildValue("(si)", name, (int)level->VVAttrib[i].RelPosition);
-        if (volume == NULL || PyList_Append(volumes, volume) < 0)
-            Py_CLEAR(volumes);
-        Py_XDECREF(volume);
+        for (uint32_t j = 0; volumes != NULL && list != NULL && j < list->List.List_len; j++)
+            if (append_volume(volumes, list->List.List_val[j].Name, &level->VVAttrib[i]) < 0)
+                Py_CLEAR(volumes);
     }
     return volumes;
 }
@@ -665,10 +726,8 @@ static PyObject *residency(PyObject *module, PyObject *args) {
         return NULL;
     memset(&found, 0, sizeof found);
     CALL(result, hpss_FileGetXAttributes, TEXT(path), ALL_LEVELS_NOW, 0, &found);
-    if (result.code < 0)
-        return raise_error(state_of(module), &result);
-    PyObject *levels = levels_of(&found);
-    free_volumes(&found);
+    PyObject *levels = result.code < 0 ? raise_error(state_of(module), &result) : levels_of(&found);
+    free_volumes(&found); /* a call that failed late has filled them, too */
     if (levels == NULL)
         return NULL;
     const hpss_Attrs_t *attributes = &found.Attrs;
@@ -916,7 +975,9 @@ static PyObject *delete_user_attributes(PyObject *module, PyObject *args) {
 
 static PyObject *plain_value(char *value) {
     char *chomped = hpss_ChompXMLHeader(value, NULL);
-    PyObject *text = PyUnicode_FromString(chomped != NULL ? chomped : value);
+    const char *plain = chomped != NULL ? chomped : value;
+    /* Other programs write here, in any encoding. */
+    PyObject *text = PyUnicode_DecodeUTF8(plain, (Py_ssize_t)strlen(plain), "replace");
     free(chomped);
     return text;
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..abstract.status import AbstractStatus
 
@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 DISK, TAPE = "disk", "tape"
+
+
+class Place(NamedTuple):
+    """Where on tape a part of a file begins; recalls in this order wind each tape once."""
+
+    volume: str
+    position: int
+    offset: int = 0  # within an aggregate of small files, which has one position
 
 
 class HpssStatus(AbstractStatus):
@@ -28,6 +36,7 @@ class HpssStatus(AbstractStatus):
         """Keep what HPSS said; *levels* are the media of *bytes_per_level*."""
         self._levels = levels
         self.bitfile = b""
+        self.places: tuple[Place, ...] = ()
         super().__init__(mtime, ctime, bytes_per_level, filesize)
 
     @classmethod
@@ -38,6 +47,8 @@ class HpssStatus(AbstractStatus):
         status = cls(float(stat["mtime"]), float(stat["ctime"]), counts, stat["size"], media)
         status.filepath = filepath
         status.bitfile = residency["bitfile"]
+        on_tape = (volumes for medium, _, volumes in residency["levels"] if medium == TAPE)
+        status.places = tuple(Place(*volume) for volumes in on_tape for volume in volumes)
         # Every upload is a bitfile of its own; migrating, purging and staging keep it.
         identity = hashlib.blake2b(status.bitfile, digest_size=8).hexdigest()
         status.version = f"{identity}-{status.filesize:x}-{stat['mtime']:x}"
@@ -47,6 +58,11 @@ class HpssStatus(AbstractStatus):
         """Return the media of the levels."""
         return self._levels
 
+    @property
+    def is_read_from_tape(self) -> bool:
+        """Whether the file's class of service has no disk: each read of it waits for a tape."""
+        return bool(self._levels) and self._levels[0] == TAPE
+
     def find_file_storage_media(self) -> str:
         """Return ``disk`` unless a tape level holds more of the file than any disk level does.
 
@@ -54,7 +70,7 @@ class HpssStatus(AbstractStatus):
         alone by its class of service counts as on disk (sic): it cannot be staged and is read as it is,
         and clients that wait for the word ``disk`` would wait for ever.
         """
-        if not self.filesize or not self._levels or self._levels[0] == TAPE:
+        if not self.filesize or not self._levels or self.is_read_from_tape:
             return DISK
         on_disk = max((count for medium, count in self._on_levels() if medium == DISK), default=0)
         on_tape = max((count for medium, count in self._on_levels() if medium == TAPE), default=0)

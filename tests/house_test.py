@@ -27,7 +27,7 @@ LAYERS = [
     {"digests", "id2filename", "lingering", "request_head", "transmission"},
     {"backends.abstract.status", "config"},
     {"archive_utils", "byte_ranges", "backends.abstract.extendedfile"},
-    {"backends.abstract.archive"},
+    {"backends.abstract.archive", f"{HPSS}.waiting", f"{HPSS}.workers"},
     {
         "conditions",
         "rest_errors",

@@ -171,9 +171,18 @@ class HpssOptions:
     retries: int = _option("1", "how often the client library tries a lost connection again", _at_least(0, int))
     busy_delay: int = _option("2", "seconds that it waits before it asks a busy server again", _at_least(0, int))
     busy_retries: int = _option("3", "how often it asks a busy server again", _at_least(0, int))
-    calls: int = _option("16", "how many calls to HPSS may be under way at a time", _at_least(1, int))
+    calls: int = _option("16", "how many reads and writes of HPSS may be under way at a time", _at_least(1, int))
     call_timeout: float = _option(
-        "600", "seconds that one call may take before 503; longer than a tape takes to be read", _at_least(0, float)
+        "600",
+        "seconds that one read or write may take before 503; longer than a tape takes to be read",
+        _at_least(0, float),
+    )
+    metadata_calls: int = _option("8", "how many other calls to HPSS may be under way at a time", _at_least(1, int))
+    metadata_timeout: float = _option("30", "seconds that one of these may take before 503", _at_least(0, float))
+    waiting: int = _option(
+        "75",
+        "how many requests may wait for HPSS at a time, others are 503; less than the server has threads",
+        _at_least(1, int),
     )
     cos_id: int = _option("0", "the class of service of new files; 0 lets HPSS choose by their size", _at_least(0, int))
     family_id: int = _option("0", "the file family of new files; 0 for none", _at_least(0, int))

@@ -87,7 +87,7 @@ CASES = [
     Case("name space", ["hpss_Open * rc=HPSS_EMFILE"], "PUT", 503),
     Case("attributes", ["hpss_UserAttrSetAttrs * rc=HPSS_ENOENT"], "PUT", 201),
     Case("attributes", ["hpss_UserAttrSetAttrs * rc=HPSS_ENOSPACE"], "PUT", 201),
-    Case("process", ["hpss_Stat * hang"], "HEAD", 503, {"call_timeout": 2}),
+    Case("process", ["hpss_Stat * hang"], "HEAD", 503, {"metadata_timeout": 2}),
 ]
 
 
@@ -146,7 +146,7 @@ def test_a_read_that_fails_half_way_breaks_the_connection(
 
 
 def test_a_hanging_call_holds_up_nobody_else(serve_hpss: ServeHpss, simulator: Simulator) -> None:
-    service = serve_hpss({"call_timeout": 2})
+    service = serve_hpss({"metadata_timeout": 2})
     service.request("PUT", "/7", data=OLD)
     service.request("PUT", "/80", data=NEW)
     simulator.inject("hpss_Stat */file.7 hang")

@@ -17,7 +17,7 @@ from ..needs import need
 from ..processes import Server, launcher
 from ..support import await_service, free_port
 from .conftest import Installation
-from .support import PROJECT, TIMEOUT, assert_all_is_closed, write_config
+from .support import PROJECT, TIMEOUT, archive_on, assert_all_is_closed, write_config
 
 SUITE = PROJECT / "post_deployment_tests" / "deployment_test.py"
 SUITE_TIMEOUT = 300  # seconds; never a measure of speed
@@ -74,6 +74,33 @@ def test_a_library_that_aborts_on_removing_what_is_open_is_never_let(
             assert reading.content == content
         assert requests.get(f"{running.url}/7", timeout=TIMEOUT).status_code == 404
     assert simulator.counters()["unlinked_open"] == 0
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_sending_to_tape_refuses_what_is_there_already(
+    simulator: Simulator, directory: Path, config: Path, environment: dict[str, str]
+) -> None:
+    archive = archive_on(simulator, directory)
+    for file_id in ("7", "8"):
+        with archive.open(file_id, "w") as file:
+            file.write(b"content")
+            file.set_file_permissions()
+    module = "pacifica.archiveinterface.backends.hpss.to_tape"
+    command = [sys.executable, "-m", module, "-c", str(config), "--prefix", str(directory)]
+
+    def send(*file_ids: str) -> tuple[int, str]:
+        ended = subprocess.run(
+            [*command, *file_ids], env={**os.environ, **environment}, cwd=simulator.root, capture_output=True, text=True
+        )
+        return ended.returncode, ended.stderr
+
+    assert send("7") == (0, "")
+    code, message = send("7", "8")
+    assert code == 1
+    assert message == "to_tape: 7: the file is on tape already, or is being staged\n"
+    for file_id in ("7", "8"):
+        shown = simulator.show(archive.file(file_id).filepath)
+        assert (shown["level0"], shown["level1"]) == ("disk 0", "tape 7")
 
 
 def test_no_front_end_is_told_to_open_what_is_in_hpss(

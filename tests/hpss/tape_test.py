@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
 from pacifica.archiveinterface.config import ArchiveOptions
+from pacifica.archiveinterface.exception import ConflictError
 
 from ..hpss_simulator import Simulator
 from ..support import Service
@@ -125,6 +127,26 @@ def test_waiting_for_a_recall_ends(serve_hpss: ServeHpss, simulator: Simulator) 
     assert service.request("GET", "/12345").status_code == 503
 
 
+def test_a_file_that_comes_to_disk_each_time_is_recalled_each_time(hpss_service: Service, simulator: Simulator) -> None:
+    send_to_tape(hpss_service, simulator)
+    for _ in range(5):
+        assert hpss_service.request("POST", "/12345").status_code == 202
+        simulator.advance(RECALL + 60)
+        assert medium(hpss_service) == "disk"  # as clients look: they ask once, and then by HEAD
+        simulator.purge(path_of(hpss_service))
+
+
+def test_old_requests_tell_nothing_of_a_tape(
+    hpss_service: Service, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacifica.archiveinterface.backends.hpss.recalls.FORGOTTEN_AFTER", 0.0)
+    send_to_tape(hpss_service, simulator)
+    simulator.damage(path_of(hpss_service), 1000)
+    for _ in range(5):
+        assert hpss_service.request("POST", "/12345").status_code == 202
+        simulator.advance(RECALL + 60)
+
+
 def test_a_recall_that_fails_again_and_again_is_409(hpss_service: Service, simulator: Simulator) -> None:
     send_to_tape(hpss_service, simulator)
     simulator.damage(path_of(hpss_service), 1000)
@@ -174,6 +196,35 @@ def test_a_file_of_a_tape_class_is_read_as_it_is(serve_hpss: ServeHpss, simulato
     assert service.request("POST", "/12345").status_code == 200
     assert service.request("GET", "/12345").content == CONTENT
     assert simulator.counters()["stages"] == 0
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_the_places_on_tape_are_told(hpss_service: Service, simulator: Simulator) -> None:
+    for file_id in ("7", "80"):
+        send_to_tape(hpss_service, simulator, CONTENT, file_id)
+    places = [hpss_service.archive.file(file_id).status().places for file_id in ("7", "80")]
+    assert [len(of_file) for of_file in places] == [2, 2]
+    assert sorted(places, reverse=True) == places[::-1]  # the second lies behind the first
+    volume, position, offset = places[0][0]
+    assert volume.startswith("VT")
+    assert position > 0
+    assert offset >= 0
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_sending_a_file_to_tape_twice_is_refused_and_loses_nothing(
+    hpss_service: Service, simulator: Simulator, directory: Path
+) -> None:
+    send_to_tape(hpss_service, simulator)
+    file = hpss_service.archive.file("12345")
+    assert isinstance(file, HpssBackendArchive)
+    with pytest.raises(ConflictError, match="on tape already"):
+        file.send_to_tape()
+    assert simulator.show(path_of(hpss_service))["level1"] == f"tape {len(CONTENT)}"
+    assert not {"hpss_Migrate", "hpss_Purge"} & set(functions(simulator))
+    hpss_service.request("POST", "/12345")
+    simulator.advance(RECALL + 60)
+    assert hpss_service.request("GET", "/12345").content == CONTENT
 
 
 def test_five_levels_are_told(serve_hpss: ServeHpss, simulator: Simulator) -> None:
@@ -319,7 +370,8 @@ def test_thirty_two_clients_at_once(hpss_service: Service, simulator: Simulator)
     assert_all_is_closed(simulator)
     not_counted = ("hpss_BuildLevelString", "hpss_LookupRootCS", "hpss_PingCore")
     threads = {call[2] for call in simulator.calls() if call[3] not in not_counted}
-    assert len(threads) <= hpss_service.archive.config.hpss.calls
+    options = hpss_service.archive.config.hpss
+    assert len(threads) <= options.calls + options.metadata_calls + 1  # and one to log in
 
 
 def test_transfers_do_not_slow_the_sign_of_life(

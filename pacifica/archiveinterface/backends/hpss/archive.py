@@ -82,7 +82,6 @@ class HpssBackendArchive(AbstractBackendArchive):
         """Ask for the file's recall unless it is under way, and return whether the file is on disk."""
         found = self._stat()
         if found.file_storage_media == "disk":
-            self._recalls.arrived(found.bitfile)
             return True
         request = request_id(found.bitfile)
         with translated_os_errors(), self._session.lock_for(self.filepath):
@@ -122,12 +121,20 @@ class HpssBackendArchive(AbstractBackendArchive):
                 raise
 
     def send_to_tape(self) -> None:
-        """Copy the bound file to tape now and free its place on disk, as HPSS does by itself in time."""
-        client, path = self._client, self.filepath
-        with translated_os_errors(), self._session.lock_for(path):
+        """Copy the bound file to tape now and free its place on disk, as HPSS does by itself in time.
+
+        Raises ConflictError when it is not on disk: migrating would copy what is left there over the tape.
+        """
+        client, path, session = self._client, self.filepath, self._session
+        with translated_os_errors(), session.lock_for(path):
+            found = self._describe(path)
+            if found.file_storage_media != "disk" or found.is_read_from_tape:
+                raise ConflictError("the file is on tape already, or is being staged")
             self._call(client.chmod, path, PUBLISHED_MODE | stat.S_IWUSR)
             try:
-                self._session.call(lambda: _migrate_and_purge(self._session.open(path, os.O_RDWR | os.O_NONBLOCK)))
+                session.call(
+                    lambda: _migrate_and_purge(session.open(path, os.O_RDWR | os.O_NONBLOCK)), session.transfers
+                )
             finally:
                 self._call(client.chmod, path, PUBLISHED_MODE)
 
@@ -135,22 +142,36 @@ class HpssBackendArchive(AbstractBackendArchive):
         self._require_prompt_server()
         try:
             with translated_os_errors():
-                return self._describe(self.filepath)
+                found = self._describe(self.filepath)
         except _NoFileError as error:
             raise MissingFileError("no such file in the archive") from error
+        if found.file_storage_media == "disk":
+            self._recalls.arrived(found.bitfile)
+        return found
 
     def _open_reader(self) -> HpssReader:
+        self._session.require_room()
         if self.config.archive.offline_read == "wait":
             self._wait_until_online()
         with translated_os_errors(), self._session.lock_for(self.filepath):
             while True:
                 before = self._describe(self.filepath)
-                reader = HpssReader(self.filepath, self._session, before, self._leave)
-                self._readers.add(reader)
-                # Another process may have replaced the file between the two calls.
-                if self._version_now() == before.version:
-                    return reader
+                reader = self._reader_of(before)
+                try:
+                    # Another process may have replaced the file between the two calls.
+                    if self._version_now() == before.version:
+                        return reader
+                except BaseException:
+                    reader.close()
+                    raise
                 reader.close()
+
+    def _reader_of(self, status: HpssStatus) -> HpssReader:
+        if status.is_read_from_tape:
+            self._session.require_room_for_tape()
+        reader = HpssReader(self.filepath, self._session, status, self._leave)
+        self._readers.add(reader)
+        return reader
 
     def _open_writer(self, length: int | None) -> HpssWriter:
         self._require_prompt_server()
@@ -175,6 +196,7 @@ class HpssBackendArchive(AbstractBackendArchive):
         return self._session.call(partial(function, *arguments))
 
     def _require_prompt_server(self) -> None:
+        self._session.require_room()
         latency = HpssExtended.parse_latency(self._session.ping())
         if latency > self.config.hpss.accept_latency:
             _log.warning("the HPSS core server took %.3f seconds to answer", latency)
@@ -224,12 +246,16 @@ class HpssBackendArchive(AbstractBackendArchive):
             _log.warning("%s was recalled %d times and did not come to disk", self.filepath, in_vain)
 
     def _wait_until_online(self) -> None:
+        if self.stage():
+            return
+        self._session.require_room_for_tape()
         wait, end = _FIRST_WAIT, time.monotonic() + self.config.hpss.stage_timeout
-        while not self.stage():
-            if time.monotonic() > end:
-                raise BeingStagedError("the file is still being staged from tape, try again later")
-            time.sleep(wait)
-            wait = min(2 * wait, _LONGEST_WAIT)
+        with self._session.waiting_for_tape():
+            while not self.stage():
+                if time.monotonic() > end:
+                    raise BeingStagedError("the file is still being staged from tape, try again later")
+                time.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
 
     def _leave(self, reader: HpssReader) -> None:
         """Take note that *reader* is closed; a file that was kept for its readers only goes with the last."""

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, TypeVar
 
 from ...digests import Digests
@@ -27,6 +27,7 @@ from ..abstract.extendedfile import ExtendedFile
 from .notes import Notes, keep_checksum, write_notes
 from .session import Session
 from .status import HpssStatus
+from .workers import Workers
 
 T = TypeVar("T")
 
@@ -42,12 +43,21 @@ class HpssExtended:
     """A file open in HPSS, at *position* bytes from its start."""
 
     def __init__(
-        self, filepath: str, session: Session, flags: int = READ, creation: tuple[int, int, int, int] | None = None
+        self,
+        filepath: str,
+        session: Session,
+        workers: Workers,
+        flags: int = READ,
+        creation: tuple[int, int, int, int] | None = None,
     ) -> None:
-        """Open the file at *filepath*; *creation* is mode, class of service, family and size. Raises HPSSError."""
+        """Open the file at *filepath*, to read or write it by *workers*. Raises HPSSError.
+
+        *creation* is mode, class of service, family and size.
+        """
         self.filepath = filepath
         self.position = 0
         self._session = session
+        self._workers = workers
         self._flags = flags & ~(os.O_CREAT | os.O_EXCL)
         self._descriptor = session.call(lambda: session.open(filepath, flags, *(creation or ())))
 
@@ -57,12 +67,8 @@ class HpssExtended:
         asked, answered = latency_tuple
         return answered - asked
 
-    def release(self) -> None:
-        """Close the descriptor for good. Raises HPSSError; it is closed all the same."""
-        self._session.call(self._descriptor.close)
-
     def _use(self, action: Callable[[Any], T]) -> T:
-        return self._session.call(lambda: action(self._ready_descriptor()))
+        return self._session.use(lambda: action(self._ready_descriptor()), self._workers)
 
     def _ready_descriptor(self) -> Any:
         if self._descriptor.closed:  # for a new login
@@ -88,7 +94,7 @@ class HpssReader(HpssExtended, ExtendedFile):
         self, filepath: str, session: Session, status: HpssStatus, leave: Callable[[HpssReader], None]
     ) -> None:
         """Open the file at *filepath*, which has *status*; *leave* is called once it is closed. Raises HPSSError."""
-        super().__init__(filepath, session)
+        super().__init__(filepath, session, session.tape_reads if status.is_read_from_tape else session.transfers)
         self._leave = leave
         self._status = status
         self._block = memoryview(bytearray(max(1, min(session.options.io_block_size, status.filesize))))
@@ -101,12 +107,16 @@ class HpssReader(HpssExtended, ExtendedFile):
     def read(self, size: int) -> bytes:
         """Return the next bytes, at most *size*; none at the end."""
         if not self._rest:
-            with translated_os_errors():
-                count = self._use(lambda descriptor: descriptor.readinto(self._block))
-            self.position += count
-            self._rest = self._block[:count]
+            self._fill()
         block, self._rest = bytes(self._rest[:size]), self._rest[size:]
         return block
+
+    def _fill(self) -> None:
+        waiting = self._session.waiting_for_tape() if self._status.is_read_from_tape else nullcontext()
+        with translated_os_errors(), waiting:
+            count = self._use(lambda descriptor: descriptor.readinto(self._block))
+        self.position += count
+        self._rest = self._block[:count]
 
     def seek(self, offset: int) -> None:
         """Go to *offset* bytes from the start."""
@@ -116,8 +126,8 @@ class HpssReader(HpssExtended, ExtendedFile):
         self._rest = memoryview(b"")
 
     def close(self) -> None:
-        """Let go of the file. What HPSS may say against it comes too late for anybody to mind."""
-        for step in (self.release, lambda: self._leave(self)):
+        """Close the file. An error of HPSS is only logged: all was read."""
+        for step in (lambda: self._session.call(self._descriptor.close), lambda: self._leave(self)):
             try:
                 step()
             except (self._session.client.HPSSError, BackendUnavailableError) as error:
@@ -143,7 +153,7 @@ class HpssWriter(HpssExtended, ExtendedFile):
         """Create the file at *filepath*, *length* bytes long if known; *publish* gives it its place in the end."""
         options = session.options
         creation = (_PRIVATE_MODE, options.cos_id, options.family_id, -1 if length is None else length)
-        super().__init__(filepath, session, _CREATE, creation)
+        super().__init__(filepath, session, session.transfers, _CREATE, creation)
         self._publish = publish
         self._published: HpssStatus | None = None
         self._pending = bytearray()
@@ -191,7 +201,7 @@ class HpssWriter(HpssExtended, ExtendedFile):
         try:
             with translated_os_errors():
                 self._flush()
-                self.release()
+                self._close_descriptor()
                 self._finish()
                 self._published = self._publish(self)
         except BaseException:
@@ -203,7 +213,7 @@ class HpssWriter(HpssExtended, ExtendedFile):
         client = self._session.client
         with translated_os_errors():
             try:
-                self.release()
+                self._close_descriptor()
             except client.HPSSError as error:
                 _log.warning("closing %s: %s", self.filepath, error)
             try:
@@ -211,6 +221,9 @@ class HpssWriter(HpssExtended, ExtendedFile):
             except client.HPSSError as error:
                 if error.errno != errno.ENOENT:  # it has its place already
                     raise
+
+    def _close_descriptor(self) -> None:
+        self._session.call(self._descriptor.close, self._workers)
 
     def _flush(self) -> None:
         written, pending = 0, memoryview(self._pending)

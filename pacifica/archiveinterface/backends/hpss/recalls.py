@@ -2,10 +2,12 @@
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 
 _MOST_REMEMBERED = 10_000
 _MOST_IN_VAIN = 3
+FORGOTTEN_AFTER = 86400.0  # seconds; an older request tells nothing of the tape any more
 
 # Any constant serves; it tells this service's requests from those of other programs.
 _OURS = bytes.fromhex("70616369666963612d61726368697665")
@@ -18,18 +20,19 @@ def request_id(bitfile: bytes) -> bytes:
 
 
 class Recalls:
-    """How often each file was asked for without coming to disk; the oldest are forgotten."""
+    """How often each file was asked for without being seen on disk since; the oldest are forgotten."""
 
     def __init__(self) -> None:
         """Begin with none."""
         self._lock = threading.Lock()
-        self._asked: OrderedDict[bytes, int] = OrderedDict()
+        self._asked: OrderedDict[bytes, tuple[int, float]] = OrderedDict()  # how often, and when last
 
     def submitted(self, bitfile: bytes) -> int:
         """Count one more request for *bitfile* and return how many went before it in vain."""
         with self._lock:
-            before = self._asked.pop(bitfile, 0)
-            self._asked[bitfile] = before + 1
+            before = self._count(bitfile)
+            self._asked.pop(bitfile, None)
+            self._asked[bitfile] = (before + 1, time.monotonic())
             if len(self._asked) > _MOST_REMEMBERED:
                 self._asked.popitem(last=False)
             return before
@@ -37,7 +40,7 @@ class Recalls:
     def has_failed(self, bitfile: bytes) -> bool:
         """Return whether *bitfile* was asked for in vain too often; it may then be asked for anew."""
         with self._lock:
-            failed = self._asked.get(bitfile, 0) >= _MOST_IN_VAIN
+            failed = self._count(bitfile) >= _MOST_IN_VAIN
             if failed:
                 del self._asked[bitfile]
             return failed
@@ -46,3 +49,7 @@ class Recalls:
         """Forget the requests for *bitfile*, which is on disk."""
         with self._lock:
             self._asked.pop(bitfile, None)
+
+    def _count(self, bitfile: bytes) -> int:
+        count, last = self._asked.get(bitfile, (0, 0.0))
+        return count if time.monotonic() - last < FORGOTTEN_AFTER else 0

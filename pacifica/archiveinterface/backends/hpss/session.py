@@ -10,115 +10,43 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import queue
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, NamedTuple, TypeVar
 
 from ...config import HpssOptions
 from ...exception import BackendUnavailableError
 from ...globals import LOG_NAME
+from .waiting import Gate, PathLocks, Room, acquired
+from .workers import Workers
 
 T = TypeVar("T")
 
-PING_PERIOD = 1.0  # seconds that one answer of the core server counts for
+PING_PERIOD = 1.0  # seconds that one answer of the core server counts for, or that it gave none
 _ATTEMPTS = 8  # of a call whose credentials run out again and again
-_LOCKS = 64
+_SPARES = 16  # threads in the place of those whose calls never returned
 _log = logging.getLogger(LOG_NAME)
 
 
-class Workers:
-    """At most *most* threads that run actions; idle ones end with this object."""
-
-    def __init__(self, most: int) -> None:
-        """Start no thread yet."""
-        self._room = threading.Semaphore(most)
-        self._idle = threading.Semaphore(0)
-        self._tasks: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
-        weakref.finalize(self, _end, self._tasks, most).atexit = False
-
-    def run(self, action: Callable[[], T], timeout: float) -> T:
-        """Return what *action* returns. Raises BackendUnavailableError after *timeout* seconds; it may run on then."""
-        future: Future[T] = Future()
-        self._tasks.put((future, action))
-        if not self._idle.acquire(blocking=False) and self._room.acquire(blocking=False):
-            # A daemon: a call that hangs must not keep the process from ending.
-            threading.Thread(target=_work, args=(self._tasks, self._idle), name="hpss", daemon=True).start()
-        try:
-            return future.result(timeout)
-        except (FutureTimeoutError, CancelledError) as error:
-            if not future.done():
-                future.cancel()
-                raise BackendUnavailableError("HPSS does not answer, try again later") from error
-            raise
+class _LoginChangedError(Exception):
+    """A new login came while a call on an open file was under way: nobody knows what it did."""
 
 
-def _work(tasks: queue.SimpleQueue[Any], idle: threading.Semaphore) -> None:
-    while task := tasks.get():
-        future, action = task
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(action())
-            except BaseException as error:
-                future.set_exception(error)
-        del task, future, action
-        idle.release()
-
-
-def _end(tasks: queue.SimpleQueue[Any], count: int) -> None:
-    for _ in range(count):
-        tasks.put(None)
-
-
-class Gate:
-    """Lets any number pass, or one who has it closed behind the last of them."""
-
-    def __init__(self) -> None:
-        """Begin open."""
-        self._changed = threading.Condition()
-        self._inside = 0
-        self._closed = False
-
-    @contextmanager
-    def passing(self, timeout: float) -> Iterator[None]:
-        """Be inside within the block, once the gate is open."""
-        with self._changed:
-            self._wait(lambda: not self._closed, timeout)
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def closed(self, timeout: float) -> Iterator[None]:
-        """Be alone within the block: nobody enters, and all who were inside have left."""
-        with self._changed:
-            self._wait(lambda: not self._closed, timeout)
-            self._closed = True
-        try:
-            with self._changed:
-                self._wait(lambda: not self._inside, timeout)
-            yield
-        finally:
-            with self._changed:
-                self._closed = False
-                self._changed.notify_all()
-
-    def _wait(self, condition: Callable[[], bool], timeout: float) -> None:
-        if not self._changed.wait_for(condition, timeout):
-            raise BackendUnavailableError("HPSS does not answer, try again later")
+class _Ping(NamedTuple):
+    asked: float
+    ended: float
+    error: Exception | None
 
 
 class Session:
-    """The calls of one process to HPSS; made before a fork, it logs in after it."""
+    """The calls of one process to HPSS; made before a fork, it logs in after it.
+
+    *transfers* and *tape_reads* are the threads for reads and writes; other calls have threads and a time-out of
+    their own, so that they wait for no transfer.
+    """
 
     def __init__(self, client: Any, options: HpssOptions) -> None:
         """Call nothing yet: HPSS wants its login in the process that uses it."""
@@ -128,76 +56,148 @@ class Session:
         self._start()
 
     def _start(self) -> None:
+        options = self.options
+        calls, seconds, short = options.calls, options.call_timeout, options.metadata_timeout
         self._process = os.getpid()
-        self._workers = Workers(self.options.calls)
-        self._pinger = Workers(1)  # its question waits behind no transfer
+        self.transfers = Workers("transfers", calls, _SPARES, seconds)
+        self.tape_reads = Workers("reads from tape", max(1, calls // 4), _SPARES, seconds)
+        self._metadata = Workers("metadata", options.metadata_calls, _SPARES, short)
+        self._pinger = Workers("sign of life", 1, _SPARES, options.accept_latency + 1)
+        self._logger_in = Workers("login", 1, _SPARES, short)
+        # A request that has begun may go on when the others are turned away.
+        self._room = Room(options.waiting + max(1, options.waiting // 6))
+        self._tape_room = Room(options.waiting)
         self._gate = Gate()
+        self._locks = PathLocks()
         self._generation = 0  # of the login; 0 before the first
         self._login_lock = threading.Lock()
+        self._login_attempt: object = None
         self._ping_lock = threading.Lock()
-        self._answer = (float("-inf"), float("-inf"))  # when the core server was last asked, and answered
+        self._ping = _Ping(float("-inf"), float("-inf"), None)
         self._server: bytes | None = None
         self._descriptors: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._locks = [threading.Lock() for _ in range(_LOCKS)]
+        self._descriptors_lock = threading.Lock()
+        self._resets = 0
 
-    def lock_for(self, path: str) -> threading.Lock:
-        """Return the lock that this process holds while it changes what *path* names."""
-        return self._locks[hash(path) % _LOCKS]
+    def require_room(self) -> None:
+        """Raise BackendUnavailableError when so many requests wait for HPSS that no more may begin to."""
+        self._start_in_this_process()
+        self._room.require_fewer(self.options.waiting)
+
+    def require_room_for_tape(self) -> None:
+        """Raise BackendUnavailableError when so many requests wait for tapes that no more may begin to."""
+        self._tape_room.require_fewer(max(1, self.options.waiting // 3))
+
+    @contextmanager
+    def waiting_for_tape(self) -> Iterator[None]:
+        """Count the caller among those who wait for tapes within the block."""
+        with self._tape_room.occupied():
+            yield
+
+    @contextmanager
+    def lock_for(self, path: str) -> Iterator[None]:
+        """Hold the lock that this process has while it changes what *path* names. Raises BackendUnavailableError."""
+        self._start_in_this_process()
+        with ExitStack() as stack:
+            with self._room.occupied():
+                stack.enter_context(self._locks.holding(path, self.options.metadata_timeout))
+            yield
 
     def open(self, *arguments: Any) -> Any:
-        """Return a new descriptor, which a new login will close; to be used within `call`."""
+        """Return a new descriptor, which a new login will close; to be used within `call` or `use`."""
+        before = self._resets
         descriptor = self.client.open(*arguments)
-        self._descriptors.add(descriptor)
-        return descriptor
+        with self._descriptors_lock:
+            self._descriptors.add(descriptor)
+            if self._resets == before:
+                return descriptor
+        descriptor.forget()
+        raise _LoginChangedError
 
-    def call(self, action: Callable[[], T], timeout: float | None = None, workers: Workers | None = None) -> T:
+    def call(self, action: Callable[[], T], workers: Workers | None = None) -> T:
         """Return what *action*, which calls HPSS, returns; after a new login when the old one has run out.
 
-        *timeout* is in seconds, ``call_timeout`` when None. Raises HPSSError, an OSError;
-        BackendUnavailableError when HPSS does not answer or lets nobody in.
+        *workers* are those for metadata when None. Raises HPSSError, an OSError; BackendUnavailableError when HPSS
+        does not answer or lets nobody in.
         """
-        for attempt in range(1, _ATTEMPTS + 1):
-            generation = self._logged_in()
+        self._start_in_this_process()
+        with self._room.occupied():
+            for attempt in range(1, _ATTEMPTS + 1):
+                generation = self._logged_in()
+                try:
+                    return self._pass(action, workers)
+                except _LoginChangedError:
+                    continue
+                except self.client.HPSSError as error:
+                    if attempt == _ATTEMPTS or error.errno != errno.EACCES or not self._has_run_out(generation):
+                        raise
+                self._log_in(generation)
+        raise BackendUnavailableError("the login to HPSS does not last, try again later")
+
+    def use(self, action: Callable[[], T], workers: Workers) -> T:
+        """As `call`, for an *action* on an open file: after a new login meanwhile, it is done once more.
+
+        What a call says of a descriptor that a reset took from it may be another file's.
+        """
+
+        def watched() -> T:
+            before = self._resets
             try:
-                return self._pass(action, timeout, workers)
-            except self.client.HPSSError as error:
-                if attempt == _ATTEMPTS or error.errno != errno.EACCES or not self._has_run_out(generation):
-                    raise
-            self._log_in(generation)
-        raise AssertionError("unreachable")
+                return action()
+            finally:
+                if self._resets != before:
+                    raise _LoginChangedError
+
+        return self.call(watched, workers)
 
     def ping(self) -> tuple[float, float]:
         """Return when the core server was last asked and when it answered, in seconds of the monotonic clock.
 
         One answer counts for PING_PERIOD. The server's own clock, which it sends along, may be wrong.
+        Raises BackendUnavailableError when there was none.
         """
-        self._logged_in()
-        with self._ping_lock:
-            if time.monotonic() - self._answer[1] > PING_PERIOD:
-                begun = time.monotonic()
-                try:
-                    self.call(self._ask_core_server, self.options.accept_latency + 1, self._pinger)
-                except self.client.HPSSError as error:
-                    raise BackendUnavailableError("the HPSS core server does not answer, try again later") from error
-                finally:
-                    self._answer = (begun, time.monotonic())
-            return self._answer
+        self._start_in_this_process()
+        patience = self.options.accept_latency + 1 + self._longest_login
+        with self._room.occupied(), acquired(self._ping_lock, patience):
+            if time.monotonic() - self._ping.ended > PING_PERIOD:
+                self._ping = self._new_ping()
+            asked, ended, error = self._ping
+        if error:
+            raise BackendUnavailableError("the HPSS core server does not answer, try again later") from error
+        return asked, ended
 
-    def _ask_core_server(self) -> None:
+    def _new_ping(self) -> _Ping:
+        self._logged_in()
+        asked = time.monotonic()
+        try:
+            return self.call(self._ask_core_server, self._pinger)
+        except (self.client.HPSSError, BackendUnavailableError) as error:
+            return _Ping(asked, time.monotonic(), error)
+
+    def _ask_core_server(self) -> _Ping:
+        asked = time.monotonic()  # here, so that it tells nothing of a new login
         if self._server is None:
             self._server = self.client.lookup_root_cs(self.options.sitename)
         self.client.ping_core(self._server)
+        return _Ping(asked, time.monotonic(), None)
 
-    def _pass(self, action: Callable[[], T], timeout: float | None = None, workers: Workers | None = None) -> T:
-        with self._gate.passing(self.options.call_timeout):
-            return (workers or self._workers).run(action, timeout or self.options.call_timeout)
+    def _pass(self, action: Callable[[], T], workers: Workers | None = None) -> T:
+        with self._gate.passing(self._longest_login):
+            return (workers or self._metadata).run(action)
 
-    def _logged_in(self) -> int:
-        """Return the generation of a login, which is made if there is none in this process."""
+    @property
+    def _longest_login(self) -> float:
+        """The seconds that a new login takes at most: waiting for calls under way, and for HPSS."""
+        return 2 * self.options.metadata_timeout
+
+    def _start_in_this_process(self) -> None:
         if self._process != os.getpid():
             with self._starting:
                 if self._process != os.getpid():
                     self._start()
+
+    def _logged_in(self) -> int:
+        """Return the generation of a login, which is made if there is none in this process."""
         return self._generation or self._log_in(0)
 
     def _has_run_out(self, generation: int) -> bool:
@@ -212,31 +212,52 @@ class Session:
 
     def _log_in(self, generation: int) -> int:
         """Log in, unless somebody did since *generation*; return the new generation."""
-        with self._login_lock:
+        with acquired(self._login_lock, self._longest_login):
             if self._generation != generation:
                 return self._generation
-            with self._gate.closed(self.options.call_timeout):
+            # A call that does not end is left behind; what it has open is forgotten.
+            with self._gate.closed(self.options.metadata_timeout):
                 try:
-                    self._workers.run(lambda: self._change_login(generation), self.options.call_timeout)
+                    self._logger_in.run(lambda: self._change_login(generation))
                 except self.client.HPSSError as error:
                     _log.error("HPSS refuses the login of %s: %s", self.options.user, error)
                     raise BackendUnavailableError("HPSS does not let the service in, try again later") from error
+                finally:
+                    self._login_attempt = None
                 self._generation = generation + 1
             return self._generation
 
     def _change_login(self, generation: int) -> None:
-        options = self.options
-        if generation:
-            # A descriptor that HPSS forgets in the reset may be the number of another file after it.
-            for descriptor in list(self._descriptors):
-                with suppress(self.client.HPSSError):
-                    descriptor.close()
-            self._descriptors.clear()
-            self.client.reset()
-            self.client.purge_login()
-            _log.info("the credentials of %s have run out; logging in again", options.user)
-        self.client.configure(options.retries, options.busy_delay, options.busy_retries)
-        self.client.login(options.user, options.mechanism, "keytab", options.auth)
-        # Modes are set by name; HPSS's own umask has no say.
-        self.client.umask(0)
+        attempt = self._login_attempt = object()
+        for step in (*(self._steps_out() if generation else ()), *self._steps_in()):
+            step()
+            if self._login_attempt is not attempt:  # given up; another may be under way
+                return
+
+    def _steps_out(self) -> tuple[Callable[[], Any], ...]:
+        _log.info("the credentials of %s have run out; logging in again", self.options.user)
+        return (self._close_descriptors, self.client.reset, self.client.purge_login)
+
+    def _steps_in(self) -> tuple[Callable[[], Any], ...]:
+        client, options = self.client, self.options
+        return (
+            lambda: client.configure(options.retries, options.busy_delay, options.busy_retries),
+            lambda: client.login(options.user, options.mechanism, "keytab", options.auth),
+            lambda: client.umask(0),  # modes are set by name; HPSS's own umask has no say
+            self._forget_server,
+        )
+
+    def _forget_server(self) -> None:
         self._server = None
+
+    def _close_descriptors(self) -> None:
+        with self._descriptors_lock:
+            self._resets += 1
+            descriptors = list(self._descriptors)
+        for descriptor in descriptors:
+            with suppress(self.client.HPSSError):
+                descriptor.close()
+            # The number of one with a call under way may be another file's after the reset.
+            descriptor.forget()
+        with self._descriptors_lock:
+            self._descriptors.difference_update(descriptors)

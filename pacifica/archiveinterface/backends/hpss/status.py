@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ..abstract.status import AbstractStatus
+from ..abstract.status import AbstractStatus, Place
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 DISK, TAPE = "disk", "tape"
-
-
-class Place(NamedTuple):
-    """Where on tape a part of a file begins; recalls in this order wind each tape once."""
-
-    volume: str
-    position: int
-    offset: int = 0  # within an aggregate of small files, which has one position
 
 
 class HpssStatus(AbstractStatus):
@@ -36,7 +28,6 @@ class HpssStatus(AbstractStatus):
         """Keep what HPSS said; *levels* are the media of *bytes_per_level*."""
         self._levels = levels
         self.bitfile = b""
-        self.places: tuple[Place, ...] = ()
         super().__init__(mtime, ctime, bytes_per_level, filesize)
 
     @classmethod

@@ -13,7 +13,7 @@ from .archive import HpssBackendArchive
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Leave each of the files on tape only; return 0 when all are, 1 when not."""
+    """Leave each of the files on tape only; return 0 when all are, 1 when one could not be sent there."""
     parser = argparse.ArgumentParser("to_tape", description="Leave files on tape only.")
     parser.add_argument("-c", "--config", metavar="FILE", help="the archive's configuration, config.ini")
     parser.add_argument("--prefix", metavar="DIRECTORY", required=True, help="where the files are in HPSS")
@@ -21,10 +21,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         archive = HpssBackendArchive(given.prefix, get_config(given.config))
-        for file_id in given.files:
-            archive.file(file_id).send_to_tape()
     except ArchiveInterfaceError as error:
         print(f"to_tape: {error}", file=sys.stderr)
+        return 1
+    # All of them, so that one refusal keeps no other file from its tape.
+    return max([_send(archive, file_id) for file_id in given.files])
+
+
+def _send(archive: HpssBackendArchive, file_id: str) -> int:
+    try:
+        archive.file(file_id).send_to_tape()
+    except ArchiveInterfaceError as error:
+        print(f"to_tape: {file_id}: {error}", file=sys.stderr)
         return 1
     return 0
 

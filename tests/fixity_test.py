@@ -1,5 +1,6 @@
 """Digests over HTTP: verified at the door, told to clients, checked when files are read and scrubbed."""
 
+import argparse
 import base64
 import hashlib
 import json
@@ -11,16 +12,21 @@ import subprocess
 import time
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from pacifica.archiveinterface.admin import add_commands
+from pacifica.archiveinterface.admin import run as run_command
+from pacifica.archiveinterface.backends.abstract.archive import Entry
+from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.config import ArchiveOptions
-from pacifica.archiveinterface.exception import ConfigurationError
+from pacifica.archiveinterface.exception import ConfigurationError, StorageError
 
 from .admin_test import COMMAND, run
 from .conftest import Serve
-from .support import TIMEOUT, Backend, Service, serving, tree_of
+from .support import POSIX_FLAT, TIMEOUT, Backend, Service, serving, tree_of
 
 CONTENT = random.Random(7).randbytes(1_000_000)  # the same in every process that runs tests
 SHA256 = base64.b64encode(hashlib.sha256(CONTENT).digest()).decode()
@@ -247,24 +253,174 @@ def test_a_scrub_records_digests_on_demand(scrubbed: Path) -> None:
     assert findings("--prefix", str(scrubbed), "verify", "new")[1] == {"new": "ok"}
 
 
-def test_an_interrupted_scrub_goes_on_where_it_was(scrubbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_scrub_goes_on_where_it_was(stop: signal.Signals, scrubbed: Path, tmp_path: Path) -> None:
     for number in range(100, 140):
         (scrubbed / str(number)).write_bytes(CONTENT)
     state = str(tmp_path / "state.json")
     command = [COMMAND, "--prefix", str(scrubbed), "verify", "--rate", "5", "--state", state, "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        for _ in range(6):
-            process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=TIMEOUT)
+        lines = [process.stdout.readline() for _ in range(6)]
+        process.send_signal(stop)
+        rest, _ = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 130
+    told = [json.loads(line)["path"] for line in [*lines, *rest.splitlines()]]
     done = json.loads(Path(state).read_text())
+    assert done["after"] == told[-1]
+    assert sum(done["counts"].values()) == len(told) - 1  # unfinished uploads are told by each run
     code, results, summary = findings("--prefix", str(scrubbed), "verify", "--state", state)
-    assert done["after"] not in results
-    assert sum(summary.values()) - summary["partial"] == 44 + done["counts"]["partial"] - 1
+    assert sorted([*told, *results]) == sorted([*every_path(scrubbed), ".partial/left"])
+    assert sum(summary.values()) == len(every_path(scrubbed))
     assert code == 1
     assert not Path(state).exists()
+
+
+def every_path(prefix: Path) -> list[str]:
+    """Return the path below the prefix of each file."""
+    return [str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()]
+
+
+def test_a_finding_is_written_before_it_counts_as_reported(scrubbed: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    with open("/dev/full", "w") as full:
+        command = [COMMAND, "--prefix", str(scrubbed), "verify", "--state", str(state)]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
+    assert ended.returncode == 3
+    assert len(ended.stderr.splitlines()) == 1
+    assert json.loads(state.read_text()) == {"after": "", "counts": {}}
+
+
+def test_a_reader_of_the_findings_may_leave(scrubbed: Path, tmp_path: Path) -> None:
+    command = [COMMAND, "--prefix", str(scrubbed), "verify", "--state", str(tmp_path / "state.json"), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(TIMEOUT) == 3
+    assert "cannot write the findings: broken pipe" in said
+    assert "Traceback" not in said
+
+
+def test_files_removed_while_a_scrub_runs_are_not_missing(scrubbed: Path, tmp_path: Path) -> None:
+    for number in range(100, 120):
+        (scrubbed / str(number)).write_bytes(CONTENT)
+    (scrubbed / "bad").unlink()
+    command = [COMMAND, "--prefix", str(scrubbed), "verify", "--rate", "5", "--state", str(tmp_path / "s"), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        (scrubbed / "119").unlink()
+        lines = process.stdout.readlines()
+        assert process.wait(TIMEOUT) == 0
+    assert '"path": "119", "result": "removed"' in "".join(lines)
+    assert json.loads(lines[-1])["summary"]["removed"] == 1
+
+
+def test_what_is_not_a_regular_file_is_unreadable(scrubbed: Path) -> None:
+    os.mkfifo(scrubbed / "pipe")
+    code, results, _ = findings("--prefix", str(scrubbed), "verify")
+    assert (code, results["pipe"]) == (1, "unreadable")
+
+
+def only_digest(path: Path, name: str) -> None:
+    """Leave the file with one digest, of an algorithm that cannot be computed here."""
+    os.removexattr(path, "user.pacifica.digest.sha-256")
+    os.setxattr(path, f"user.pacifica.digest.{name}", b"\0\0\0\0")
+
+
+def test_a_file_whose_digest_cannot_be_computed_is_not_ok(scrubbed: Path) -> None:
+    only_digest(scrubbed / "good", "crc-of-tomorrow")
+    code, results, _ = findings("--prefix", str(scrubbed), "verify", "good", "--record")
+    assert (code, results) == (1, {"good": "unchecked"})
+    assert "crc-of-tomorrow" in run("--prefix", str(scrubbed), "verify", "good").stdout
+    os.setxattr(scrubbed / "good", "user.pacifica.digest.md5", hashlib.md5(CONTENT).digest())
+    assert findings("--prefix", str(scrubbed), "verify", "good")[:2] == (0, {"good": "ok"})
+
+
+def test_verified_reads_deliver_no_file_that_cannot_be_verified(tmp_path: Path) -> None:
+    archive = POSIX_FLAT.make(tmp_path / "archive", {"archive": ArchiveOptions(verify_reads=True)})
+    with serving(archive) as service:
+        service.request("PUT", "/7", data=CONTENT)
+        only_digest(stored_file(service), "crc-of-tomorrow")
+        answer = service.request("GET", "/7")
+        assert answer.status_code == 500
+        assert "crc-of-tomorrow" in answer.json()["message"]
+        assert service.request("GET", "/7", headers={"Range": "bytes=0-4"}).content == CONTENT[:5]
+        assert service.request("HEAD", "/7").status_code == 204
+
+
+ODD_NAMES = [b"caf\xe9", b"\x1b]0;title\x07", b"a\nFAKE: damaged", b"\xe2\x80\xaereversed", "e\u0301".encode()]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict", "latin-1:strict"])
+def test_any_name_is_printed_on_a_line_of_its_own(
+    encoding: str, scrubbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    for name in ODD_NAMES:
+        (scrubbed / os.fsdecode(name)).write_bytes(b"x")
+    ended = run("--prefix", str(scrubbed), "verify")
+    lines = ended.stdout.splitlines()
+    assert len(lines) == 3 + len(ODD_NAMES) + 2
+    assert ended.stdout.replace("\n", "").isprintable()
+    assert "caf\\xe9: no digest" in lines
+    assert "\\x1b]0;title\\x07: no digest" in lines
+    _, results, _ = findings("--prefix", str(scrubbed), "verify")
+    assert {os.fsdecode(name) for name in ODD_NAMES} <= set(results)
+    for command in ("status", "delete"):
+        ended = run("--prefix", str(scrubbed), command, *map(os.fsdecode, ODD_NAMES), "\x1b[2J")
+        assert (ended.stdout + ended.stderr).replace("\n", "").isprintable()
+        assert ended.stderr.startswith("\\x1b[2J: ")
+
+
+class _TapeThatNeverComes(PosixBackendArchive):
+    """Every file is on tape, and stays there."""
+
+    def is_online(self) -> bool:
+        return False
+
+    def stage(self) -> bool:
+        return False
+
+
+class _UnlistableArchive(PosixBackendArchive):
+    """The storage fails after some files were listed."""
+
+    def entries(self, after: str = "") -> Iterator[Entry]:
+        yield from islice(super().entries(after), 3)
+        raise StorageError("the storage failed")
+
+
+def run_on(archive: PosixBackendArchive, *arguments: str) -> int:
+    """Run a command of the tool on *archive* and return the exit code."""
+    parser = argparse.ArgumentParser()
+    add_commands(parser)
+    return run_command(archive, parser.parse_args(arguments))
+
+
+def test_a_recall_is_waited_for_as_long_as_was_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "7").write_bytes(b"x")
+    assert run_on(_TapeThatNeverComes(str(tmp_path)), "verify", "7", "--recall", "--recall-timeout", "0.2") == 1
+    assert capsys.readouterr().out.startswith("7: unreadable not recalled from tape within 0.2 seconds\n")
+
+
+def test_a_storage_that_cannot_be_listed_ends_the_scrub_in_one_line(
+    scrubbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state.json"
+    assert run_on(_UnlistableArchive(str(scrubbed)), "verify", "--json", "--state", str(state)) == 3
+    printed = capsys.readouterr()
+    assert [json.loads(line)["path"] for line in printed.out.splitlines()] == [".partial/left", "bad", "good"]
+    assert printed.err.splitlines() == ["verify has stopped: the storage failed; the next run goes on from here"]
+    assert json.loads(state.read_text()) == {"after": "good", "counts": {"damaged": 1, "ok": 1}}
+
+
+def test_the_state_of_a_scrub_is_no_part_of_the_archive(scrubbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = findings("--prefix", str(scrubbed), "verify")
+    monkeypatch.setenv("HOME", str(scrubbed))
+    assert findings("--prefix", str(scrubbed), "verify") == before
 
 
 def test_a_scrub_that_cannot_read_its_state_says_so(scrubbed: Path, tmp_path: Path) -> None:
@@ -275,6 +431,13 @@ def test_a_scrub_that_cannot_read_its_state_says_so(scrubbed: Path, tmp_path: Pa
     assert str(state) in ended.stderr
     assert run("--prefix", str(scrubbed), "verify", "--state", str(state), "--rate", "0").returncode == 2
     assert run("--prefix", str(scrubbed), "verify", "--jobs", "0").returncode == 2
+
+
+def test_a_scrub_that_cannot_keep_its_state_says_so_before_it_reads(scrubbed: Path) -> None:
+    ended = run("--prefix", str(scrubbed), "verify", "--state", "/proc/nowhere/state.json")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "/proc/nowhere/state.json" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_uploads_in_flight_are_no_left_overs(service: Service, prefix: Path) -> None:

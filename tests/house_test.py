@@ -24,7 +24,7 @@ HSM = "backends.oracle_hsm_sideband"
 HPSS = "backends.hpss"
 LAYERS = [
     {"exception", "globals"},
-    {"digests", "id2filename", "lingering", "request_head", "transmission"},
+    {"digests", "id2filename", "lingering", "printing", "request_head", "transmission"},
     {"backends.abstract.status", "config"},
     {"archive_utils", "byte_ranges", "backends.abstract.extendedfile"},
     {"backends.abstract.archive", f"{HPSS}.waiting", f"{HPSS}.workers"},
@@ -57,7 +57,7 @@ LAYERS = [
     {"backends.posix.placing"},
     {"backends.posix.extendedfile", f"{HPSS}.archive"},
     {"rest_generator", "scrub", "backends.posix.archive", f"{HSM}.extended_file_factory"},
-    {f"{HSM}.archive", "serving"},
+    {f"{HSM}.archive", "serving", "verify"},
     {"admin", "application", "backends.factory", "backends.conformance", f"{HPSS}.to_tape"},
     {"server", "launch"},
     {"uwsgi_request"},

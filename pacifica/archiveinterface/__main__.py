@@ -13,10 +13,11 @@ from .admin import add_commands, run
 from .application import Settings, log_to_stderr, make_application
 from .backends.abstract.archive import AbstractBackendArchive
 from .backends.factory import ArchiveBackendFactory
-from .exception import ConfigurationError
+from .exception import ArchiveInterfaceError, ConfigurationError
 from .globals import LOG_NAME, VERSION
 from .launch import fail, make_archive, read_settings
 from .server import ArchiveServer
+from .verify import INCOMPLETE
 
 _SERVER = "pacifica-archiveinterface"
 _ADMIN = "pacifica-archiveinterface-cmd"
@@ -41,13 +42,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def cmd(arguments: Sequence[str] | None = None) -> int:
-    """Do the administrator's bidding; return 0 when all went well, 1 when not, 2 for a wrong configuration."""
+    """Run one command of the administrator's tool and return the exit code.
+
+    0 when all went well, 1 when not, 2 for a wrong configuration, 3 when the storage failed,
+    130 when interrupted.
+    """
     given = _admin_parser().parse_args(arguments)
     log_to_stderr()
     try:
         return run(make_archive(given.type, given.prefix, given.config), given)
     except ConfigurationError as error:
         return fail(_ADMIN, error)
+    except ArchiveInterfaceError as error:
+        fail(_ADMIN, error)
+        return INCOMPLETE
 
 
 def _server_parser() -> argparse.ArgumentParser:
@@ -76,7 +84,7 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) < 65536):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port, 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
     return int(text)
 
 

@@ -13,6 +13,7 @@ from .config import read_text
 from .exception import ConfigurationError
 from .front_end import require_local_files
 from .globals import LOG_NAME
+from .printing import printable
 from .rest_generator import ArchiveInterfaceGenerator
 from .serving import ArchiveApplication
 
@@ -108,11 +109,6 @@ class OneLine(logging.Formatter):
         shown = logging.makeLogRecord({**vars(record), "msg": printable(message), "args": ()})
         lines = super().format(shown).split("\n")
         return "\n".join([lines[0], *(printable(line[:_LONGEST_MESSAGE]) for line in lines[1:])])
-
-
-def printable(text: str) -> str:
-    """Return *text* with escapes for the characters that do not print."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def log_to_stderr() -> None:

@@ -17,7 +17,7 @@ class ConfigurationError(ArchiveInterfaceError):
 
 
 class RequestError(ArchiveInterfaceError):
-    """The client asked for something that makes no sense."""
+    """The request itself is wrong; nothing but another request will succeed."""
 
 
 class HeadError(RequestError):
@@ -25,11 +25,11 @@ class HeadError(RequestError):
 
 
 class FileIdError(RequestError):
-    """This names no file of the archive, whatever is stored."""
+    """An id or a name that no file of the archive can have."""
 
 
 class ModTimeError(RequestError):
-    """A Last-Modified that is none of the accepted forms."""
+    """A Last-Modified in none of the accepted forms."""
 
 
 class ByteRangeError(RequestError):
@@ -37,15 +37,15 @@ class ByteRangeError(RequestError):
 
 
 class BodyError(RequestError):
-    """The request body is short, broken, late or not what was announced."""
+    """The request body is shorter than announced, malformed, or did not come in time."""
 
 
 class DigestError(RequestError):
-    """A header that should announce a digest and does not, or two that disagree."""
+    """A malformed digest header, or two that disagree."""
 
 
 class DigestMismatchError(RequestError):
-    """The bytes that came are not those that the client announced."""
+    """The bytes received do not have the digest that the client sent."""
 
 
 class NotARegularFileError(RequestError):
@@ -114,6 +114,10 @@ class DamagedFileError(StorageError):
     """The stored bytes are no longer those that were stored."""
 
 
+class UncheckedFileError(StorageError):
+    """The stored bytes cannot be verified: this installation cannot compute any of their digests."""
+
+
 class BackendUnavailableError(ArchiveInterfaceError):
     """The storage does not answer now; later it may."""
 
@@ -168,7 +172,7 @@ _BY_ERRNO: dict[int, tuple[type[ArchiveInterfaceError], str]] = {
 
 
 def archive_error(error: OSError) -> ArchiveInterfaceError:
-    """Return the error of ours that *error* stands for, by errno; StorageError when it is no client's business."""
+    """Return the error of ours that *error* stands for, by errno; StorageError (500) for an errno not in the table."""
     kind, message = _BY_ERRNO.get(error.errno or 0, (StorageError, "the storage failed"))
     return kind(message)
 

@@ -17,7 +17,15 @@ from .bodies import HashedResponseBody, RequestBody, ResponseBody, content_range
 from .byte_ranges import Segment, clip, parse_byte_range, parse_range_header
 from .conditions import Conditions
 from .config import ArchiveOptions
-from .exception import ByteRangeError, DamagedFileError, FileIdError, MediaTypeError, MethodError, RequestError
+from .exception import (
+    ByteRangeError,
+    DamagedFileError,
+    FileIdError,
+    MediaTypeError,
+    MethodError,
+    RequestError,
+    UncheckedFileError,
+)
 from .front_end import redirection
 from .rest_errors import error_page_default, error_response, set_headers
 
@@ -207,12 +215,14 @@ def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> bytes 
     )
     parts = _requested_parts(status.filesize, wanted, conditions.allow_range(status))
     algorithms = _algorithms_to_compute(file.config.archive, status)
+    is_whole = parts == [Segment(0, status.filesize)]
+    if is_whole and status.digests and not algorithms and file.config.archive.verify_reads:
+        raise UncheckedFileError(f"the file cannot be verified: {', '.join(status.digests)} cannot be computed here")
     elsewhere = {} if wanted or algorithms else redirection(file, status, _request_headers())
     if elsewhere:
         del cherrypy.serving.response.headers["Content-Length"]
         set_headers(elsewhere)
         return b""
-    is_whole = parts == [Segment(0, status.filesize)]
     body = HashedResponseBody(file, status, algorithms) if algorithms and is_whole else ResponseBody(file, parts)
     if int(cherrypy.serving.response.headers["Content-Length"]) <= AT_ONCE:
         return b"".join(body)

@@ -2,8 +2,9 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -11,19 +12,27 @@ from .backends.abstract.archive import AbstractBackendArchive, Entry
 from .backends.abstract.status import AbstractStatus
 from .bodies import BLOCK_SIZE, settle_digests
 from .digests import SUPPORTED, Digests, Hasher
-from .exception import ArchiveInterfaceError, DamagedFileError, MissingFileError
+from .exception import (
+    ArchiveInterfaceError,
+    BeingStagedError,
+    DamagedFileError,
+    MissingFileError,
+    NotARegularFileError,
+)
 
 OK = "ok"
 DAMAGED = "damaged"
 NO_DIGEST = "no digest"
 RECORDED = "recorded"  # it had no digest, and has one now
 UNREADABLE = "unreadable"
+UNCHECKED = "unchecked"  # its digests are all of algorithms that cannot be computed here
 MISSING = "missing"
+REMOVED = "removed"  # by a client, after it was listed
 OFFLINE = "offline"  # on tape only, and not to be recalled
 PARTIAL = "partial"  # left half-written by a process that died
 UNKNOWN = "unknown"  # a name that no id maps to
 
-BAD = frozenset((DAMAGED, UNREADABLE, MISSING))
+BAD = frozenset((DAMAGED, UNREADABLE, UNCHECKED, MISSING))
 
 _RECALL_POLL = 1.0  # seconds
 
@@ -40,12 +49,17 @@ class Finding:
     detail: str = ""
 
 
+class ScrubStoppedError(Exception):
+    """The scrub was asked to stop."""
+
+
 class Throttle:
     """Lets *rate* bytes a second through, all threads together; 0 lets all through."""
 
-    def __init__(self, rate: float) -> None:
-        """Start now."""
+    def __init__(self, rate: float, stopping: threading.Event) -> None:
+        """Start now; nobody waits any longer once *stopping* is set."""
         self._rate = rate
+        self._stopping = stopping
         self._free_at = time.monotonic()
         self._lock = threading.Lock()
 
@@ -56,50 +70,78 @@ class Throttle:
         with self._lock:
             begin = max(self._free_at, time.monotonic())
             self._free_at = begin + size / self._rate
-        time.sleep(max(0.0, begin - time.monotonic()))
+        self._stopping.wait(max(0.0, begin - time.monotonic()))
 
 
 class Scrub:
-    """Reads files of *archive* and settles whether they are what was stored."""
+    """Reads files of *archive* and says whether they are what was stored."""
 
     def __init__(
-        self, archive: AbstractBackendArchive, *, rate: float = 0, record: bool = False, recall: bool = False
+        self,
+        archive: AbstractBackendArchive,
+        *,
+        rate: float = 0,
+        record: bool = False,
+        recall_seconds: float = 0,
+        absent: str = MISSING,
     ) -> None:
-        """Read at most *rate* bytes a second; *record* digests where there are none; *recall* from tape."""
+        """Read at most *rate* bytes a second; *record* digests where there are none.
+
+        A file that is on tape only is recalled if that takes no longer than *recall_seconds*,
+        0 to recall none. *absent* is the result for a file that is not there.
+        """
         self._archive = archive
-        self._throttle = Throttle(rate)
+        self._stopping = threading.Event()
+        self._throttle = Throttle(rate, self._stopping)
         self._record = record
-        self._recall = recall
+        self._recall_seconds = recall_seconds
+        self._absent = absent
+
+    def stop(self) -> None:
+        """Let `run` raise ScrubStoppedError soon, in the middle of a file; a signal handler may call this."""
+        self._stopping.set()
 
     def run(self, entries: Iterable[Entry], jobs: int = 1) -> Iterator[Finding]:
-        """Yield what is found of each of *entries*, in their order, *jobs* of them at a time."""
-        remaining = iter(entries)
+        """Yield what is found of each of *entries*, in their order, *jobs* of them at a time.
+
+        Raises ScrubStoppedError after `stop`, and the errors of *entries*.
+        """
+        failures: list[ArchiveInterfaceError] = []
+        remaining = _until_failure(entries, failures)
         with ThreadPoolExecutor(jobs, "scrub") as pool:
-            queue: list[Future[Finding]] = [pool.submit(self.examine, entry) for entry in islice(remaining, 2 * jobs)]
+            queue = deque(pool.submit(self.examine, entry) for entry in islice(remaining, 2 * jobs))
             try:
                 while queue:
-                    yield queue.pop(0).result()
+                    yield queue.popleft().result()
                     queue += [pool.submit(self.examine, entry) for entry in islice(remaining, 1)]
-            finally:
-                for unfinished in queue:
-                    unfinished.cancel()
+            except BaseException:
+                self.stop()  # leaving the pool waits for the files that are being read
+                pool.shutdown(cancel_futures=True)
+                raise
+        if failures:
+            raise failures[0]
 
     def examine(self, entry: Entry) -> Finding:
         """Return what is found of *entry*; it is read to its end when it is a file and at hand."""
+        self._raise_if_stopped()
         if entry.file_id is None:
             return Finding(entry.path, None, PARTIAL if entry.is_partial else UNKNOWN)
         try:
             return self._read(entry.path, entry.file_id)
         except MissingFileError as error:
-            return Finding(entry.path, entry.file_id, MISSING, detail=str(error))
+            is_other = isinstance(error.__cause__, NotARegularFileError)
+            return Finding(entry.path, entry.file_id, UNREADABLE if is_other else self._absent, detail=str(error))
         except ArchiveInterfaceError as error:
-            return Finding(entry.path, entry.file_id, UNREADABLE, detail=str(error.__cause__ or error))
+            return Finding(entry.path, entry.file_id, UNREADABLE, detail=_reason(error))
 
     def _read(self, path: str, file_id: str) -> Finding:
         if not self._is_at_hand(file_id):
             return Finding(path, file_id, OFFLINE)
         with self._archive.open(file_id, "r") as file:
             status = file.status()
+            if status.digests and not status.digests.keys() & set(SUPPORTED):
+                detail = f"{', '.join(status.digests)} cannot be computed here"
+                return Finding(path, file_id, UNCHECKED, status.filesize, detail=detail)
             computed = self._hash(file, status)
             try:
                 return self._settle(path, file_id, file, status, computed)
@@ -110,10 +152,14 @@ class Scrub:
         file = self._archive.file(file_id)
         if file.is_online():
             return True
-        if not self._recall:
+        if not self._recall_seconds:
             return False
+        deadline = time.monotonic() + self._recall_seconds
         while not file.stage():
-            time.sleep(_RECALL_POLL)
+            if time.monotonic() >= deadline:
+                raise BeingStagedError(f"not recalled from tape within {self._recall_seconds:g} seconds")
+            self._stopping.wait(min(_RECALL_POLL, self._recall_seconds))
+            self._raise_if_stopped()
         return True
 
     def _hash(self, file: AbstractBackendArchive, status: AbstractStatus) -> Digests:
@@ -121,8 +167,13 @@ class Scrub:
         hasher = Hasher(known or self._archive.config.archive.digests)
         while block := file.read(BLOCK_SIZE):
             self._throttle.take(len(block))
+            self._raise_if_stopped()
             hasher.update(block)
         return hasher.digests()
+
+    def _raise_if_stopped(self) -> None:
+        if self._stopping.is_set():
+            raise ScrubStoppedError
 
     def _settle(
         self, path: str, file_id: str, file: AbstractBackendArchive, status: AbstractStatus, computed: Digests
@@ -135,3 +186,15 @@ class Scrub:
         if status.damaged:
             file.set_digests(status.digests)  # somebody has repaired it: the mark goes
         return Finding(path, file_id, OK, status.filesize, computed)
+
+
+def _until_failure(entries: Iterable[Entry], failures: list[ArchiveInterfaceError]) -> Iterator[Entry]:
+    """Yield *entries*; an error ends them and goes to *failures*, so that those before it are still examined."""
+    try:
+        yield from entries
+    except ArchiveInterfaceError as error:
+        failures.append(error)
+
+
+def _reason(error: ArchiveInterfaceError) -> str:
+    return str(error.__cause__ or error)

@@ -1,0 +1,236 @@
+"""The command ``verify``: prints what a scrub finds, and resumes one that was interrupted."""
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from . import globals as places
+from .archive_utils import un_abs_path
+from .backends.abstract.archive import AbstractBackendArchive, Entry
+from .exception import ArchiveInterfaceError, ConfigurationError
+from .printing import printable
+from .scrub import BAD, MISSING, OK, PARTIAL, REMOVED, Finding, Scrub, ScrubStoppedError
+
+INTERRUPTED = 130  # exit code, as shells give it for SIGINT
+INCOMPLETE = 3  # exit code: the storage failed, or the findings could not be written
+
+_SAVE_INTERVAL = 1.0  # seconds
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _OutputError(ArchiveInterfaceError):
+    """Standard output cannot be written to."""
+
+
+def verify(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:
+    """Read the files that were *given*, all when none was, and print what is found; return the exit code.
+
+    Raises ConfigurationError when the state of an interrupted run cannot be read or written, or
+    the backend cannot list its files.
+    """
+    progress = None if given.ids else _progress(archive, given)
+    scrub = Scrub(
+        archive,
+        rate=given.rate * 1e6,
+        record=given.record,
+        recall_seconds=given.recall_timeout if given.recall else 0,
+        absent=REMOVED if progress else MISSING,
+    )
+    report = _Report(as_json=given.json)
+    entries = _listed(archive, progress) if progress else _named(archive, given.ids)
+    try:
+        with _stopped_by_signals(scrub):
+            _run(scrub.run(entries, given.jobs), report, progress)
+    except ConfigurationError:
+        raise
+    except ScrubStoppedError:
+        return _incomplete("interrupted", INTERRUPTED, progress)
+    except ArchiveInterfaceError as error:
+        return _incomplete(f"verify has stopped: {error.__cause__ or error}", INCOMPLETE, progress)
+    return int(report.is_bad)
+
+
+def _run(findings: Iterable[Finding], report: "_Report", progress: "_Progress | None") -> None:
+    if progress:
+        report.counts.update(progress.counts)
+    for finding in report.shown(findings):
+        if progress:
+            progress.note(finding, report.counts)
+    report.end()
+    if progress:
+        progress.forget()
+
+
+def _incomplete(reason: str, code: int, progress: "_Progress | None") -> int:
+    if progress:
+        progress.save()
+    advice = "; the next run goes on from here" if progress else ""
+    print(printable(f"{reason}{advice}"), file=sys.stderr)
+    return code
+
+
+def _progress(archive: AbstractBackendArchive, given: argparse.Namespace) -> "_Progress":
+    progress = _Progress(Path(given.state) if given.state else _state_file(archive.prefix))
+    if given.restart:
+        progress.forget()
+    if progress.after:
+        print(printable(f"resuming after {progress.after}; --restart begins anew"), file=sys.stderr)
+    progress.save()  # now rather than when hours of reading would be lost
+    return progress
+
+
+def _listed(archive: AbstractBackendArchive, progress: "_Progress") -> Iterator[Entry]:
+    # The home directory of the service's account may be the archive.
+    own = f"{places.HOME.name}/"
+    return (entry for entry in archive.entries(progress.after) if not entry.path.startswith(own))
+
+
+def _named(archive: AbstractBackendArchive, names: Iterable[str]) -> Iterator[Entry]:
+    for file_id in map(un_abs_path, names):
+        try:
+            yield Entry(archive.path_of(file_id), file_id)
+        except ArchiveInterfaceError:
+            yield Entry(file_id, file_id)  # examining it says what is wrong
+
+
+@contextmanager
+def _stopped_by_signals(scrub: Scrub) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM within the block stop *scrub*, and a second one end the process."""
+
+    def stop(number: int, frame: object) -> None:
+        for stop_signal in _STOP_SIGNALS:
+            signal.signal(stop_signal, signal.SIG_DFL)
+        scrub.stop()
+
+    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Report:
+    """Prints findings as they come, each written out before the next one is asked for."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.counts: Counter[str] = Counter()
+        self._as_json = as_json
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether anything was found that somebody has to look at."""
+        return any(self.counts[result] for result in BAD)
+
+    def shown(self, findings: Iterable[Finding]) -> Iterator[Finding]:
+        """Yield each of *findings* once it is printed; on a terminal a progress bar goes along."""
+        with tqdm(unit="file", disable=None, leave=False) as bar:  # None: only on a terminal
+            for finding in findings:
+                self.counts[finding.result] += 1
+                self._print(self._text_of(finding))
+                bar.update()
+                bar.set_postfix_str(printable(finding.path))
+                yield finding
+
+    def end(self) -> None:
+        """Print the summary."""
+        if self._as_json:
+            self._print(json.dumps({"summary": dict(self.counts)}))
+        else:
+            self._print(", ".join(f"{count} {result}" for result, count in sorted(self.counts.items())) or "no files")
+
+    def _text_of(self, finding: Finding) -> str:
+        if self._as_json:
+            facts = {
+                "id": finding.file_id,
+                "path": finding.path,
+                "result": finding.result,
+                "bytes": finding.size,
+                "digests": {name: value.hex() for name, value in finding.digests.items()},
+                "detail": finding.detail,
+            }
+            return json.dumps(facts)
+        if finding.result == OK:
+            return ""
+        return printable(f"{finding.path}: {finding.result} {finding.detail}".rstrip())
+
+    def _print(self, line: str) -> None:
+        if not line:
+            return
+        try:
+            tqdm.write(line, file=sys.stdout)
+            sys.stdout.flush()
+        except OSError as error:
+            # What is still in the buffer would be written, and fail, once more when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise _OutputError(f"cannot write the findings: {(error.strerror or '').lower()}") from None
+
+
+class _Progress:
+    """How far a scrub of all files has come, kept in a file until it is through."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._reached: tuple[str, dict[str, int]] = "", {}
+        self._saved_at = time.monotonic()
+        if place.exists():
+            self._reached = self._read()
+
+    @property
+    def after(self) -> str:
+        """The path of the last file that was reported; empty at the start."""
+        return self._reached[0]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many files had each result so far."""
+        return self._reached[1]
+
+    def _read(self) -> tuple[str, dict[str, int]]:
+        try:
+            content = json.loads(self._place.read_text(encoding="utf-8"))
+            return str(content["after"]), dict(content["counts"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{self._place} does not say how far a scrub has come; --state names another file"
+            ) from error
+
+    def note(self, finding: Finding, counts: Counter[str]) -> None:
+        """Take *finding*, which is printed and counted in *counts*, as done."""
+        if finding.result == PARTIAL:
+            return  # unfinished uploads are listed before all files on every run, so they are not a progress mark
+        self._reached = finding.path, {result: count for result, count in counts.items() if result != PARTIAL}
+        if time.monotonic() - self._saved_at >= _SAVE_INTERVAL:
+            self.save()
+
+    def save(self) -> None:
+        """Write the file. Raises ConfigurationError."""
+        beside = self._place.with_name(f"{self._place.name}.new")
+        try:
+            self._place.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(json.dumps({"after": self.after, "counts": self.counts}), encoding="utf-8")
+            os.replace(beside, self._place)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._place} cannot be written: {(error.strerror or '').lower()}; --state names another file"
+            ) from error
+        self._saved_at = time.monotonic()
+
+    def forget(self) -> None:
+        """Remove the file; the next run begins with the first file."""
+        self._place.unlink(missing_ok=True)
+        self._reached = "", {}
+
+
+def _state_file(prefix: str) -> Path:
+    return places.HOME / f"scrub-{hashlib.sha256(os.fsencode(prefix)).hexdigest()[:16]}.json"

@@ -20,6 +20,7 @@ import pytest
 from docs.generate import MADE
 from pacifica.archiveinterface.application import BUILT_IN, read_cherrypy_config
 from pacifica.archiveinterface.config import Config, get_config
+from pacifica.archiveinterface.rest_errors import STATUS_OF
 
 from .needs import need
 from .processes import UWSGI
@@ -184,3 +185,9 @@ def test_the_shipped_cherrypy_file_is_the_built_in_settings() -> None:
 def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(ROOT / "docs"), str(tmp_path)]
     assert subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT).stderr == ""
+
+
+def test_the_page_on_http_names_every_status() -> None:
+    page = (ROOT / "docs/http.md").read_text()
+    told = {int(number) for row in re.findall(r"^\| (\d[\d, ]+) \|", page, re.MULTILINE) for number in row.split(",")}
+    assert {int(status) for status in STATUS_OF.values()} <= told

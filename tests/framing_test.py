@@ -266,6 +266,19 @@ def test_a_body_is_asked_for_once_when_it_is_wanted(service: Service) -> None:
     assert service.request("GET", "/7").content == b"hello"
 
 
+def test_a_site_s_tool_that_refuses_is_heard_before_the_body_is_asked_for(tmp_path: Path) -> None:
+    realm = {
+        "tools.auth_basic.on": True,
+        "tools.auth_basic.realm": "r",
+        "tools.auth_basic.checkpassword": lambda *_: False,
+    }
+    with serving(POSIX_FLAT.make(tmp_path / "archive", {}), {"/": realm}) as locked, connect(locked) as connection:
+        connection.sendall(b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        answer = answer_on(connection)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == "401 Unauthorized"
+
+
 def test_an_error_does_not_wait_for_the_rest_of_the_body(service: Service) -> None:
     with connect(service) as connection:
         connection.sendall(b"PUT /.. HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nstart")

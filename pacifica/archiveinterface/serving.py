@@ -9,6 +9,7 @@ points. Cookies are not read, header values are not decoded (RFC 2047), and the 
 
 import logging
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 import cherrypy
@@ -224,8 +225,10 @@ class ArchiveRequest(Request):
 
     def read_rest(self) -> None:
         """Read what the handler left of the body, so that the connection can serve again."""
-        if self.archive_body is not None:
-            self.archive_body.drain(self.app.http.drain_bytes)
+        if str(cherrypy.serving.response.status or HTTPStatus.OK.value) >= "400":  # a tool of the site refused it
+            self.leave_rest()
+        else:
+            self._drain()
 
     def leave_rest(self) -> None:
         """Let the server read what the client still sends after the error, or read it now if the server cannot."""
@@ -233,7 +236,11 @@ class ArchiveRequest(Request):
         if linger and not (body and body.complete):
             linger(self.app.http.drain_bytes)
         elif not linger:
-            self.read_rest()
+            self._drain()
+
+    def _drain(self) -> None:
+        if self.archive_body is not None:
+            self.archive_body.drain(self.app.http.drain_bytes)
 
 
 _WRITTEN = {"Etag": "ETag"}  # names that are not in title case

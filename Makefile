@@ -5,6 +5,7 @@
 # make test-fresh-machine   as root: that scripts/fresh-machine keeps its promises
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make test-fuzz   $(FUZZ_REQUESTS) random requests to the launcher and to uWSGI, compared with an oracle of the framing
+# make test-leaks   each verb, succeeding and failing, $(LEAK_ROUNDS) times on every backend and server: nothing stays open or behind
 # make check format, lint and types
 # make bench-quick   the comparison with the original, nginx, rclone and bare handlers, in two minutes, into build/benchmarks
 # make bench [ROUNDS=5] [BEFORE=another/worktree]   all of it, into docs/benchmarks
@@ -24,6 +25,7 @@ TEST_JOBS ?= 4
 CUTS ?= 100
 FUZZ_REQUESTS ?= 100000
 FUZZ_SERVERS ?= launcher
+LEAK_ROUNDS ?= 1000
 PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
 C_PACKAGES := cc=gcc /usr/include/stdio.h=libc6-dev
 HSM_PACKAGES := $(C_PACKAGES) mariadbd=mariadb-server-core
@@ -41,7 +43,7 @@ BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=
 HPSS_DEMO ?= build/hpss-demo
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-user test-fresh-machine \
-  test-powerloss test-faults test-fuzz bench bench-quick bench-durability check docs deployment-test clean
+  test-powerloss test-faults test-fuzz test-leaks bench bench-quick bench-durability check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -89,6 +91,9 @@ test-faults: $(VENV)/.test
 
 test-fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.fuzz --requests $(FUZZ_REQUESTS) $(FUZZ_SERVERS)
+# About a quarter of an hour.
+test-leaks: $(VENV)/.test
+	CI=true LEAK_ROUNDS=$(LEAK_ROUNDS) $(BIN)/python -m pytest tests/leak_test.py
 
 bench: $(VENV)/.bench $(ORIGINAL)/.made
 	$(BENCH) --rounds $(ROUNDS) --out docs/benchmarks

@@ -91,6 +91,7 @@ test-faults: $(VENV)/.test
 
 test-fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.fuzz --requests $(FUZZ_REQUESTS) $(FUZZ_SERVERS)
+
 # About a quarter of an hour.
 test-leaks: $(VENV)/.test
 	CI=true LEAK_ROUNDS=$(LEAK_ROUNDS) $(BIN)/python -m pytest tests/leak_test.py

@@ -91,6 +91,7 @@ def test_nothing_is_leaked_on_hpss(server: str, tmp_path: Path, temporary: Path)
 
 
 def test_nothing_is_leaked_on_oracle_hsm(server: str, tmp_path: Path, temporary: Path, far: Path) -> None:
+    need("mariadbd")
     host = HsmHost(tmp_path / "sam", shared_server())
     prefix = host.filesystem.mount
     options = vars(host.options(residency="database", stager="command"))

@@ -1,6 +1,6 @@
 """A private MariaDB server: its own data directory, a socket and a free port of the loopback address.
 
-It runs as whoever runs the tests, from the programs of Debian's mariadb-server-core, and reads no configuration
+It runs as the user who runs the tests, from the programs of Debian's mariadb-server-core, and reads no configuration
 of the machine.
 """
 

@@ -97,11 +97,10 @@ HPSS = [_hpss(flavour) for flavour in hpss.FLAVOURS]
 BACKENDS = [POSIX_FLAT, POSIX_TREE, HSM_SIDEBAND, HPSS[-1]]
 
 
-class Service:
-    """An archive served on a free port of the loopback interface."""
+class Client:
+    """Ways to speak to a service on a port of the loopback interface."""
 
-    def __init__(self, archive: AbstractBackendArchive, port: int) -> None:
-        self.archive = archive
+    def __init__(self, port: int) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
 
@@ -118,6 +117,14 @@ class Service:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+class Service(Client):
+    """An archive served from this process."""
+
+    def __init__(self, archive: AbstractBackendArchive, port: int) -> None:
+        super().__init__(port)
+        self.archive = archive
 
 
 @contextmanager

@@ -224,8 +224,8 @@ class HsmSidebandOptions:
     )
     residency: str = _option(
         "auto",
-        "who tells whether a file is on disk: `sam_stat` (libsam), `database`, the allocated `blocks`, or `auto`, the"
-        " first of these that knows",
+        "what is asked whether a file is on disk: `sam_stat` (libsam), `database`, the allocated `blocks`, or `auto`,"
+        " the first of these that has an answer",
         _one_of("auto", "database", "sam_stat", "blocks"),
     )
     stager: str = _option(

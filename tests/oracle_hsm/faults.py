@@ -181,7 +181,7 @@ def _row_of_deleted_file(stand: Stand) -> None:
 
 
 def _reused_inode(stand: Stand) -> None:
-    """Leave the rows of a deleted file to whoever gets its inode number."""
+    """Leave the rows of a deleted file to the next file with its inode number."""
     stand.put()
     inode = stand.path().stat().st_ino
     stand.execute(

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -266,10 +267,10 @@ def test_after_a_failure_nobody_asks_for_a_while(
 
 @pytest.mark.parametrize("wrong", [{"user": "nobody"}, {"password": "guess"}, {"schema": "another"}, {"port": 1}])
 def test_refused_credentials_are_an_error_without_the_password(
-    updater: Updater, connection: SidebandConnection, wrong: dict[str, object]
+    updater: Updater, connection: SidebandConnection, wrong: dict[str, Any]
 ) -> None:
     with pytest.raises(SidebandError) as caught:
-        Sideband(replace(connection, **wrong)).inode(2)  # type: ignore[arg-type]
+        Sideband(replace(connection, **wrong)).inode(2)
     assert connection.password not in str(caught.value)
     assert "guess" not in str(caught.value)
 

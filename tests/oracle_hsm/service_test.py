@@ -22,7 +22,7 @@ from pacifica.archiveinterface.exception import ConfigurationError, MissingFileE
 from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
 from tests.processes import uwsgi
 from tests.samqfs_emulator.host import READER, READER_PASSWORD, HsmHost
-from tests.support import TIMEOUT, Service
+from tests.support import TIMEOUT, Client
 
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "post_deployment_tests" / "deployment_test.py"
@@ -78,7 +78,7 @@ def test_the_deployment_tests_pass_through_release_and_stage(
 
 def test_workers_forked_from_one_master_share_no_connection(host: HsmHost, environment: dict[str, str]) -> None:
     with uwsgi(host.filesystem.mount, env=environment) as server:
-        stand = Stand(host, _service(server.url))
+        stand = Stand(host, Client(int(server.url.rpartition(":")[2])))
         stand.archive()
         with ThreadPoolExecutor(16) as threads:
             answers = set(threads.map(lambda _: stand.head(), range(300)))
@@ -231,8 +231,3 @@ def test_a_missing_file_is_missing_though_the_database_is_down(host: HsmHost) ->
             archive_of(host).file("404").status()
     finally:
         host.server.start()
-
-
-def _service(url: str) -> Service:
-    unserved: object = None
-    return Service(unserved, int(url.rpartition(":")[2]))  # type: ignore[arg-type]

@@ -18,13 +18,15 @@ from typing import Any
 import pytest
 import requests
 
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import extended_hsmsideband_factory
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.libsam import Libsam
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.recalls import MOST_ENDED, Limits, Recalls
-from pacifica.archiveinterface.config import ArchiveOptions
+from pacifica.archiveinterface.config import ArchiveOptions, Config
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
 from tests.samqfs_emulator.host import HsmHost
-from tests.support import TIMEOUT, Service
+from tests.support import TIMEOUT, Client
 
 ROOT = Path(__file__).parents[2]
 ON_TAPE = Answer(204, "tape", (0, 18))
@@ -176,12 +178,38 @@ def test_a_recall_that_failed_on_tape_is_told_and_can_be_tried_again(host: HsmHo
         assert stand.head().media == "disk"
 
 
+def test_head_tells_of_a_recall_that_is_under_way(host: HsmHost, command: Command, libsam: str) -> None:
+    def recall_of(file_id: str) -> str | None:
+        return stand.service.request("HEAD", f"/{file_id}").headers.get("X-Pacifica-Recall")
+
+    options: dict[str, Any] = {"stage_command": options_of(command.write(waits=True)), "recall_threads": 1}
+    with standing(host, stager="command", libsam=libsam, **options) as stand:
+        for file_id in ("1000", "1001"):
+            stand.tape(file_id)
+            assert recall_of(file_id) is None
+            assert stand.service.request("POST", f"/{file_id}").status_code == 202
+        wait_for(lambda: recall_of("1000") == "active")
+        assert recall_of("1001") == "queued"
+        host.filesystem.stage(stand.path("1000"))
+        assert recall_of("1000") is None
+        command.release()
+
+
+def test_head_tells_of_a_recall_that_libsam_knows(host: HsmHost, libsam: str) -> None:
+    with standing(host, libsam=libsam) as stand:
+        stand.tape()
+        assert "X-Pacifica-Recall" not in stand.service.request("HEAD", f"/{FILE}").headers
+        Libsam(libsam).stage(str(stand.path()))
+        assert stand.service.request("HEAD", f"/{FILE}").headers["X-Pacifica-Recall"] == "active"
+
+
 def test_a_file_tells_where_on_tape_it_is(host: HsmHost) -> None:
     with standing(host, residency="database") as stand:
         stand.archive("7")
         stand.tape()
         stand.archive(copy=2, vsn="VOL002")
-        places = stand.service.archive.file(FILE).status().places
+        options = Config(hsm_sideband=host.options(residency="database"))
+        places = HsmSidebandBackendArchive(str(host.filesystem.mount), options).file(FILE).status().places
         assert places == (("VOL001", 2, 1), ("VOL002", 1, 1))
 
 
@@ -428,7 +456,7 @@ def test_without_a_mount_and_a_row_a_file_is_not_said_to_be_missing(host: HsmHos
 
 
 @contextmanager
-def blocking_service(host: HsmHost, library: Path, config: str, tmp_path: Path) -> Iterator[Service]:
+def blocking_service(host: HsmHost, library: Path, config: str, tmp_path: Path) -> Iterator[Client]:
     """Run the service as a process whose reads of files on tape block, as on a real mount."""
     connection = host.options()
     file = tmp_path / "config.ini"
@@ -446,8 +474,7 @@ def blocking_service(host: HsmHost, library: Path, config: str, tmp_path: Path) 
         assert process.stderr
         try:
             line = next(line for line in process.stderr if "http://" in line)
-            archive: object = None
-            yield Service(archive, int(line.rsplit(":", 1)[1]))  # type: ignore[arg-type]
+            yield Client(int(line.rsplit(":", 1)[1]))
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=TIMEOUT)

@@ -14,7 +14,7 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSi
 from pacifica.archiveinterface.config import ArchiveOptions, Config
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.samqfs_emulator.host import SCHEMA, HsmHost
-from tests.support import TIMEOUT, Service, serving
+from tests.support import TIMEOUT, Client, serving
 
 CONTENT = b"eighteen bytes ..."
 FILE = "12345"
@@ -43,7 +43,7 @@ class Answer:
 class Stand:
     """A service below the prefix *below* of the mount of *host*."""
 
-    def __init__(self, host: HsmHost, service: Service, below: str = "") -> None:
+    def __init__(self, host: HsmHost, service: Client, below: str = "") -> None:
         self.host = host
         self.service = service
         self.prefix = host.filesystem.mount / below if below else host.filesystem.mount
@@ -77,7 +77,7 @@ class Stand:
         return Answer.of(self.service.request("HEAD", f"/{file_id}"))
 
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Change the sideband database behind everybody's back."""
+        """Change the sideband database directly."""
         return self.host.server.execute(*statements, database=SCHEMA)
 
 

@@ -47,7 +47,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def guarded(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HsmHost]:
-    """A host with one archived file, whose database refuses whoever comes without TLS."""
+    """A host with one archived file, whose database refuses connections without TLS."""
     need("mariadbd")
     root = tmp_path_factory.mktemp("guarded")
     files = {"ca": "ca.pem", "cert": "server.pem", "key": "server.key"}

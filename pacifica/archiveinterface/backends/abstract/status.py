@@ -21,6 +21,7 @@ class AbstractStatus(ABC):
     mtime and ctime are epoch seconds, sizes are bytes. *filepath* is the file's place on the
     backend, *digests* are those stored with it, *damaged* says how it is known to be bad.
     *version* changes whenever the content may have changed. *places* are where its tape copies begin, as far as known.
+    *recall* is ``queued`` or ``active`` while the file is on its way to disk.
     """
 
     def __init__(self, mtime: float, ctime: float, bytes_per_level: Sequence[int], filesize: int) -> None:
@@ -33,6 +34,7 @@ class AbstractStatus(ABC):
         self.digests: Digests = {}
         self.damaged = ""
         self.places: tuple[Place, ...] = ()
+        self.recall = ""
         self.version = f"{mtime}-{ctime}-{filesize}"
         self.defined_levels = self.define_levels()
         self.file_storage_media = self.find_file_storage_media()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from ...config import Config, HsmSidebandOptions
 from ...exception import (
@@ -92,8 +93,7 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
     def _located(self) -> HsmSidebandStatus:
         """Return the status of the bound file on the mount. Raises MissingFileError, _NotMountedError."""
         with self._mounted():
-            status = super()._stat()
-        assert isinstance(status, HsmSidebandStatus)
+            status = cast("HsmSidebandStatus", super()._stat())
         residency, key = self._residency_of(status.stat, self.filepath), _key(status.stat)
         if residency.disk == status.filesize:
             if status.stat.st_blocks * BLOCK < status.filesize and self._recalls.is_under_way(key):
@@ -101,6 +101,8 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
             else:
                 self._recalls.forget(key)
         status.locate(residency)
+        if status.file_storage_media != "disk":
+            status.recall = self._recalls.state_of(key) or status.recall
         return status
 
     def _recorded(self) -> HsmSidebandStatus:

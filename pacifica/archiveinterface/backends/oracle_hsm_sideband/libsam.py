@@ -49,7 +49,7 @@ class Libsam:
         self._stage.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
 
     def stat(self, filepath: str) -> SamStat:
-        """Return what SAM-QFS knows of *filepath*. Raises OSError."""
+        """Return what SAM-QFS has recorded about *filepath*. Raises OSError."""
         record = ctypes.create_string_buffer(_ROOM)
         _check(self._stat(os.fsencode(filepath), record, RECORD_SIZE), filepath)
         (inode,) = struct.unpack_from("=I", record, _INODE)

@@ -278,7 +278,7 @@ class Sideband:
         if self._pool.process != os.getpid():
             self._pool = _Pool(os.getpid(), self._connection)
         with self._pool.checked_out() as session:
-            # Whoever waited for the connection may have waited for others to find the server dead.
+            # The wait for the connection may have been a wait for others to find the server down.
             self._refuse_while_silent()
             try:
                 rows = session.rows(query)

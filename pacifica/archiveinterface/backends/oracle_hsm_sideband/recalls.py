@@ -14,7 +14,7 @@ MOST_ENDED = 20_000  # files that are remembered after the stager has been asked
 # Long enough to hear of an error at once, and for a thread to start where others may run only meanwhile (uWSGI).
 GRACE = 0.2  # seconds
 SUBMIT_AGAIN = 60.0  # seconds; a request may have been cancelled by hand, and SAM-QFS queues nothing twice
-TOLD_FOR = 3600.0  # seconds; a failure that nobody has asked about for longer says nothing of the next attempt
+TOLD_FOR = 3600.0  # seconds; an older failure does not say what the next attempt will give
 
 Key = tuple[int, ...]
 """Identifies one content of a file: inode and times."""
@@ -49,6 +49,13 @@ class Recalls:
         """Return whether the file *key* was asked for and is not known to be back."""
         recall = self._own_crew().find(key)
         return recall is not None and recall.is_under_way()
+
+    def state_of(self, key: Key) -> str:
+        """Return ``queued`` while the file *key* waits for the stager, ``active`` after that, else nothing."""
+        recall = self._own_crew().find(key)
+        if recall is None or not recall.is_under_way():
+            return ""
+        return "active" if recall.has_begun else "queued"
 
     def was_submitted(self, key: Key) -> bool:
         """Return whether the stager has been asked for the file *key* and did not fail, within the last hour."""
@@ -129,6 +136,8 @@ class _Crew:
                 self._has_work.wait_for(lambda: self._waiting)
                 some = min(self._limits.batch, len(self._waiting))
                 recalls = [self._waiting.popleft() for _ in range(some)]
+            for recall in recalls:
+                recall.has_begun = True
             self._stage(recalls)
 
     def _stage(self, recalls: Sequence["_Recall"]) -> None:
@@ -153,7 +162,7 @@ class _Crew:
         return None
 
     def _end_waiting(self, error: Exception | None) -> None:
-        """End all that wait: the stager hangs, and nobody shall be told for long that their recall is under way."""
+        """End all that wait: the stager hangs, and clients should not be told for long that recalls are under way."""
         self._end(self._waiting, error)
         self._waiting.clear()
         self._hung_in_a_row = 0
@@ -171,11 +180,12 @@ class _Crew:
 class _Recall:
     """One file that was asked for; *end* is when the stager had been asked, 0 before."""
 
-    __slots__ = ("end", "error", "filepath", "key")
+    __slots__ = ("end", "error", "filepath", "has_begun", "key")
 
     def __init__(self, key: Key, filepath: str) -> None:
         self.key = key
         self.filepath = filepath
+        self.has_begun = False
         self.end = 0.0
         self.error: Exception | None = None
 

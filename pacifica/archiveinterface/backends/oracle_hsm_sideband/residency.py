@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...globals import LOG_NAME
@@ -38,16 +39,21 @@ class UnknownResidencyError(Exception):
     """This way of asking has no answer for the file; the message says why, for the log."""
 
 
-class Residency(NamedTuple):
-    """How many bytes of a file are on disk, and how many in archive copies, which begin at *places*.
+class Recall(Enum):
+    """What a source says of a file's way back to disk."""
 
-    *recall_failed*: the last attempt to bring it to disk failed, and there is none now.
-    """
+    UNKNOWN = auto()
+    ACTIVE = auto()  # asked for, or being read
+    FAILED = auto()  # the last attempt failed, and there is none now
+
+
+class Residency(NamedTuple):
+    """How many bytes of a file are on disk, and how many in archive copies, which begin at *places*."""
 
     disk: int
     tape: int
     places: tuple[Place, ...] = ()
-    recall_failed: bool = False
+    recall: Recall = Recall.UNKNOWN
 
     @classmethod
     def of_row(cls, row: Inode, online: bool) -> Self:
@@ -75,7 +81,7 @@ def of_blocks(found: os.stat_result, filepath: str) -> Residency:
 
 
 class SamStatResidency:
-    """What libsam says, which is what the file system knows."""
+    """What libsam says, which is the state of the file system itself."""
 
     def __init__(self, libsam: Libsam) -> None:
         """Ask *libsam*."""
@@ -100,7 +106,13 @@ def _residency_of(told: SamStat) -> Residency:
     if told.attr & SS_DAMAGED or not tape:
         return Residency(0, 0)
     disk = min(told.partial, told.size) if told.attr & SS_PARTIAL else 0
-    return Residency(disk, tape, recall_failed=told.flags & (SS_STAGING | SS_STAGEFAIL) == SS_STAGEFAIL)
+    return Residency(disk, tape, recall=_recall_of(told))
+
+
+def _recall_of(told: SamStat) -> Recall:
+    if told.flags & SS_STAGING:
+        return Recall.ACTIVE
+    return Recall.FAILED if told.flags & SS_STAGEFAIL else Recall.UNKNOWN
 
 
 class DatabaseResidency:

@@ -89,7 +89,7 @@ class ReadStager:
         python = Path(sys.exec_prefix, "bin", f"python{sys.version_info.major}")
         self._command = [str(python), "-I", "-S", "-c", _READER]
         self._run = _Runner(timeout)
-        # A reader would wait for its tape though nobody waits for the reader.
+        # A reader that outlived the service would wait for a tape to no use.
         atexit.register(self._run.end)
 
     def __call__(self, filepaths: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..posix.status import PosixStatus, version_of
 from .orm import Inode
-from .residency import Residency, of_blocks
+from .residency import Recall, Residency, of_blocks
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,7 +25,7 @@ class HsmSidebandStatus(PosixStatus):
 
     @classmethod
     def of(cls, stat: os.stat_result, filepath: str) -> Self:
-        """Return the status that *stat* alone describes, going by the allocated blocks."""
+        """Return the status that *stat* alone describes; the allocated blocks tell disk from tape."""
         status = cls(stat.st_mtime, stat.st_ctime, of_blocks(stat, filepath).levels, stat.st_size)
         status.filepath = filepath
         status.version = version_of(stat)
@@ -34,7 +34,7 @@ class HsmSidebandStatus(PosixStatus):
 
     @classmethod
     def recorded(cls, row: Inode, filepath: str) -> Self:
-        """Return the status that the database alone can tell; its ctime is the inode's birth, the best it knows."""
+        """Return the status that the database alone can tell; its ctime is the inode's birth, the only one it has."""
         residency = Residency.of_row(row, online=row.online)
         status = cls(row.modify_time, row.create_time, residency.levels, row.size)
         status.places = residency.places
@@ -45,5 +45,6 @@ class HsmSidebandStatus(PosixStatus):
         """Note where the bytes are, found out by better means than the blocks."""
         self.bytes_per_level = residency.levels
         self.places = residency.places
-        self.recall_failed = residency.recall_failed
+        self.recall_failed = residency.recall is Recall.FAILED
+        self.recall = "active" if residency.recall is Recall.ACTIVE else ""
         self.file_storage_media = self.find_file_storage_media()

@@ -58,9 +58,11 @@ def test_nothing_is_leaked_on_posix(server: str, tmp_path: Path, temporary: Path
     prefix.mkdir()
     config = f"[archive]\nmove_roots = {far}\n[posix]\nuse_id2filename = true\n"
     with running(server, "posix", prefix, config, temporary) as started:
-        target = Target(started.url, started.pid, [prefix, temporary, far], outside=far)
+        target = Target(
+            started.url, started.pid, [prefix, temporary, far], outside=far, takes_chunked=server == "launcher"
+        )
         fill(target)
-        assert leaks(target, ordeals_of(target), LONG or 50) == {}
+        assert leaks(target, ordeals_of(target), LONG or 25) == {}
 
 
 def test_nothing_is_leaked_where_replacing_is_refused(tmp_path: Path, temporary: Path) -> None:
@@ -70,7 +72,7 @@ def test_nothing_is_leaked_where_replacing_is_refused(tmp_path: Path, temporary:
     config = "[archive]\noverwrite = refuse\n"
     with running("launcher", "posix", prefix, config, temporary) as started:
         target = Target(started.url, started.pid, [prefix, temporary])
-        assert leaks(target, OF_REFUSAL, LONG or 50) == {}
+        assert leaks(target, OF_REFUSAL, LONG or 25) == {}
 
 
 def test_nothing_is_leaked_on_hpss(server: str, tmp_path: Path, temporary: Path) -> None:
@@ -84,7 +86,7 @@ def test_nothing_is_leaked_on_hpss(server: str, tmp_path: Path, temporary: Path)
     }
     config = hpss.write_config(simulator).read_text()
     with running(server, "hpss", prefix, config, temporary, **environment) as started:
-        target = Target(started.url, started.pid, [prefix, temporary])
+        target = Target(started.url, started.pid, [prefix, temporary], takes_chunked=server == "launcher")
         target.more = lambda: {"HPSS descriptors": simulator.counters()["open_descriptors"]}
         fill(target)
         assert leaks(target, ordeals_of(target), LONG or 5) == {}
@@ -99,7 +101,14 @@ def test_nothing_is_leaked_on_oracle_hsm(server: str, tmp_path: Path, temporary:
     settings = [*(f"{name} = {options[name]}" for name in names), "stage_command = false", "recall_threads = 2"]
     config = "\n".join([f"[archive]\nmove_roots = {far}\n[hsm_sideband]", *settings])
     with running(server, "hsmsideband", prefix, config, temporary) as started:
-        target = Target(started.url, started.pid, [prefix, temporary, far], outside=far, has_tape=True)
+        target = Target(
+            started.url,
+            started.pid,
+            [prefix, temporary, far],
+            outside=far,
+            takes_chunked=server == "launcher",
+            has_tape=True,
+        )
         fill(target)
         target.ask(201, "PUT", TAPE, b"on tape")
         on_tape = prefix / id2filename(int(TAPE))[1:]

@@ -55,6 +55,7 @@ class Target:
     pid: int
     directories: list[Path]
     outside: Path | None = None  # a directory on another file system, named by move_roots
+    takes_chunked: bool = True
     has_tape: bool = False  # the file TAPE can only be recalled, and the stager refuses it
     more: Callable[[], dict[str, int]] = dict  # numbers that only the backend tells
     _path_of_fresh: str = field(default="", init=False)
@@ -141,9 +142,10 @@ def put_and_delete(target: Target) -> None:
 
 
 def put_chunked(target: Target) -> None:
-    """Store a file whose length is not announced, and delete it."""
-    target.ask(201, "PUT", FRESH, iter([b"one", b"two"]), {"Transfer-Encoding": "chunked"})
-    target.ask(200, "DELETE", FRESH)
+    """Store a file whose length is not announced, and delete it; some servers refuse it."""
+    stored = 201 if target.takes_chunked else 411
+    target.ask(stored, "PUT", FRESH, iter([b"one", b"two"]), {"Transfer-Encoding": "chunked"})
+    target.ask(200 if target.takes_chunked else 404, "DELETE", FRESH)
 
 
 def move(target: Target) -> None:

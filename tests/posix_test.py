@@ -22,6 +22,7 @@ from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.extendedfile import extended_file_factory
 from pacifica.archiveinterface.config import ArchiveOptions, Config
 
+from .ordeals import site_in
 from .support import POSIX_TREE, descriptors, serving
 
 
@@ -116,6 +117,21 @@ def test_a_prefix_that_is_not_there_any_more_is_told(prefix: Path, become: str) 
             assert answer.status_code == 503, verb
         answer = service.request("PATCH", "/7", json={"path": str(prefix / "upload")})
         assert answer.status_code == 503
+
+
+def test_a_service_need_not_be_able_to_search_the_directories_above(
+    users_place: Path, ordinary_user: str | None, far: Path
+) -> None:
+    with site_in(users_place, far, user=ordinary_user) as site:
+        site.put(7, b"before")
+        if ordinary_user:
+            os.chown(users_place, 0, 0)
+        users_place.chmod(0o600 if ordinary_user else 0)
+        try:
+            site.put(7, b"after")
+            assert site.content(7) == b"after"
+        finally:
+            users_place.chmod(0o700)
 
 
 def test_a_file_in_the_place_of_the_directory_of_uploads_is_the_service_s_fault(archive: PosixBackendArchive) -> None:

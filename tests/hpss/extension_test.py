@@ -3,36 +3,20 @@
 import errno
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ..hpss_simulator import Simulator
+from .exercise import CREATE, FAILING, LATE, READ, create, read
 from .support import wait_for_a_hanging_call
-
-CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL
-READ = os.O_RDONLY | os.O_NONBLOCK
 
 
 @pytest.fixture
 def path(directory: Path) -> str:
     """The path of a file to be."""
     return f"{directory}/file"
-
-
-def create(client: Any, path: str, content: bytes = b"0123456789") -> None:
-    descriptor = client.open(path, CREATE, 0o644)
-    assert descriptor.write(content) == len(content)
-    descriptor.close()
-
-
-def read(client: Any, path: str, size: int = 100) -> bytes:
-    descriptor, buffer = client.open(path, READ), bytearray(size)
-    count = descriptor.readinto(buffer)
-    descriptor.close()
-    return bytes(buffer[:count])
 
 
 def test_what_is_written_is_read_back(client: Any, path: str) -> None:
@@ -89,37 +73,6 @@ def test_an_error_tells_all(client: Any, simulator: Simulator, path: str, code: 
     assert isinstance(error, client.HPSSError)
     assert (error.errno, error.hpss_name, error.function) == (number, name, "hpss_Stat")
     assert error.hpss_code == error.last_code < 0
-
-
-FAILING: dict[str, Callable[[Any, str], Any]] = {
-    "hpss_Open": lambda client, path: client.open(path, READ),
-    "hpss_Stat": lambda client, path: client.stat(path),
-    "hpss_Lstat": lambda client, path: client.lstat(path),
-    "hpss_FileGetXAttributes": lambda client, path: client.residency(path),
-    "hpss_Utime": lambda client, path: client.utime(path, 1, 1),
-    "hpss_Chmod": lambda client, path: client.chmod(path, 0o444),
-    "hpss_Mkdir": lambda client, path: client.mkdir(f"{path}-directory", 0o755),
-    "hpss_Unlink": lambda client, path: client.unlink(path),
-    "hpss_Rename": lambda client, path: client.rename(path, f"{path}-new"),
-    "hpss_Link": lambda client, path: client.link(path, f"{path}-link"),
-    "hpss_Opendir": lambda client, path: client.listdir(os.path.dirname(path)),
-    "hpss_Readdir": lambda client, path: client.listdir(os.path.dirname(path)),
-    "hpss_Closedir": lambda client, path: client.listdir(os.path.dirname(path)),
-    "hpss_StageCallBack": lambda client, path: client.stage(path, bytes(16)),
-    "hpss_GetAsync*Status": lambda client, path: client.stage_status(bytes(16), client.residency(path)["bitfile"]),
-    "hpss_UserAttrSetAttrs": lambda client, path: client.set_user_attributes(path, [("/hpss/a", "1")]),
-    "hpss_UserAttrGetAttrs": lambda client, path: client.user_attributes(path, ["/hpss/key"]),
-    "hpss_UserAttrDeleteAttrs": lambda client, path: client.delete_user_attributes(path, ["/hpss/key"]),
-    "hpss_LookupRootCS": lambda client, _path: client.lookup_root_cs("sim"),
-    "hpss_PingCore": lambda client, _path: client.ping_core(client.lookup_root_cs("sim")),
-    "hpss_SetConfiguration": lambda client, _path: client.configure(1, 1, 1),
-    "hpss_SetLoginCred": lambda client, _path: client.login("hpss", "unix", "keytab", "/none"),
-}
-
-
-# May fail after its work: the file is still there, and no descriptor is left that nobody can know.
-EARLY = ("hpss_Open", "hpss_Opendir", "hpss_SetLoginCred", "hpss_Unlink", "hpss_Rename")
-LATE = [name for name in FAILING if name not in EARLY]
 
 
 @pytest.mark.parametrize("function", FAILING)

@@ -1,9 +1,7 @@
 """The extension built for each flavour of the simulator, and archives on them."""
 
-import ctypes
 import fcntl
 import functools
-import importlib.util
 import os
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from pacifica.archiveinterface.config import Config, HpssOptions
 
 from ..hpss_simulator import HERE, Simulator, build
 from ..needs import need
+from .exercise import load
 
 FLAVOURS = ("7.4", "7.5", "9.3")
 NEWEST = FLAVOURS[-1]
@@ -77,16 +76,14 @@ def build_extension(prefix: Path, target: Path, **environment: str) -> None:
 @functools.cache
 def client_of(flavour: str) -> Any:
     """Return the extension for *flavour*; those of several flavours live in one process."""
-    # As load_client() does: the library first, which the extension then finds by its name.
-    ctypes.CDLL(str(library_of(flavour)), mode=os.RTLD_LAZY | os.RTLD_DEEPBIND)
+    return load(library_of(flavour), extension_of(flavour))
+
+
+def extension_of(flavour: str) -> Path:
+    """Return the file of the extension for *flavour* and this Python."""
     directory = python_path_of(flavour).joinpath(*package.__name__.split("."))
     (path,) = directory.glob("_hpssExtensions*.so")
-    spec = importlib.util.spec_from_file_location(EXTENSION, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return path
 
 
 def install(target: Path, flavour: str | None) -> Path:

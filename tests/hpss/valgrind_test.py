@@ -7,20 +7,19 @@ from pathlib import Path
 
 from ..hpss_simulator import Simulator
 from ..needs import need
-from .support import PROJECT
+from .support import PROJECT, extension_of
 
 # Every function once as it should be, and once refused.
 EXERCISE = """
 import contextlib, gc, sys
 from pathlib import Path
-from tests.hpss.support import client_of
-from tests.hpss.extension_test import FAILING, LATE, CREATE, READ, create, read
+from tests.hpss.exercise import FAILING, LATE, READ, create, load, read
 from tests.hpss_simulator import Simulator
 
-flavour, library, root, directory = sys.argv[1:]
-simulator, client = Simulator(Path(library), Path(root), Path("/")), client_of(flavour)
+extension, library, root, directory = sys.argv[1:]
+simulator, client = Simulator(Path(library), Path(root), Path("/")), load(Path(library), Path(extension))
 client.login("hpss", "unix", "keytab", root + "/keytab")
-for number in range(5):
+for number in range(3):
     path = directory + "/file" + str(number)
     create(client, path, b"x" * 5000)
     simulator.migrate(path)
@@ -55,7 +54,8 @@ def test_valgrind_finds_nothing_in_the_extension(
 ) -> None:
     need("valgrind")
     log = tmp_path / "valgrind.log"
-    python = [sys.executable, "-c", EXERCISE, flavour, str(simulator.library), str(simulator.root), str(directory)]
+    places = [extension_of(flavour), simulator.library, simulator.root, directory]
+    python = [sys.executable, "-c", EXERCISE, *map(str, places)]
     ended = subprocess.run(
         ["valgrind", "--leak-check=full", "--num-callers=40", f"--log-file={log}", *python],
         env={**os.environ, "PYTHONMALLOC": "malloc", "PYTHONPATH": str(PROJECT)},
@@ -66,10 +66,10 @@ def test_valgrind_finds_nothing_in_the_extension(
     assert "all was called" in ended.stdout, ended.stderr
     assert "HEAP SUMMARY" in log.read_text()
     # Python's own blocks that outlive it are not ours; a record of ours names our source.
-    assert [record for record in paragraphs(log.read_text()) if "hpssExtensions" in record] == []
+    assert [record for record in records(log.read_text()) if "hpssExtensions" in record] == []
 
 
-def paragraphs(log: str) -> list[str]:
-    """Return the log's paragraphs, without valgrind's prefix."""
+def records(log: str) -> list[str]:
+    """Return the paragraphs of the log, without valgrind's prefix and its first one, which has the command."""
     lines = [line.partition("== ")[2].strip() for line in log.splitlines()]
-    return "\n".join(lines).split("\n\n")
+    return "\n".join(lines).split("\n\n")[1:]

@@ -31,18 +31,24 @@ from .needs import need
 TIMEOUT = 180  # seconds that a test waits before it gives up; never a measure of speed
 
 
+def _forge_xattr(path: Path) -> None:
+    os.setxattr(path, "user.pacifica.digest.sha-256", b"00" * 32)
+
+
 @dataclass
 class Backend:
     """A kind of archive that the suites run on; *make* gives one below a directory.
 
     *whole_seconds*: it keeps no fractions of modification times.
     *keeps_reserve*: it can keep space free.
+    *forge_notes* leaves a digest with a file as the backend would, as somebody who may write there can.
     """
 
     name: str
     make: Callable[[Path, dict[str, Any]], AbstractBackendArchive]
     whole_seconds: bool = False
     keeps_reserve: bool = True
+    forge_notes: Callable[[Path], None] = _forge_xattr
 
     def __str__(self) -> str:
         return self.name
@@ -88,7 +94,10 @@ def _hpss(flavour: str) -> Backend:
     def make(prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
         return hpss.archive_on(hpss.simulator_of(flavour, prefix), prefix, **options)
 
-    return Backend(f"hpss-{flavour}", make, whole_seconds=True, keeps_reserve=False)
+    def forge(path: Path) -> None:
+        hpss.client_of(flavour).set_user_attributes(str(path), [("/hpss/pacifica/notes", f"sha-256={'00' * 32}")])
+
+    return Backend(f"hpss-{flavour}", make, whole_seconds=True, keeps_reserve=False, forge_notes=forge)
 
 
 HSM_SIDEBAND = Backend("hsm-sideband", _HsmHosts().make)

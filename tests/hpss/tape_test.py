@@ -1,5 +1,6 @@
 """Disk, tape and the way back, through HTTP."""
 
+import base64
 import hashlib
 import os
 import threading
@@ -288,6 +289,25 @@ def test_the_same_bytes_are_known_without_a_recall(serve_hpss: ServeHpss, simula
     assert service.request("PUT", "/12345", data=CONTENT[::-1]).status_code == 409
     assert medium(service) == "tape"
     assert simulator.counters()["stages"] == 0
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_a_file_that_could_not_be_moved_keeps_its_notes(
+    hpss_service: Service, simulator: Simulator, directory: Path, flavour: str
+) -> None:
+    hpss_service.request("PUT", "/7", data=b"content")
+    source, forged = f"{directory}/incoming", f"sha-256={'00' * 32}"
+    (directory / "incoming").write_bytes(b"x")
+    client_of(flavour).set_user_attributes(source, [("/hpss/pacifica/notes", forged)])
+    simulator.inject("hpss_Rename * rc=HPSS_ECONN")
+    assert hpss_service.request("PATCH", "/9", json={"path": source}).status_code == 503
+    simulator.inject("hpss_UserAttrDeleteAttrs * rc=HPSS_ECONN")
+    assert hpss_service.request("PATCH", "/9", json={"path": source}).status_code == 503
+    simulator.inject("hpss_Rename * rc=HPSS_EXDEV times=1")
+    assert simulator.show(source)["/hpss/pacifica/notes"] == forged
+    assert hpss_service.request("PATCH", "/9", json={"path": source}).status_code == 200
+    digest = base64.b64encode(hashlib.sha256(b"x").digest()).decode()
+    assert digest in hpss_service.request("HEAD", "/9").headers["Repr-Digest"]  # of the copy, as it was made
 
 
 def test_checksums_are_where_hsi_and_gridftp_look(hpss_service: Service, simulator: Simulator) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ...config import Config
+from ...digests import Hasher
 from ...exception import (
     BackendUnavailableError,
     BeingStagedError,
@@ -29,7 +30,7 @@ from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Gu
 from .client import load_client
 from .extended import HpssExtended, HpssReader, HpssWriter, OpenReaders
 from .listing import files_below, stale_files
-from .notes import read_notes, stored_checksum
+from .notes import Notes, read_notes, remove_notes, stored_checksum, write_notes
 from .places import PARTIAL, allowed_place, in_directory, mode_of
 from .recalls import Recalls, request_id
 from .session import Session
@@ -113,11 +114,16 @@ class HpssBackendArchive(AbstractBackendArchive):
         self._require_prompt_server()
         with translated_os_errors():
             mode = mode_of(self._session, source, place)
-            self._call(self._client.chmod, source, PUBLISHED_MODE)
+            is_archived = place == self.prefix and self.id_of(source.removeprefix(f"{place}/")) is not None
+            # Whoever put another file there may have put anything beside it.
+            notes = Notes({}) if is_archived else remove_notes(self._session, source)
             try:
+                self._call(self._client.chmod, source, PUBLISHED_MODE)
                 target._move_here(source)
             except BaseException:
                 self._call(self._client.chmod, source, mode)
+                if notes != Notes({}):
+                    write_notes(self._session, source, notes)
                 raise
 
     def send_to_tape(self) -> None:
@@ -292,12 +298,14 @@ class HpssBackendArchive(AbstractBackendArchive):
         if source.file_storage_media != "disk":
             raise ConflictError("the file is on tape only and lies in another file set: have it recalled first")
         reader = HpssReader(source.filepath, self._session, source, self._leave)
+        hasher = Hasher(self.config.archive.digests)
         try:
             writer = self._open_writer(source.filesize)
             try:
                 while block := reader.read(self.config.hpss.io_block_size):
                     writer.write(block)
-                writer.set_digests(source.digests)
+                    hasher.update(block)
+                writer.set_digests(hasher.digests())
                 writer.set_mod_time(source.mtime)
                 writer.set_file_permissions(PUBLISHED_MODE)
             except BaseException:

@@ -61,6 +61,18 @@ def read_notes(client: Any, filepath: str) -> Notes:
         return Notes({})
 
 
+def remove_notes(session: Session, filepath: str) -> Notes:
+    """Leave the file at *filepath* without notes and return those it had. Raises HPSSError."""
+    client = session.client
+    notes = session.call(lambda: read_notes(client, filepath))
+    try:
+        session.call(lambda: client.delete_user_attributes(filepath, [NOTES]))
+    except client.HPSSError as error:
+        if error.errno not in _NONE_THERE:
+            raise
+    return notes
+
+
 def write_notes(session: Session, filepath: str, notes: Notes) -> None:
     """Keep *notes*, and no others, with the file at *filepath*, if HPSS lets us."""
     _set(session, filepath, [(NOTES, notes.text())])

@@ -63,7 +63,8 @@ _uploads = _Uploads()
 class RequestBody:
     """The body of a request, read once and in blocks.
 
-    *length* is its announced length in bytes, None when it is chunked.
+    *length* is its announced length in bytes, None when it is chunked; *is_silent*: the client left,
+    or sent nothing for too long.
     """
 
     def __init__(self, environ: Mapping[str, Any], most: int = 0) -> None:
@@ -79,6 +80,7 @@ class RequestBody:
         self.is_announced = coding is not None or announced is not None
         self.complete = self.length == 0
         self._is_broken = False
+        self.is_silent = False
         self._most = most
         self._received = 0
         self._block_size = BLOCK_SIZE
@@ -139,6 +141,7 @@ class RequestBody:
         except (OSError, ValueError) as error:
             # A time-out, a connection that broke, or malformed chunks.
             self._is_broken = True
+            self.is_silent = isinstance(error, OSError)
             raise BodyError(_BROKEN) from error
         self._received += len(block)
         if block:

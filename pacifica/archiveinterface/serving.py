@@ -233,7 +233,7 @@ class ArchiveRequest(Request):
     def leave_rest(self) -> None:
         """Let the server read what the client still sends after the error, or read it now if the server cannot."""
         linger, body = self.wsgi_environ.get(LINGER), self.archive_body
-        if linger and not (body and body.complete):
+        if linger and not (body and (body.complete or body.is_silent)):
             linger(self.app.http.drain_bytes)
         elif not linger:
             self._drain()

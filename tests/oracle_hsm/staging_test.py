@@ -239,8 +239,11 @@ def test_a_command_that_fails_is_unavailable(host: HsmHost, command: Command) ->
         assert len(command.calls()) == 2
 
 
-def test_a_command_that_is_not_there_is_unavailable(host: HsmHost) -> None:
-    with standing(host, stager="command", stage_command=("/nowhere/stage",)) as stand:
+@pytest.mark.parametrize("program", ["/nowhere/stage", "/etc/passwd", "/etc/passwd/stage", "text"])
+def test_a_command_that_cannot_be_run_is_unavailable(host: HsmHost, tmp_path: Path, program: str) -> None:
+    (tmp_path / "text").write_text("no program")
+    (tmp_path / "text").chmod(0o755)
+    with standing(host, stager="command", stage_command=(str(tmp_path / program),)) as stand:
         stand.tape()
         assert stand.service.request("POST", f"/{FILE}").status_code == 503
 

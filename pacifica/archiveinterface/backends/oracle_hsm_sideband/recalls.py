@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ...exception import ArchiveInterfaceError, BackendUnavailableError
+from ...exception import ArchiveInterfaceError, BackendUnavailableError, archive_error
 from .stagers import HungStagerError, Stager
 
 MOST_ENDED = 20_000  # files that are remembered after the stager has been asked for them
@@ -154,20 +154,22 @@ class _Crew:
             if self._hung_in_a_row >= self._limits.threads:
                 self._end_waiting(error)
 
-    def _error_of(self, recalls: Sequence["_Recall"]) -> Exception | None:
+    def _error_of(self, recalls: Sequence["_Recall"]) -> ArchiveInterfaceError | None:
         try:
             self._stager([recall.filepath for recall in recalls])
-        except (ArchiveInterfaceError, OSError) as error:
+        except ArchiveInterfaceError as error:
             return error
+        except OSError as error:
+            return archive_error(error)
         return None
 
-    def _end_waiting(self, error: Exception | None) -> None:
+    def _end_waiting(self, error: ArchiveInterfaceError | None) -> None:
         """End all that wait: the stager hangs, and clients should not be told for long that recalls are under way."""
         self._end(self._waiting, error)
         self._waiting.clear()
         self._hung_in_a_row = 0
 
-    def _end(self, recalls: Iterable["_Recall"], error: Exception | None) -> None:
+    def _end(self, recalls: Iterable["_Recall"], error: ArchiveInterfaceError | None) -> None:
         for recall in recalls:
             recall.error, recall.end = error, time.monotonic()
             self._ended[recall.key] = recall  # first, so that find() sees it in one of the two
@@ -187,7 +189,7 @@ class _Recall:
         self.filepath = filepath
         self.has_begun = False
         self.end = 0.0
-        self.error: Exception | None = None
+        self.error: ArchiveInterfaceError | None = None
 
     def is_under_way(self) -> bool:
         return not self.end or (not self.error and self._age() < SUBMIT_AGAIN)

@@ -17,6 +17,7 @@ from ...globals import LOG_NAME
 from .libsam import Libsam
 
 NO_SUCH_CALL = (errno.ENOTTY, errno.ENOSYS, errno.ENOTSUP)  # what SAM-QFS clients on Linux answer
+NO_SUCH_COMMAND = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC)
 KILL_AFTER = 2.0  # seconds that a process has to end after SIGTERM
 
 # Exits with the error number. The first bytes may have stayed on disk; reading those would recall nothing.
@@ -161,8 +162,10 @@ def _started(command: Sequence[str], errors: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
         )
-    except (FileNotFoundError, PermissionError) as error:
-        raise UnsupportedStagerError(f"{command[0]} cannot be run") from error
+    except OSError as error:
+        if error.errno in NO_SUCH_COMMAND:
+            raise UnsupportedStagerError(f"{command[0]} cannot be run") from error
+        raise archive_error(error) from error
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

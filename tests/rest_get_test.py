@@ -11,7 +11,7 @@ import pytest
 from pacifica.archiveinterface.config import HttpOptions
 
 from .conftest import Serve
-from .support import TIMEOUT, Service, descriptors
+from .support import ONCE, TIMEOUT, Service, descriptors
 
 CONTENT = bytes(range(256)) * 4000
 SIZE = len(CONTENT)
@@ -112,6 +112,7 @@ def test_a_range_behind_the_end_is_not_satisfiable(stored: Service, header: str)
     ["bytes", "bytes=", "bytes=a-b", "bytes=5-2", "lines=1-2", "bytes=1-2-3", "bytes=-", "bytes=--1", "bytes=+1-2",
      "bytes=1_0-20", "bytes=" + "9" * 5000 + "-", "bytes=" + ",".join(["0-0"] * 1000), "bytes=0-,0-"],
 )  # fmt: skip
+@ONCE
 def test_a_range_that_makes_no_sense_is_ignored(stored: Service, header: str) -> None:
     answer = stored.request("GET", "/12345", headers={"Range": header})
     assert answer.status_code == 200
@@ -132,6 +133,7 @@ def test_the_old_byte_range_query_excludes_its_end(stored: Service, query: str, 
 
 
 @pytest.mark.parametrize("query", ["", "5", "5-", "-5", "9-2", "a-b", "1-2-3", "0-1&byte_range=0-1", "1%2E5-2"])
+@ONCE
 def test_a_malformed_byte_range_query_is_refused(stored: Service, query: str) -> None:
     assert stored.request("GET", f"/12345?byte_range={query}").status_code == 400
 
@@ -164,6 +166,7 @@ def test_a_byte_range_query_behind_the_end_is_not_satisfiable(stored: Service) -
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
+@ONCE
 def test_conditions(stored: Service, method: str, headers: dict[str, str], status: int) -> None:
     tag = stored.request("GET", "/12345").headers["ETag"]
     answer = stored.request(method, "/12345", headers={name: text.format(tag=tag) for name, text in headers.items()})

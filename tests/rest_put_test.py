@@ -13,7 +13,7 @@ import pytest
 from pacifica.archiveinterface.config import ArchiveOptions
 
 from .conftest import Serve
-from .support import TIMEOUT, Backend, Service, serving, stored_files, tree_of
+from .support import ONCE, TIMEOUT, Backend, Service, serving, stored_files, tree_of
 
 
 def head(service: Service, path: str = "/7") -> dict[str, str]:
@@ -38,6 +38,7 @@ def test_bytes_come_back(service: Service, size: int) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain", ""])
+@ONCE
 def test_the_body_is_never_parsed(service: Service, content_type: str) -> None:
     service.request("PUT", "/7", data=b"a=1&b=%00", headers={"Content-Type": content_type})
     assert service.request("GET", "/7").content == b"a=1&b=%00"
@@ -80,6 +81,7 @@ def test_a_connection_serves_again_after_a_chunked_body(service: Service) -> Non
         b"3" + b" " * 5000 + b"\r\nabc\r\n0\r\n\r\n",
     ],
 )
+@ONCE
 def test_a_broken_chunked_body_stores_nothing(service: Service, prefix: Path, body: bytes) -> None:
     answer = service.raw(b"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -122,6 +124,7 @@ def test_a_client_that_goes_away_leaves_nothing(backend: Backend, prefix: Path, 
 
 
 @pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+@ONCE
 def test_a_body_without_a_length_is_refused(service: Service, prefix: Path, version: bytes) -> None:
     answer = service.raw(b"PUT /7 " + version + b"\r\nHost: a\r\n\r\n")
     assert answer.split()[1] == b"411"
@@ -129,6 +132,7 @@ def test_a_body_without_a_length_is_refused(service: Service, prefix: Path, vers
 
 
 @pytest.mark.parametrize("length", ["-1", "+5", "5.0", "0x5", "five", "5, 5"])
+@ONCE
 def test_a_length_that_is_none_is_refused(service: Service, prefix: Path, length: str) -> None:
     answer = service.raw(f"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nhello".encode())
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -152,6 +156,7 @@ def test_an_error_reaches_a_client_that_is_still_sending(service: Service) -> No
     assert "slash" in answer.json()["message"] or "id" in answer.json()["message"]
 
 
+@ONCE
 def test_past_the_bound_the_rest_of_a_refused_body_is_not_read(service: Service) -> None:
     with socket.create_connection(("127.0.0.1", service.port), TIMEOUT) as connection:
         connection.sendall(b"PUT /.. HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n")
@@ -196,6 +201,7 @@ def test_without_last_modified_the_time_is_now(service: Service) -> None:
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "-1", "nan", "inf", "1e9", "2016-13-01", "2016-02-30T00:00:00Z", "9" * 12, "Tue, 13 Sep"]
 )
+@ONCE
 def test_a_date_that_is_none_is_refused(service: Service, prefix: Path, text: str) -> None:
     answer = service.request("PUT", "/7", data=b"x", headers={"Last-Modified": text})
     assert answer.status_code == 400

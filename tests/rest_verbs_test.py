@@ -13,7 +13,7 @@ import pytest
 from pacifica.archiveinterface.config import ArchiveOptions, HttpOptions
 
 from .conftest import Serve
-from .support import HSM_SIDEBAND, POSIX_TREE, TIMEOUT, Backend, Service, serving, tree_of
+from .support import EACH_LAYOUT, HSM_SIDEBAND, ONCE, POSIX_TREE, TIMEOUT, Backend, Service, serving, tree_of
 
 JSON = {"Content-Type": "application/json"}
 ALL_VERBS = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]
@@ -191,6 +191,7 @@ def test_an_upload_in_flight_cannot_be_moved(service: Service, prefix: Path) -> 
         (b"", "application/json", 400),
     ],
 )
+@ONCE
 def test_a_move_with_a_wrong_body(service: Service, body: bytes, content_type: str | None, status: int) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     answer = service.request("PATCH", "/7", data=body, headers={**headers, "Content-Length": str(len(body))})
@@ -217,11 +218,13 @@ def test_deleting_keeps_its_conditions(service: Service) -> None:
     assert service.request("DELETE", "/7", headers={"If-Match": tag}).status_code == 200
 
 
+@ONCE
 def test_options_and_unknown_methods_tell_what_is_allowed(service: Service) -> None:
     assert service.request("OPTIONS", "/7").headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
     assert service.request("OPTIONS", "/").headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
+@ONCE
 def test_an_answer_without_a_body_has_no_type(service: Service) -> None:
     assert "Content-Type" not in service.request("OPTIONS", "/7").headers
     for path in ("/7", "/"):
@@ -232,6 +235,7 @@ def test_an_answer_without_a_body_has_no_type(service: Service) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE"])
+@ONCE
 def test_the_root_is_no_file(service: Service, prefix: Path, method: str) -> None:
     answer = service.request(method, "/", data=b"{}", headers=JSON)
     assert answer.status_code == 405
@@ -277,11 +281,13 @@ def assert_refused_everywhere(service: Service, prefix: Path, path: str) -> None
 
 
 @pytest.mark.parametrize("path", HOSTILE)
+@EACH_LAYOUT
 def test_a_hostile_path_is_refused_by_every_verb(service: Service, prefix: Path, path: str) -> None:
     assert_refused_everywhere(service, prefix, path)
 
 
 @pytest.mark.parametrize("path", BAD_IDS)
+@EACH_LAYOUT
 def test_what_is_no_canonical_id_is_refused_where_ids_are_mapped(
     backend: Backend, service: Service, prefix: Path, path: str
 ) -> None:

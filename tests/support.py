@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from pacifica.archiveinterface.application import Settings, make_application
@@ -104,6 +105,9 @@ HSM_SIDEBAND = Backend("hsm-sideband", _HsmHosts().make)
 HPSS = [_hpss(flavour) for flavour in hpss.FLAVOURS]
 # The newest HPSS only: above the extension all flavours are the same.
 BACKENDS = [POSIX_FLAT, POSIX_TREE, HSM_SIDEBAND, HPSS[-1]]
+# For what is decided before the storage is asked, and for what depends on the layout alone.
+ONCE = pytest.mark.parametrize("backend", [POSIX_TREE], ids=str, indirect=True)
+EACH_LAYOUT = pytest.mark.parametrize("backend", [POSIX_FLAT, POSIX_TREE], ids=str, indirect=True)
 
 
 class Client:

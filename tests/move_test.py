@@ -132,6 +132,25 @@ def test_a_source_that_is_written_to_meanwhile_is_not_archived(archive: PosixBac
     assert left_overs(archive) == []
 
 
+def test_a_change_during_a_copy_is_noticed_though_size_and_time_are_the_same(prefix: Path, far: Path) -> None:
+    prefix.mkdir()
+    archive = PosixBackendArchive(str(prefix), Config(archive=ArchiveOptions(move_roots=(str(far),))))
+    put(archive, "7", OLD)
+    source = far / "upload"
+    source.write_bytes(NEW)
+    found = source.stat()
+
+    def change(existing: AbstractStatus | None) -> None:
+        while source.stat().st_ctime_ns == found.st_ctime_ns:  # the clock of the file system is coarse
+            source.write_bytes(NEW[::-1])
+            os.utime(source, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+    with pytest.raises(ConflictError):
+        archive.patch("7", str(source), change)
+    assert content(archive, "7") == OLD
+    assert left_overs(archive) == []
+
+
 def test_a_source_is_moved_by_one_request_at_a_time(archive: PosixBackendArchive, source: Path) -> None:
     def move_again() -> None:
         with pytest.raises(ConflictError):

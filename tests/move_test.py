@@ -121,12 +121,8 @@ def test_a_source_that_is_removed_meanwhile_leaves_the_old_file(archive: PosixBa
 
 
 def test_a_source_that_is_written_to_meanwhile_is_not_archived(archive: PosixBackendArchive, source: Path) -> None:
-    def append() -> None:
-        with source.open("ab") as file:
-            file.write(b" and more")
-
-    with pytest.raises(ConflictError):
-        archive.patch("7", str(source), just_before(archive, append))
+    with source.open("ab", buffering=0) as file, pytest.raises(ConflictError):
+        archive.patch("7", str(source), just_before(archive, lambda: file.write(b" and more")))
     assert content(archive, "7") == OLD
     assert source.read_bytes() == NEW + b" and more"
     assert left_overs(archive) == []

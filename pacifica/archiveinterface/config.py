@@ -49,6 +49,15 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _host_and_port(text: str) -> tuple[str, int] | None:
+    host, _, port = text.rpartition(":")
+    if not text:
+        return None
+    if not host or not port.isdecimal():
+        raise ValueError("host:port")
+    return host, _port(port)
+
+
 def _one_of(*words: str) -> Parser:
     def parse(text: str) -> str:
         if text not in words:
@@ -187,6 +196,9 @@ class HpssOptions:
     cos_id: int = _option("0", "the class of service of new files; 0 lets HPSS choose by their size", _at_least(0, int))
     family_id: int = _option("0", "the file family of new files; 0 for none", _at_least(0, int))
     io_block_size: int = _option("4194304", "bytes that one read or write asks HPSS for", _at_least(1, int))
+    callback_address: tuple[str, int] | None = _option(
+        "", "`host:port` that HPSS tells of recalls that ended, for sites with a program there", _host_and_port
+    )
     stage_timeout: float = _option(
         "3600", "seconds that a GET waits for a recall with `offline_read = wait` before 503", _at_least(0, float)
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pacifica.archiveinterface.config import get_config
 from pacifica.archiveinterface.exception import ConfigurationError
 
 from ..hpss_simulator import Simulator, build
@@ -49,6 +50,13 @@ def test_the_extension_is_built_for_hpss_10(tmp_path: Path) -> None:
     build("10.3", tmp_path / "hpss")
     build_extension(tmp_path / "hpss", tmp_path / "built")
     assert list(tmp_path.rglob("_hpssExtensions*.so"))
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+@pytest.mark.parametrize("address", ["7777", ":7777", "host", "host:", "host:0", "host:65536", "host:x"])
+def test_a_callback_address_is_host_and_port(simulator: Simulator, address: str) -> None:
+    with pytest.raises(ConfigurationError, match="callback_address"):
+        get_config(str(write_config(simulator, callback_address=address)))
 
 
 def test_a_missing_library_is_one_clear_line(installation: Installation, simulator: Simulator) -> None:

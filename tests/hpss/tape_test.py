@@ -11,12 +11,12 @@ import pytest
 
 from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
 from pacifica.archiveinterface.config import ArchiveOptions
-from pacifica.archiveinterface.exception import ConflictError
+from pacifica.archiveinterface.exception import ConfigurationError, ConflictError
 
 from ..hpss_simulator import Simulator
 from ..support import Service
 from .conftest import ServeHpss
-from .support import assert_all_is_closed, client_of, wait_for_a_hanging_call
+from .support import archive_on, assert_all_is_closed, client_of, wait_for_a_hanging_call
 
 CONTENT = os.urandom(300_000)
 RECALL = 3600  # seconds of the archive's clock
@@ -173,6 +173,26 @@ def test_a_recall_that_is_lost_or_partial_is_asked_for_anew(
     simulator.advance(RECALL + 60)
     assert medium(hpss_service) == "disk"
     assert hpss_service.request("GET", "/12345").content == CONTENT
+
+
+@pytest.mark.parametrize("flavour", ["7.4", "9.3"])
+@pytest.mark.parametrize(
+    ("place", "told"), [(None, "address=0 port=0"), (("127.0.0.1", 7777), "address=0x7f000001 port=7777")]
+)
+def test_a_recall_names_the_address_that_the_site_wants(
+    serve_hpss: ServeHpss, simulator: Simulator, place: tuple[str, int] | None, told: str
+) -> None:
+    service = serve_hpss({"callback_address": place})
+    send_to_tape(service, simulator)
+    assert service.request("POST", "/12345").status_code == 202
+    (asked,) = (call for call in simulator.calls() if call[3] == "hpss_StageCallBack")
+    assert asked[5].endswith(told)
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_an_address_that_cannot_be_found_is_told_at_the_start(simulator: Simulator, directory: Path) -> None:
+    with pytest.raises(ConfigurationError, match="callback_address"):
+        archive_on(simulator, directory, {"callback_address": ("host..example", 7777)})
 
 
 def test_a_full_queue_of_recalls_is_503(hpss_service: Service, simulator: Simulator) -> None:

@@ -45,7 +45,8 @@ int hpss_StageCallBack(SIM_CONST char *path, u_signed64 offset, u_signed64 lengt
     (void)offset, (void)length, (void)flags;
     if (callback != NULL)
         write_hex(&callback->id, sizeof callback->id, id);
-    int code = sim_enter(&call, "hpss_StageCallBack", path, "id=%s", id);
+    int code = sim_enter(&call, "hpss_StageCallBack", path, "id=%s address=%#x port=%u", id,
+                         callback != NULL ? callback->sockaddr.address : 0, callback != NULL ? callback->sockaddr.port : 0);
     if (code == 0 && callback == NULL)
         sim_count(&sim_state()->counters.alarms, 1);
     sim_lock();

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import secrets
+import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -66,6 +67,7 @@ class HpssBackendArchive(AbstractBackendArchive):
         self._client = self._session.client
         self._readers = OpenReaders()
         self._recalls = Recalls()
+        self._callback = _address_of(self.config.hpss.callback_address)
 
     def entries(self, after: str = "") -> Iterator[Entry]:
         """Yield every file below the prefix whose path comes after *after*, by the names along their paths.
@@ -246,7 +248,7 @@ class HpssBackendArchive(AbstractBackendArchive):
     def _submit(self, request: bytes, bitfile: bytes) -> None:
         if self._recalls.has_failed(bitfile):
             raise ConflictError("the recall has failed again and again: the tape copy cannot be read now")
-        self._call(self._client.stage, self.filepath, request)
+        self._call(self._client.stage, self.filepath, request, *self._callback)
         in_vain = self._recalls.submitted(bitfile)
         if in_vain:
             _log.warning("%s was recalled %d times and did not come to disk", self.filepath, in_vain)
@@ -376,6 +378,17 @@ class HpssBackendArchive(AbstractBackendArchive):
 
     def _new_name(self) -> str:
         return f"{self.prefix}/{PARTIAL}/{secrets.token_hex(16)}"
+
+
+def _address_of(place: tuple[str, int] | None) -> tuple[int, ...]:
+    """Return the IPv4 address of *place* as a number, and its port; nothing without a place."""
+    if place is None:
+        return ()
+    host, port = place
+    try:
+        return int.from_bytes(socket.inet_aton(socket.gethostbyname(host)), "big"), port
+    except (OSError, UnicodeError) as error:  # the latter for labels that no name can have
+        raise ConfigurationError(f"[hpss] callback_address: {host!r} has no IPv4 address: {error}") from error
 
 
 def _migrate_and_purge(descriptor: Any) -> None:

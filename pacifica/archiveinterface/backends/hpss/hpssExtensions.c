@@ -7,7 +7,9 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -74,6 +76,18 @@ static int stage_status_call(const uint8_t *request, bitfile_id *bitfile, int32_
 #else
     return hpss_GetAsynchStatus((int32_t)request_id(request), bitfile, status);
 #endif
+}
+
+/* Where HPSS tells that a recall has ended. What its socket address has inside is not public: here a sockaddr_in
+ * where one fits, else address, port and, with room for it, family, in the machine's byte order. */
+static void fill_address(void *target, size_t size, uint32_t address, uint16_t port) {
+    struct sockaddr_in internet = {.sin_family = AF_INET, .sin_port = htons(port)};
+    uint32_t words[] = {address, port, AF_INET};
+    internet.sin_addr.s_addr = htonl(address);
+    if (size >= sizeof internet)
+        memcpy(target, &internet, sizeof internet);
+    else
+        memcpy(target, words, size < sizeof words ? size : sizeof words);
 }
 
 /* ---- Errors ---- */
@@ -761,17 +775,22 @@ static const uint8_t *request_bytes(const char *bytes, Py_ssize_t length) {
 static PyObject *stage(PyObject *module, PyObject *args) {
     const char *path, *bytes;
     Py_ssize_t length;
+    unsigned int address = 0;
+    unsigned short port = 0;
     bfs_callback_addr_t callback;
     bitfile_id bitfile;
     outcome result;
-    if (!PyArg_ParseTuple(args, "sy#", &path, &bytes, &length))
+    if (!PyArg_ParseTuple(args, "sy#|IH", &path, &bytes, &length, &address, &port))
         return NULL;
     const uint8_t *request = request_bytes(bytes, length);
     if (request == NULL)
         return NULL;
     hpss_reqid_t given_by_hpss;
-    /* An address is always given: HPSS raises an alarm for each request without one. Nobody listens there. */
+    /* The structure is always given: without one HPSS raises an alarm for each request, and its id is what the recall
+     * is known by. Some sites get alarms from an address of zeros, too; these name one where somebody listens. */
     memset(&callback, 0, sizeof callback);
+    if (port != 0)
+        fill_address(&callback.sockaddr, sizeof callback.sockaddr, address, port);
     memset(&given_by_hpss, 0, sizeof given_by_hpss);
     memset(&bitfile, 0, sizeof bitfile);
     callback.id = request_id(request); /* what stage_status() asks by; HPSS's own request id comes back unused */
@@ -1035,7 +1054,7 @@ static PyMethodDef functions[] = {
     FUNCTION("rename", rename_name, "Rename a file over what has the new name."),
     FUNCTION("link", link_name, "Give a file a second name."),
     FUNCTION("listdir", list_directory, "Return the names in a directory."),
-    FUNCTION("stage", stage, "Ask for a file's recall under a request id of 16 bytes; return at once."),
+    FUNCTION("stage", stage, "Ask for the recall of (path, id of 16 bytes, IPv4 address, port to tell); return at once."),
     FUNCTION("stage_status", stage_status, "Return \"unknown\", \"queued\" or \"active\" of (request id, bitfile)."),
     FUNCTION("set_user_attributes", set_user_attributes, "Set (path, [(key, value), ...])."),
     FUNCTION("user_attributes", user_attributes, "Return {key: value} of (path, keys); ENOENT when one is missing."),

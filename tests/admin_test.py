@@ -51,6 +51,26 @@ def test_a_wrong_configuration_is_one_line_and_code_2(arguments: tuple[str, ...]
     assert len(ended.stderr.splitlines()) <= 2
 
 
+def test_options_are_taken_before_and_after_the_command(tmp_path: Path) -> None:
+    for name in ("1", "2", "3"):
+        (tmp_path / name).write_bytes(b"x")
+    assert run("delete", "1", "--prefix", str(tmp_path)).returncode == 0
+    assert run("-t", "POSIX", "delete", "--prefix", str(tmp_path), "2").returncode == 0
+    assert run("--prefix", "/nonexistent", "delete", "3", "--prefix", str(tmp_path)).returncode == 0
+    assert tree_of(tmp_path) == {}
+    assert run("-t", "no-such", "delete", "--prefix", str(tmp_path), "2").returncode == 2
+
+
+def test_delete_works_on_no_prefix_that_was_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PAI_PREFIX", raising=False)
+    ended = run("delete", "no-such-file")
+    assert ended.returncode == 2
+    assert "--prefix" in ended.stderr
+    (tmp_path / "1").write_bytes(b"x")
+    monkeypatch.setenv("PAI_PREFIX", str(tmp_path))
+    assert run("delete", "1").returncode == 0
+
+
 def test_a_missing_command_is_explained() -> None:
     assert run().returncode == 2
     assert "delete" in run("--help").stdout

@@ -203,6 +203,18 @@ def test_systemd_waits_longer_than_the_service_drains(unit: Path) -> None:
     assert int(patience) > max(int(mercy), Config().http.drain_seconds)
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_is_stopped_before_the_one_that_replaces_it_starts(unit: Path) -> None:
+    settings = re.findall(r"^(Conflicts|After)=(.*)$", unit.read_text(), re.MULTILINE)
+    after = {name for key, names in settings if key == "After" for name in names.split()}
+    assert {name for key, names in settings if key == "Conflicts" for name in names.split()} <= after
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_service_may_write_logs_outside_the_archive(unit: Path) -> None:
+    assert "\nLogsDirectory=pacifica-archiveinterface\n" in unit.read_text()
+
+
 @pytest.mark.parametrize("unit", [unit.name for unit in UNITS])
 def test_systemd_finds_no_fault_with_the_unit(unit: str, tmp_path: Path) -> None:
     need("systemd-analyze")

@@ -109,6 +109,8 @@ class Reader:
         """Run *command* and return what it prints and its exit code; a service goes on when it has answered once."""
         if command.startswith("export "):
             self._exports.append(self.real(command))
+        if "pip install" in command:
+            return "", 0  # packaging_test installs as the page shows, and runs what it shows from there
         if _SERVICE.match(command):
             return self._serve(self.real(command)), 0
         with self._shell(self.real(command), subprocess.PIPE) as shell:

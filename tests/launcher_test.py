@@ -208,6 +208,83 @@ def test_a_misspelt_section_is_a_warning_that_names_the_right_one(
     assert (tmp_path / "39" / "3039").exists()
 
 
+def test_no_section_is_suggested_for_one_that_resembles_none(
+    tmp_path: Path, written: Callable[[str, str], str]
+) -> None:
+    with launcher(tmp_path, "-c", written("config.ini", "[s3]\nregion = x\n")) as server:
+        assert "unknown section [s3] is ignored\n" in server.stderr
+
+
+MALFORMED = [
+    "[hsm_sideband]\npassword S3CRET\n",
+    "[hsm_sideband]\nuser = x\nS3CRET\n",
+    "password = S3CRET\n",
+    "[hsm_sideband]\npassword = S3CRET\npassword = S3CRET2\n",
+    "[hsm_sideband]\npassword = S3CRET\n[hsm_sideband]\n",
+    "[hsm_sideband]\npass word = S3CRET\n",
+]
+
+
+@pytest.mark.parametrize("text", MALFORMED)
+def test_a_malformed_line_is_named_and_not_shown(text: str, written: Callable[[str, str], str]) -> None:
+    said = refusal("-c", written("config.ini", text), "--prefix", "/tmp")
+    assert "config.ini: " in said
+    assert "S3CRET" not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "server.ssl_private_key_password S3CRET",
+        "server.ssl_private_key: S3CRET-",
+        "server.ssl_private_key: '%S3CRET'",
+        "server.nothing: 'S3CRET'",
+        "S3CRET",
+    ],
+)
+def test_a_wrong_setting_of_cherrypy_is_named_and_not_shown(text: str, written: Callable[[str, str], str]) -> None:
+    said = refusal("--cherrypy-config", written("server.conf", f"[global]\n{text}\n"), "--prefix", "/tmp")
+    assert "server.conf: " in said
+    assert "S3CRET" not in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "shown"),
+    [
+        ("server.socket_port: json", "server.socket_port = json is not a number"),
+        ("server.thread_pool: 'ten'", "server.thread_pool = 'ten' is not a number"),
+        ("log.screen: 'no'", "log.screen = 'no' is not True or False"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_shown_as_it_was_written(
+    setting: str, shown: str, written: Callable[[str, str], str]
+) -> None:
+    said = refusal("--cherrypy-config", written("server.conf", f"[global]\n{setting}\n"), "--prefix", "/tmp")
+    assert said.endswith(f"server.conf: [global] {shown}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("log.access_file: '{missing}/access.log'", "{missing}/access.log"),
+        ("log.error_file: '{missing}/error.log'", "{missing}/error.log"),
+        ("server.ssl_certificate: '{missing}'\nserver.ssl_private_key: '{missing}'", "server.ssl_certificate"),
+        ("server.ssl_certificate: '/dev/null'\nserver.ssl_private_key: '/dev/null'", "server.ssl_certificate"),
+        (
+            "server.ssl_module: 'pyopenssl'\nserver.ssl_certificate: '{missing}'\nserver.ssl_private_key: '{missing}'",
+            "server.ssl_certificate",
+        ),
+    ],
+)
+def test_files_of_logs_and_tls_that_cannot_be_opened_end_the_start(
+    setting: str, named: str, tmp_path: Path, written: Callable[[str, str], str]
+) -> None:
+    missing = tmp_path / "missing"
+    text = f"[global]\n{setting.format(missing=missing)}\n"
+    said = refusal("--cherrypy-config", written("server.conf", text), "--prefix", str(tmp_path))
+    assert named.format(missing=missing) in said
+
+
 def test_the_environment_names_backend_prefix_and_files(tmp_path: Path, written: Callable[[str, str], str]) -> None:
     environment = {
         "PAI_BACKEND_TYPE": "no-such",

@@ -1,7 +1,9 @@
 """The distribution installs in an empty environment, beside other packages of the pacifica namespace."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +90,38 @@ def test_the_lowest_versions_stated_suffice(source: Path, tmp_path: Path) -> Non
             )
         finally:
             service.terminate()
+
+
+def test_the_deploy_commands_of_the_readme_work_as_typed(source: Path, tmp_path: Path) -> None:
+    section = (source / "README.md").read_text().partition("\n## Deploy\n")[2].partition("\n## ")[0]
+    install, *services = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    run("bash", "-ec", install, cwd=source)
+    assert len(services) == 2
+    for typed in services:
+        port = free_port()
+        typed = re.sub(r"(?<=[= ])/path\b", str(tmp_path), typed.replace("8080", str(port)))
+        with subprocess.Popen(
+            ["bash", "-c", f". build/deploy/bin/activate\n{typed}"], cwd=source, start_new_session=True
+        ) as shell:
+            try:
+                await_service(shell, f"http://127.0.0.1:{port}/")
+                assert f"{source}/build/deploy/bin" in processes_of(shell.pid)
+            finally:
+                os.killpg(shell.pid, signal.SIGKILL)
+
+
+def processes_of(group: int) -> str:
+    """Return the command lines of the process group."""
+    return run("ps", "-o", "args=", "-g", str(group), cwd=ROOT)
+
+
+def test_the_advice_to_build_with_hpss_builds_this_source(source: Path, environment: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.ini"
+    config.write_text("[hpss]\nlibrary = libc.so.6\n")
+    launcher = environment / "bin" / "pacifica-archiveinterface"
+    refused = subprocess.run([launcher, "-t", "hpss", "-c", config], capture_output=True, text=True, timeout=PATIENCE)
+    assert refused.returncode == 2
+    advised = refused.stderr.strip().rpartition("run: ")[2].replace("/opt/hpss", "/nonexistent/hpss")
+    command = f". {environment}/bin/activate\n{advised}"
+    tried = subprocess.run(["bash", "-c", command], cwd=source, capture_output=True, text=True, timeout=PATIENCE)
+    assert "HPSS_PREFIX=/nonexistent/hpss: there is no include/hpss_api.h below it" in tried.stdout + tried.stderr

@@ -2,14 +2,16 @@
 
 import argparse
 import logging
+import os
 import queue
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
-from .admin import add_commands, run
+from .admin import add_commands, delete, run
 from .application import Settings, log_to_stderr, make_application
 from .backends.abstract.archive import AbstractBackendArchive
 from .backends.factory import ArchiveBackendFactory
@@ -50,6 +52,7 @@ def cmd(arguments: Sequence[str] | None = None) -> int:
     given = _admin_parser().parse_args(arguments)
     log_to_stderr()
     try:
+        _require_prefix(given)
         return run(make_archive(given.type, given.prefix, given.config), given)
     except ConfigurationError as error:
         return fail(_ADMIN, error)
@@ -59,8 +62,9 @@ def cmd(arguments: Sequence[str] | None = None) -> int:
 
 
 def _server_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(_SERVER, description="Run the archive interface.")
-    _add_common_options(parser)
+    parser = argparse.ArgumentParser(
+        _SERVER, description="Run the archive interface.", parents=[_common_options(default=None)]
+    )
     parser.add_argument("--cherrypy-config", metavar="FILE", help="CherryPy's configuration, server.conf")
     parser.add_argument("-p", "--port", type=_port, help="port to listen on (default 8080), 0 for a free one")
     parser.add_argument("-a", "--address", help="address to listen on (default 127.0.0.1)")
@@ -68,18 +72,27 @@ def _server_parser() -> argparse.ArgumentParser:
 
 
 def _admin_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(_ADMIN, description="Administer the archive.")
-    _add_common_options(parser)
-    add_commands(parser)
+    parser = argparse.ArgumentParser(
+        _ADMIN, description="Administer the archive.", parents=[_common_options(default=None)]
+    )
+    # After the command they beat those before it; without a default, they leave those alone.
+    add_commands(parser, _common_options(default=argparse.SUPPRESS))
     return parser
 
 
-def _add_common_options(parser: argparse.ArgumentParser) -> None:
+def _require_prefix(given: argparse.Namespace) -> None:
+    if given.action is delete and not (given.prefix or os.getenv("PAI_PREFIX")):
+        raise ConfigurationError("delete needs --prefix or PAI_PREFIX")
+
+
+def _common_options(default: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False, argument_default=default)
     names = ", ".join(ArchiveBackendFactory.names())
     parser.add_argument("-t", "--type", metavar="BACKEND", help=f"backend: {names} (default PAI_BACKEND_TYPE or posix)")
     parser.add_argument("--prefix", metavar="DIRECTORY", help="where the files are (default PAI_PREFIX or /tmp)")
     parser.add_argument("-c", "--config", metavar="FILE", help="the archive's configuration, config.ini")
     parser.add_argument("--version", action="version", version=VERSION)
+    return parser
 
 
 def _port(text: str) -> int:
@@ -95,7 +108,7 @@ def _socket_settings(given: argparse.Namespace) -> dict[str, object]:
 
 def _serve(archive: AbstractBackendArchive, settings: Settings) -> int:
     application = make_application(archive, settings)
-    server = ArchiveServer(application, archive.config.http.drain_seconds)
+    server = _make_server(application, archive.config.http.drain_seconds)
     try:
         server.prepare()
     except OSError as error:
@@ -108,6 +121,16 @@ def _serve(archive: AbstractBackendArchive, settings: Settings) -> int:
     failure = _run(server, stops)
     _log.info("%s has stopped", _SERVER)
     return failure
+
+
+def _make_server(application: Any, drain_seconds: float) -> ArchiveServer:
+    try:
+        return ArchiveServer(application, drain_seconds)
+    except (OSError, ImportError) as error:  # the certificate and its key are read here
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError(
+            f"TLS cannot be set up with server.ssl_certificate and server.ssl_private_key: {reason}"
+        ) from error
 
 
 def _run(server: ArchiveServer, stops: "queue.SimpleQueue[int]") -> int:

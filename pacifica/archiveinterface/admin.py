@@ -17,16 +17,16 @@ from .verify import verify
 Action = Callable[[AbstractBackendArchive, argparse.Namespace], int]
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Add the commands to *parser*; `run` does what was given."""
+def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentParser) -> None:
+    """Add the commands to *parser*, each with the options of *common*; `run` does what was given."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, action: Action, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added = commands.add_parser(name, parents=common, help=text, description=f"{text[0].upper()}{text[1:]}.")
         added.set_defaults(action=action)
         return added
 
-    deleting = command("delete", _delete, "delete files")
+    deleting = command("delete", delete, "delete files")
     deleting.add_argument("files", metavar="FILES", nargs="+", help="ids, as in the URL")
     verifying = command("verify", verify, "read files and compare their digests with the stored ones")
     verifying.add_argument("ids", metavar="ID", nargs="*", help="ids, as in the URL; all files when none is given")
@@ -76,7 +76,8 @@ def _jobs(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
 
 
-def _delete(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:
+def delete(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:
+    """Remove the files that were *given*; return 1 when one could not be."""
     failed = 0
     for name in given.files:
         try:

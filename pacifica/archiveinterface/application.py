@@ -9,7 +9,7 @@ import cherrypy
 from cherrypy.lib.reprconf import Parser
 
 from .backends.abstract.archive import AbstractBackendArchive
-from .config import read_text
+from .config import malformed, read_text
 from .exception import ConfigurationError
 from .front_end import require_local_files
 from .globals import LOG_NAME
@@ -50,40 +50,59 @@ def make_application(archive: AbstractBackendArchive, settings: Settings | None 
     settings = settings or {}
     overall = {**BUILT_IN, **settings.get("global", {})}
     most_bytes = overall.pop("server.max_request_body_size")
-    # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
-    cherrypy.config.update({**overall, "server.max_request_body_size": 0})
     application = ArchiveApplication(ArchiveInterfaceGenerator(archive), archive.config.http, most_bytes)
-    application.merge({section: dict(keys) for section, keys in settings.items() if section != "global"})
+    try:
+        # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
+        cherrypy.config.update({**overall, "server.max_request_body_size": 0})
+        application.merge({section: dict(keys) for section, keys in settings.items() if section != "global"})
+    except OSError as error:  # log.access_file and log.error_file are opened here
+        raise ConfigurationError(f"{error.filename} cannot be written: {(error.strerror or '').lower()}") from error
     return application
 
 
 def read_cherrypy_config(path: str) -> Settings:
     """Return the sections of the CherryPy file at *path*.
 
-    Raises ConfigurationError, naming file, section, key and value, when something in it is wrong.
+    Raises ConfigurationError, naming file, section and key, when something in it is wrong.
     """
     parser = Parser()
     try:
         parser.read_string(read_text(path), path)
-        settings: Settings = parser.as_dict()
+        texts = {section: dict(parser.items(section)) for section in parser.sections()}
     except configparser.Error as error:
-        raise ConfigurationError(" ".join(str(error).split())) from error
-    except ValueError as error:
-        # CherryPy's text names section, option and value.
-        raise ConfigurationError(f"{path}: {' '.join(str(error.args[0]).split())}") from error
+        raise malformed(path, error) from None
+    settings: Settings = {
+        section: {key: _value(f"{path}: [{section}] {key}", key, text) for key, text in keys.items()}
+        for section, keys in texts.items()
+    }
     for section, keys in settings.items():
         if section not in _SECTIONS:
             raise ConfigurationError(
                 f"{path}: [{section}]: the service is one resource, its sections are [global] and [/]"
             )
         for key, value in keys.items():
-            _check(path, section, key, value)
+            _check(f"{path}: [{section}] {key}", key, value)
     return settings
 
 
-def _check(path: str, section: str, key: str, value: Any) -> None:
+def _value(place: str, key: str, text: str) -> Any:
+    alone = Parser(interpolation=None)
+    alone.read_dict({"global": {key: text}})
+    built_in = BUILT_IN.get(key)
+    try:
+        value = alone.as_dict()["global"][key]
+    except ValueError:
+        if not isinstance(built_in, int):  # the text may be a password
+            raise ConfigurationError(f"{place} is not a Python value: text needs quotes") from None
+        value = None
+    if isinstance(built_in, int) and not isinstance(value, int | float):
+        kind = "True or False" if isinstance(built_in, bool) else "a number"
+        raise ConfigurationError(f"{place} = {text} is not {kind}")
+    return value
+
+
+def _check(place: str, key: str, value: Any) -> None:
     root, _, name = key.partition(".")
-    place = f"{path}: [{section}] {key} = {value!r}"
     owners = {"server": cherrypy.server, "log": cherrypy.log}
     if root in owners and not hasattr(owners[root], name):
         raise ConfigurationError(f"{place}: CherryPy has no such setting")
@@ -93,9 +112,6 @@ def _check(path: str, section: str, key: str, value: Any) -> None:
         )
     if root not in owners and root not in _KNOWN_ROOTS | _UNUSED_ROOTS:
         raise ConfigurationError(f"{place}: CherryPy has no such setting")
-    built_in = BUILT_IN.get(key)
-    if isinstance(built_in, int) and not isinstance(value, int | float):
-        raise ConfigurationError(f"{place}: this is not a number")
 
 
 class OneLine(logging.Formatter):

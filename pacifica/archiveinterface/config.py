@@ -315,17 +315,32 @@ def read_text(path: str) -> str:
         raise ConfigurationError(f"{path}: not a text file in UTF-8") from error
 
 
+def malformed(place: str, error: configparser.Error) -> ConfigurationError:
+    """Return what *error* says of the file *place*, without the text of its lines: a line may hold a password."""
+    if isinstance(error, configparser.DuplicateOptionError):
+        return ConfigurationError(f"{place}: line {error.lineno}: [{error.section}] {error.option} is set twice")
+    if isinstance(error, configparser.DuplicateSectionError):
+        return ConfigurationError(f"{place}: line {error.lineno}: section [{error.section}] begins twice")
+    if isinstance(error, configparser.MissingSectionHeaderError):
+        return ConfigurationError(f"{place}: line {error.lineno}: a line before the first [section]")
+    if isinstance(error, configparser.InterpolationError):
+        return ConfigurationError(f"{place}: [{error.section}] {error.option}: a % stands before neither % nor (name)s")
+    lines = ", ".join(str(number) for number, _ in getattr(error, "errors", ()))
+    return ConfigurationError(f"{place}: line {lines}: neither a [section] nor an option with a value")
+
+
 def _parse(place: str, text: str) -> Config:
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(text, place)
     except configparser.Error as error:
-        raise ConfigurationError(" ".join(str(error).split())) from error
+        raise malformed(place, error) from None
     known = sections()
     for name in parser.sections():
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            _log.warning("%s: unknown section [%s] is ignored; the nearest known one is [%s]", place, name, nearest)
+            nearest = difflib.get_close_matches(name, known, n=1)
+            advice = f"; did you mean [{nearest[0]}]?" if nearest else ""
+            _log.warning("%s: unknown section [%s] is ignored%s", place, name, advice)
     return Config(**{name: _section(place, parser, name, kind) for name, kind in known.items()})
 
 

@@ -35,7 +35,7 @@ def make_archive(
 def read_settings(path: str | None = None) -> Settings:
     """Return the CherryPy settings at *path*, in ARCHIVEINTERFACE_CPCONFIG or in the home directory.
 
-    None at all when no file was named and that in the home directory is not there. Raises ConfigurationError.
+    Empty when no file was named and there is none in the home directory. Raises ConfigurationError.
     """
     named = path or os.getenv("ARCHIVEINTERFACE_CPCONFIG")
     if not named and not os.path.exists(CHERRYPY_CONFIG):

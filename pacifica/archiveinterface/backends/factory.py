@@ -18,11 +18,11 @@ _BUILT_IN = {
 
 
 class ArchiveBackendFactory:
-    """Knows the backends by their names, in any case."""
+    """Finds backends by their names, in any case."""
 
     @staticmethod
     def names() -> list[str]:
-        """Return every name that a backend can be asked for by."""
+        """Return the names of all backends, built in or of other packages."""
         return sorted({*_BUILT_IN, *entry_points(group=ENTRY_POINTS).names})
 
     def load_backend_archive(self, name: str) -> type[AbstractBackendArchive]:
@@ -37,7 +37,7 @@ class ArchiveBackendFactory:
                 raise ConfigurationError(f"unknown backend {name!r}; known are {', '.join(self.names())}")
             backend = next(iter(found)).load()
         if not (isinstance(backend, type) and issubclass(backend, AbstractBackendArchive)):
-            raise ConfigurationError(f"backend {name!r} is no AbstractBackendArchive")
+            raise ConfigurationError(f"backend {name!r} is not a subclass of AbstractBackendArchive")
         return backend
 
     def get_backend_archive(self, name: str, prefix: str, config: Config | None = None) -> AbstractBackendArchive:

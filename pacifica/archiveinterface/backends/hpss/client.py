@@ -22,8 +22,8 @@ def load_client(library: str) -> Any:
         client = import_module(_EXTENSION)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            "this installation was built without HPSS; on a machine with its client, run:"
-            " HPSS_PREFIX=/opt/hpss pip install --no-binary pacifica-archiveinterface pacifica-archiveinterface"
+            "this installation was built without HPSS; on a machine with its client, in a clone of the repository, run:"
+            " HPSS_PREFIX=/opt/hpss pip install --force-reinstall --no-deps ."
         ) from error
     except ImportError as error:
         raise ConfigurationError(f"the HPSS extension does not fit [hpss] library = {library!r}: {error}") from error

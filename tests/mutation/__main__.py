@@ -30,6 +30,11 @@ TESTS = (
     "tests/conformance_test.py",
     "tests/fixity_test.py",
     "tests/sidecar_test.py",
+    "tests/abstract_test.py",
+    "tests/framing_test.py",
+    "tests/move_test.py",
+    "tests/posix_test.py",
+    "tests/rest_errors_test.py",
 )
 CHOSEN = "posix-tree or not (posix-flat or hpss or hsm or uwsgi)"
 
@@ -39,6 +44,9 @@ MODULES = (
     "byte_ranges",
     "conditions",
     "digests",
+    "id2filename",
+    "lingering",
+    "request_head",
     "rest_errors",
     "rest_generator",
     "scrub",
@@ -48,10 +56,13 @@ MODULES = (
     "backends/posix/archive",
     "backends/posix/durability",
     "backends/posix/extendedfile",
+    "backends/posix/moving",
     "backends/posix/notes",
     "backends/posix/partial",
+    "backends/posix/placing",
     "backends/posix/status",
     "backends/posix/store",
+    "backends/posix/sweeping",
     "backends/posix/tree",
 )
 

@@ -161,7 +161,9 @@ def report(found: list[Mutant], reasons: dict[str, str]) -> int:
     too_few = [module for module, each in counts.items() if each[True] < REQUIRED * each.total()]
     for module, each in sorted(counts.items()):
         print(f"{module}: {each[True]} of {each.total()} killed, {each[True] / each.total():.0%}")
-    print(f"survivors without an explanation: {unexplained}; modules below {REQUIRED:.0%}: {', '.join(too_few) or 'none'}")
+    print(
+        f"survivors without an explanation: {unexplained}; modules below {REQUIRED:.0%}: {', '.join(too_few) or 'none'}"
+    )
     return 1 if unexplained or too_few else 0
 
 

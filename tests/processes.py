@@ -16,7 +16,7 @@ from typing import BinaryIO
 import requests
 
 from .needs import need
-from .support import TIMEOUT
+from .support import TIMEOUT, free_port
 
 BIN = Path(sys.executable).parent
 LAUNCHER = str(BIN / "pacifica-archiveinterface")
@@ -91,7 +91,7 @@ def uwsgi(
     """Run uWSGI with the WSGI module on a free port until the block is left, as *user* if root asks."""
     need(UWSGI)
     # A master that still starts its workers, and a worker that is still starting, lose the signal that stops them.
-    command = [UWSGI, "--http-socket", "127.0.0.1:0", "--master", "-p", "4"]
+    command = [UWSGI, "--http-socket", f"127.0.0.1:{free_port()}", "--master", "-p", "4"]
     command += ["--hook-master-start", f"print:{_READY}", "--worker-reload-mercy", "10"]
     command += ["--module", "pacifica.archiveinterface.wsgi", *options]
     named = {"PAI_BACKEND_TYPE": "posix", "PAI_PREFIX": str(prefix), **(env or {})}

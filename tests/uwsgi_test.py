@@ -274,7 +274,7 @@ def test_an_idle_service_that_has_served_ends_when_it_is_stopped(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("environment", "word"),
-    [({"PAI_PREFIX": "/nonexistent"}, "/nonexistent"), ({"PAI_BACKEND_TYPE": "tape"}, "tape")],
+    [({"PAI_PREFIX": "/missing/prefix"}, "/missing/prefix"), ({"PAI_BACKEND_TYPE": "tape"}, "tape")],
 )
 def test_a_wrong_configuration_ends_it_with_code_2(environment: dict[str, str], word: str) -> None:
     need(UWSGI)

@@ -122,7 +122,7 @@ class _Connection:
         with self._socket() as connection:
             name = connection.getsockname()
         place = name if isinstance(name, str) else f":{name[1]}"
-        return any(address.endswith((place, ":0")) for address in _addresses(option))
+        return any(address.endswith(place) for address in _addresses(option))
 
 
 def _addresses(option: str) -> list[str]:

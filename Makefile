@@ -25,7 +25,7 @@ PORT ?= 8080
 TEST_JOBS ?= 4
 CUTS ?= 100
 FUZZ_REQUESTS ?= 100000
-FUZZ_SERVERS ?= launcher
+FUZZ_SERVERS ?= launcher uwsgi
 LEAK_ROUNDS ?= 1000
 PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
 C_PACKAGES := cc=gcc /usr/include/stdio.h=libc6-dev

@@ -142,8 +142,12 @@ def _file_id() -> str:
     environ = cherrypy.serving.request.wsgi_environ
     # PATH_INFO is decoded, and by some servers tidied: what the client really wrote is in REQUEST_URI.
     written = environ.get("REQUEST_URI", "").partition("?")[0]
-    if "%2f" in written.lower() or any(unquote(segment) in (".", "..") for segment in written.split("/")):
-        raise FileIdError("a file id is one path segment, without slash, encoded or not, and no dot segment")
+    if (
+        "#" in written
+        or "%2f" in written.lower()
+        or any(unquote(segment) in (".", "..") for segment in written.split("/"))
+    ):
+        raise FileIdError("a file id is one path segment, without slash, encoded or not, and not a dot segment")
     try:
         return un_abs_path(environ["PATH_INFO"].encode("latin-1").decode())
     except UnicodeDecodeError as error:

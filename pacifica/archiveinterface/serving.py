@@ -175,6 +175,8 @@ class ArchiveRequest(Request):
         host = self.headers.get("Host")
         if host is None and self.protocol >= (1, 1):
             raise RequestError("HTTP/1.1 requires a Host header")
+        if host and "," in host:
+            raise RequestError("send Host once")
         self.base = f"{self.scheme}://{host or self.local.name or self.local.ip}"
 
     def process_query_string(self) -> None:

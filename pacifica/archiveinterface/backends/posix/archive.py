@@ -77,7 +77,9 @@ class PosixBackendArchive(AbstractBackendArchive):
         """Remove the file. Raises MissingFileError."""
         directory, name = split(self.path)
         with translated_os_errors(), ExitStack() as stack:
-            with self._tree.directory(directory) as parent, exclusive(self._tree):
+            parent = stack.enter_context(self._tree.directory(directory))
+            os.stat(name, dir_fd=parent, follow_symlinks=False)  # a missing file makes no directory for the lock
+            with exclusive(self._tree):
                 old = stack.enter_context(self._store.admitted(self._guard, parent, name, self.path))
                 os.unlink(name, dir_fd=parent)
             self._store.durability.sync_names(self._tree, [directory])

@@ -60,7 +60,16 @@ setup(
     ext_modules=[hpss_extension(Path(hpss_prefix))] if hpss_prefix else [],
     packages=find_namespace_packages(include=["pacifica.*"]),
     package_data={"pacifica.archiveinterface": ["py.typed"]},
-    install_requires=["cherrypy>=18.9", "peewee>=3.17", "pymysql>=1.2", "tqdm>=4.66"],
+    # Private names of CherryPy and cheroot are used, which a major version may change. 18.9 needs the module cgi, which
+    # Python 3.13 lacks.
+    install_requires=[
+        "cherrypy>=18.9,<19; python_version < '3.13'",
+        "cherrypy>=18.10,<19; python_version >= '3.13'",
+        "cheroot>=10,<12",
+        "peewee>=3.17",
+        "pymysql>=1.2",
+        "tqdm>=4.66",
+    ],
     extras_require={
         # The conformance suite needs no more than pytest.
         "conformance": ["pytest>=8"],
@@ -73,6 +82,7 @@ setup(
             "hypothesis>=6.100",
             "requests>=2.31",
             "build>=1.2",
+            "packaging>=23",
             "google-crc32c>=1.5",
             "granian>=1.6",
             "gunicorn>=22",

@@ -312,6 +312,22 @@ def test_the_same_bytes_are_known_without_a_recall(serve_hpss: ServeHpss, simula
 
 
 @pytest.mark.parametrize("flavour", ["9.3"])
+def test_a_checksum_that_a_moved_file_brought_along_stands_for_no_bytes(
+    serve_hpss: ServeHpss, directory: Path, flavour: str
+) -> None:
+    service = serve_hpss(archive=ArchiveOptions(overwrite="refuse"))
+    service.request("PUT", "/7", data=b"")  # logs the extension in
+    (directory / "incoming").write_bytes(b"old")
+    forged = {"algorithm": "md5", "checksum": hashlib.md5(b"new").hexdigest(), "state": "Valid", "filesize": "3"}
+    names = [(f"/hpss/user/cksum/{name}", value) for name, value in forged.items()]
+    client_of(flavour).set_user_attributes(f"{directory}/incoming", names)
+    assert service.request("PATCH", "/9", json={"path": f"{directory}/incoming"}).status_code == 200
+    assert service.request("PUT", "/9", data=b"new").status_code == 409
+    assert service.request("GET", "/9").content == b"old"
+    assert service.request("PUT", "/9", data=b"old").status_code == 201
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
 def test_a_file_that_could_not_be_moved_keeps_its_notes(
     hpss_service: Service, simulator: Simulator, directory: Path, flavour: str
 ) -> None:

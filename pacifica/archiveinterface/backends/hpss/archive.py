@@ -359,7 +359,8 @@ class HpssBackendArchive(AbstractBackendArchive):
     def _equal_stored_file(self, writer: HpssWriter) -> HpssStatus:
         """Return the status of the file in the way if it holds the same bytes, by checksum: it may be on tape."""
         stored = self._describe(self.filepath)
-        checksum = stored_checksum(self._session, self.filepath, stored.filesize)
+        # A moved file may have brought a checksum along; the digests are removed by a move, so they are this service's.
+        checksum = stored_checksum(self._session, self.filepath, stored.filesize) if stored.digests else None
         if stored.filesize != writer.position or (checksum or self._checksum_on_disk(stored)) != writer.checksum:
             raise ConflictError(_OTHER_BYTES)
         writer.discard()

@@ -159,7 +159,7 @@ class HpssWriter(HpssExtended, ExtendedFile):
         self._pending = bytearray()
         self._mod_time = int(time.time())
         self._mode = _PRIVATE_MODE
-        self._digests: Digests = {}
+        self.digests: Digests = {}
         self._md5 = hashlib.md5(usedforsecurity=False)
 
     @property
@@ -188,7 +188,7 @@ class HpssWriter(HpssExtended, ExtendedFile):
 
     def set_digests(self, digests: Digests) -> None:
         """Note the digests of the content once it is whole."""
-        self._digests = digests
+        self.digests = digests
 
     def status(self) -> HpssStatus:
         """Return the status of what was published."""
@@ -243,7 +243,7 @@ class HpssWriter(HpssExtended, ExtendedFile):
         """See that HPSS has all that was written, and give the file its checksum, times and mode."""
         client = self._session.client
         keep_checksum(self._session, self.filepath, self.checksum, self.position)
-        write_notes(self._session, self.filepath, Notes(self._digests))
+        write_notes(self._session, self.filepath, Notes(self.digests))
 
         def finish() -> int:
             client.utime(self.filepath, self._mod_time, self._mod_time)

@@ -18,7 +18,6 @@ from .session import Session
 CKSUM = "/hpss/user/cksum/"
 NOTES = "/hpss/pacifica/notes"
 
-_CKSUM_KEYS = [f"{CKSUM}{key}" for key in ("algorithm", "checksum", "state", "filesize")]
 _DAMAGED = "damaged"
 _LONGEST_FINDING = 200  # characters
 # No attribute, none that fits, or a site whose HPSS has none at all.
@@ -98,16 +97,3 @@ def _set(session: Session, filepath: str, attributes: list[tuple[str, str]]) -> 
     except session.client.HPSSError as error:
         # The bytes are what matters; a site may have no attributes.
         _log.warning("no digests are kept with %s: %s", filepath, error)
-
-
-def stored_checksum(session: Session, filepath: str, filesize: int) -> str | None:
-    """Return the MD5 that is kept with the file, in hex; None when there is none that can be trusted."""
-    try:
-        found = session.call(lambda: session.client.user_attributes(filepath, _CKSUM_KEYS))
-    except session.client.HPSSError as error:
-        if error.errno != errno.ENOENT:
-            _log.warning("the checksum of %s cannot be read: %s", filepath, error)
-        return None
-    algorithm, checksum, state, size = (found[key] for key in _CKSUM_KEYS)
-    trusted = algorithm.lower() == "md5" and state == "Valid" and size == str(filesize)
-    return str(checksum) if trusted else None

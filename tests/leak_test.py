@@ -80,7 +80,7 @@ def test_nothing_is_leaked_on_hpss(server: str, tmp_path: Path, temporary: Path)
     prefix = tmp_path / "archive"
     simulator = hpss.simulator_of("9.3", prefix)
     environment = {
-        "PYTHONPATH": str(hpss.install(tmp_path / "installation", "9.3")),
+        "PYTHONPATH": str(hpss.install(tmp_path / "lib", "9.3")),
         "HPSS_SIM_ROOT": str(simulator.root),
         "HPSS_SIM_NAMES": "/",
     }

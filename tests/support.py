@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,6 +175,15 @@ def stored_files(prefix: Path) -> list[Path]:
 def descriptors() -> int:
     """Return how many files this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+def open_files() -> list[str]:
+    """Return the paths that this process has open; threads of earlier tests may still open sockets and pipes."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the listing's own
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+    return sorted(target for target in found if target.startswith("/"))
 
 
 def await_service(process: subprocess.Popen[Any], url: str) -> None:

@@ -1,6 +1,7 @@
 """The servers that docs/servers.md names, each as its command with the WSGI module."""
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -116,5 +117,8 @@ def _apache(port: int, home: Path) -> list[str]:
         )
     )
     apache = [shutil.which("apache2", path=PATH) or "apache2", "-DFOREGROUND", "-f", str(configuration)]
-    # mod_wsgi refuses to run as root. In a namespace of its own the user has another number and the same rights.
-    return apache if os.geteuid() else ["unshare", "--user", "--map-user=1000", "--map-group=1000", *apache]
+    if os.geteuid():
+        return apache
+    # mod_wsgi refuses to run as root. In a namespace of its own, root has the number of another user.
+    account = pwd.getpwnam("www-data")
+    return ["unshare", "--user", f"--map-user={account.pw_uid}", f"--map-group={account.pw_gid}", *apache]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ..hpss_simulator import Simulator
+from ..support import open_files
 from .exercise import CREATE, FAILING, LATE, READ, create, read
 from .support import wait_for_a_hanging_call
 
@@ -311,7 +312,7 @@ def assert_nothing_leaked(simulator: Simulator) -> None:
 
 def test_ten_thousand_operations_leak_nothing(client: Any, simulator: Simulator, path: str) -> None:
     simulator.set("log", 0)
-    open_before = len(os.listdir("/proc/self/fd"))
+    open_before = open_files()
     for number in range(1000):
         name = f"{path}{number % 7}"
         create(client, name, b"x" * number)
@@ -326,7 +327,7 @@ def test_ten_thousand_operations_leak_nothing(client: Any, simulator: Simulator,
             client.open(f"{name}-missing", READ)
         client.unlink(name)
     assert_nothing_leaked(simulator)
-    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert open_files() == open_before
 
 
 def test_thousands_of_late_failures_leak_nothing(client: Any, simulator: Simulator, path: str) -> None:

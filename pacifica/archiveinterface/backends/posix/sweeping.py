@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from ...exception import ArchiveInterfaceError, MissingFileError
 from ...globals import LOG_NAME
 from .notes import forget_sidecar
-from .partial import PARTIAL, partials
+from .partial import PARTIAL
 from .tree import Tree
 
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -30,13 +30,18 @@ def orphans(tree: Tree) -> Iterator[str]:
 
 
 def sweep(tree: Tree) -> None:
-    """Remove what killed processes left half-written below *tree*; the log tells what, and what cannot be removed."""
+    """Remove what killed processes left half-written below *tree*; the log tells what, and what cannot be removed.
+
+    Makes no directory: a server may call this before it becomes the user whose the archive is.
+    """
     try:
-        with partials(tree) as directory:
+        with tree.directory(PARTIAL) as directory:
             if os.fstat(directory).st_mode & 0o077:
                 os.fchmod(directory, 0o700)  # earlier releases let others in
             for name in sorted(os.listdir(directory)):
                 _sweep(tree, directory, name)
+    except FileNotFoundError:
+        return
     except (OSError, ArchiveInterfaceError) as error:
         _log.warning("%s/%s cannot be used, so nothing can be stored: %s", tree.root, PARTIAL, error)
 

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -110,6 +111,18 @@ ONCE = pytest.mark.parametrize("backend", [POSIX_TREE], ids=str, indirect=True)
 EACH_LAYOUT = pytest.mark.parametrize("backend", [POSIX_FLAT, POSIX_TREE], ids=str, indirect=True)
 
 
+# A message begins in lower case, unless its first word is a name.
+_MESSAGE = re.compile(r"([a-z{'\"\d\[]\S*|HTTP\S*|HPSS|PUT|[A-Z][a-z]+(-[A-Z][A-Za-z0-9]*)*:?) .*[a-z].*", re.DOTALL)
+
+
+def check_error(answer: requests.Response) -> None:
+    """Fail unless *answer* is JSON of the one shape of errors, with a message for the client in it."""
+    content = answer.json()
+    assert list(content) == ["status", "message", "traceback", "version"], content
+    assert content["status"].startswith(f"{answer.status_code} "), content
+    assert _MESSAGE.fullmatch(content["message"]), content
+
+
 class Client:
     """Ways to speak to a service on a port of the loopback interface."""
 
@@ -122,7 +135,10 @@ class Client:
         with requests.Session() as session:
             prepared = session.prepare_request(requests.Request(method, self.url, **options))
             prepared.url = self.url + path
-            return session.send(prepared, timeout=TIMEOUT, allow_redirects=False)
+            answer = session.send(prepared, timeout=TIMEOUT, allow_redirects=False)
+        if answer.status_code >= 400 and answer.content:
+            check_error(answer)
+        return answer
 
     def raw(self, request: bytes) -> bytes:
         """Send *request* as it is, end the sending side, and return all that comes back."""

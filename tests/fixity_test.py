@@ -328,6 +328,7 @@ def test_what_is_not_a_regular_file_is_unreadable(scrubbed: Path) -> None:
 
 def only_digest(path: Path, name: str) -> None:
     """Leave the file with one digest, of an algorithm that cannot be computed here."""
+    path.chmod(0o644)
     os.removexattr(path, "user.pacifica.digest.sha-256")
     os.setxattr(path, f"user.pacifica.digest.{name}", b"\0\0\0\0")
 

@@ -148,6 +148,7 @@ def test_a_file_that_shrinks_breaks_the_answer_off(run: Run, prefix: Path) -> No
     with run(prefix) as server:
         requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
         with begin_download(server, 7) as download:
+            (prefix / "7").chmod(0o644)
             os.truncate(prefix / "7", 1 << 20)
             assert len(_rest_of(download)) < len(CONTENT)
         _await_closed(server, "7")

@@ -29,7 +29,7 @@ _READY = "the master takes signals"
 # What is loaded late is loaded as root here: the interpreter and the clone may lie where only root may look, and
 # coverage writes there.
 _LOADED_LATE = ("_strptime", "encodings.idna", "pacifica.archiveinterface.backends.posix.archive")
-_UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 _LAUNCHER_AS_USER = """
 import {modules}, os, sys
 from pacifica.archiveinterface.__main__ import main
@@ -75,7 +75,7 @@ def launcher(
     """Run ``pacifica-archiveinterface`` on a free port until the block is left, as *user* if root asks."""
     command, variables = [LAUNCHER], {**(env or {})}
     if user:
-        variables |= _UNMEASURED
+        variables |= UNMEASURED
         account, modules = pwd.getpwnam(user), ", ".join(_LOADED_LATE)
         program = _LAUNCHER_AS_USER.format(modules=modules, uid=account.pw_uid, gid=account.pw_gid)
         command = [sys.executable, "-c", program]
@@ -96,7 +96,7 @@ def uwsgi(
     command += ["--module", "pacifica.archiveinterface.wsgi", *options]
     named = {"PAI_BACKEND_TYPE": "posix", "PAI_PREFIX": str(prefix), **(env or {})}
     if user:
-        named |= _UNMEASURED
+        named |= UNMEASURED
         account = pwd.getpwnam(user)
         command += ["--uid", str(account.pw_uid), "--gid", str(account.pw_gid), "--drop-after-apps"]
         command += [f"--shared-pyimport={module}" for module in _LOADED_LATE]

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from .needs import PATH, need
-from .processes import BIN
+from .processes import BIN, UNMEASURED
 from .support import await_service, free_port
 
 MODULE = "pacifica.archiveinterface.wsgi"
@@ -68,7 +68,8 @@ class WsgiServer(NamedTuple):
     def running(self, prefix: Path) -> Iterator[int]:
         """Serve the files below *prefix*, and give the port, until the block is left."""
         port = free_port()
-        environment = {**os.environ, "PAI_PREFIX": str(prefix)}
+        # Measured by coverage, threads that mod_wsgi's daemon process starts do not run, and uploads hang.
+        environment = {**os.environ, **UNMEASURED, "PAI_PREFIX": str(prefix)}
         if self.name == "pyuwsgi":
             environment["PYTHONPATH"] = str(PYUWSGI)
         with TemporaryDirectory() as home:

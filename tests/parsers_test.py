@@ -6,6 +6,8 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from email.utils import formatdate
 
@@ -100,6 +102,50 @@ def test_http_dates_are_read(seconds: int) -> None:
 def test_ctime_is_local_time(seconds: int) -> None:
     # An hour that local time has twice may mean either of the two.
     assert abs(parse_mod_time(time.ctime(seconds)) - seconds) in (0, 3600)
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local time is ten hours ahead of UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC-10")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_utc")
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Tue, 13 Sep 2016 22:34:19 GMT", 1473806059),
+        ("Tuesday, 13-Sep-16 22:34:19 GMT", 1473806059),
+        ("2016-09-13T22:34:19Z", 1473806059),
+        ("2016-09-13T22:34:19-01:30", 1473811459),
+        ("1473806059.25", 1473806059.25),
+        ("Tue Sep 13 22:34:19 2016", 1473770059),  # what follows is local time
+        ("2016-09-13T22:34:19", 1473770059),
+        ("2016-09-13 22:34", 1473770040),
+        ("2016-09-13", 1473688800),
+    ],
+)
+def test_only_a_date_that_names_no_zone_is_local_time(text: str, seconds: float) -> None:
+    assert parse_mod_time(text) == seconds
+
+
+@pytest.mark.usefixtures("far_from_utc")
+def test_in_conditions_every_form_of_an_http_date_means_utc() -> None:
+    assert parse_http_date("Tue Sep 13 22:34:19 2016") == 1473806059
+    assert parse_http_date("Tuesday, 13-Sep-16 22:34:19 GMT") == 1473806059
+    assert parse_http_date("2016-09-13T22:34:19Z") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "is_read"), [("0", True), ("-1", False), ("253402300799", True), ("253402300800", False)]
+)
+def test_times_lie_between_1970_and_9999(text: str, is_read: bool) -> None:
+    with nullcontext() if is_read else pytest.raises(ModTimeError):
+        assert parse_mod_time(text) == int(text)
 
 
 @given(st.datetimes(datetime(1970, 1, 2), datetime(9998, 1, 1)), st.integers(-1439, 1439), st.sampled_from("T "))

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifica.archiveinterface.archive_utils import bytes_type, parse_http_date, parse_mod_time, un_abs_path
-from pacifica.archiveinterface.byte_ranges import Segment, clip, parse_byte_range, parse_range_header
+from pacifica.archiveinterface.byte_ranges import MOST_RANGES, Segment, clip, parse_byte_range, parse_range_header
 from pacifica.archiveinterface.exception import ByteRangeError, FileIdError, ModTimeError, RangeNotSatisfiableError
 from pacifica.archiveinterface.id2filename import LARGEST_ID, filename2id, id2filename, parse_file_id
 
@@ -253,3 +253,38 @@ def test_text_becomes_bytes() -> None:
 
 def test_leading_slashes_are_dropped() -> None:
     assert un_abs_path("//12345") == "12345"
+
+
+LONGEST = "9" * 19
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        (f"bytes=0-{LONGEST}", [Segment(0, 10)]),
+        (f"bytes=-{LONGEST}", [Segment(0, 10)]),
+        (f"bytes=0-9{LONGEST}", None),
+        (f"bytes=0-1,9{LONGEST}-", None),
+        (f"bytes=0-1,{LONGEST}-", [Segment(0, 2)]),
+        ("bytes=0-1, ,\t,", [Segment(0, 2)]),
+        ("bytes=0-1,\v", None),
+        ("bytes=0-1,X", None),
+        (f"bytes={'0-0,' * 10}", [Segment(0, 1)] * 10),
+        (f"bytes={'0-0,' * 11}", None),  # more bytes than the file has
+    ],
+)
+def test_a_range_header_at_the_bounds(text: str, segments: list[Segment] | None) -> None:
+    assert parse_range_header(text, 10) == segments
+
+
+def test_as_many_ranges_as_may_be_are_sent_apart() -> None:
+    assert parse_range_header(f"bytes={'0-0,' * MOST_RANGES}", 1000) == [Segment(0, 1)] * MOST_RANGES
+    assert parse_range_header(f"bytes={'0-0,' * (MOST_RANGES + 1)}", 1000) is None
+
+
+def test_no_bytes_may_be_asked_for_at_the_very_end() -> None:
+    assert clip(Segment(10, 0), 10) == Segment(10, 0)
+    for segment in (Segment(10, 1), Segment(11, 0)):
+        with pytest.raises(RangeNotSatisfiableError) as caught:
+            clip(segment, 10)
+        assert caught.value.filesize == 10

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from . import fuzz
 from .processes import launcher
 from .support import POSIX_FLAT, TIMEOUT, Service, serving, tree_of
+from .tracing import Call, require_tracing, traced
 
 HOST = b"Host: a\r\n"
 
@@ -351,6 +353,7 @@ def test_a_head_that_takes_too_long_is_given_up(prefix: Path, service: Service) 
 
 
 def test_accepting_pauses_and_says_so_when_no_descriptor_is_left(tmp_path: Path) -> None:
+    require_tracing()
     with launcher(tmp_path) as server, ExitStack() as stack:
         host, port = server.url.removeprefix("http://").split(":")
         open_now = len(os.listdir(f"/proc/{server.pid}/fd"))
@@ -361,10 +364,9 @@ def test_accepting_pauses_and_says_so_when_no_descriptor_is_left(tmp_path: Path)
         while "cannot accept connections" not in server.stderr:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        # What waits is retried ten times a second; without the pause there are thousands of attempts.
-        before = switches_of(server.pid)
-        time.sleep(1)
-        assert switches_of(server.pid) - before < 200
+        calls = accepting(server.pid)
+        for call, next_call in pairwise(calls):
+            assert "EMFILE" not in call.text or next_call.name in _PAUSES
         assert server.stderr.count("\n") < 10
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (4096, 4096))
         with socket.create_connection((host, int(port)), TIMEOUT) as connection:
@@ -372,10 +374,16 @@ def test_accepting_pauses_and_says_so_when_no_descriptor_is_left(tmp_path: Path)
             assert answer_on(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def switches_of(pid: int) -> int:
-    """Return how often the threads of a process have waited, or were made to, so far."""
-    counts = [path.read_text().splitlines()[-2:] for path in Path(f"/proc/{pid}/task").glob("*/status")]
-    return sum(int(line.split()[-1]) for lines in counts for line in lines)
+_PAUSES = ("clock_nanosleep", "select", "pselect6")  # what time.sleep() calls, by Python's version
+
+
+def accepting(pid: int) -> list[Call]:
+    """Return calls of the thread that accepts connections in vain, and pauses."""
+    while True:
+        with traced(pid, ["accept4", *_PAUSES]) as trace:
+            time.sleep(0.5)
+        if any("EMFILE" in call.text for call in trace.calls[:-1]):
+            return trace.calls
 
 
 # make test-fuzz sends a hundred thousand.

@@ -296,7 +296,7 @@ def get_config(path: str | None = None) -> Config:
 
     Without *path*, the file named by ARCHIVEINTERFACE_CONFIG or the one in the home directory
     is read. Raises ConfigurationError, naming file, section, key and value, when the file was
-    named and is not there, is no configuration file, or holds an unknown key or a bad value.
+    named and is not there, is not a configuration file, or holds an unknown key or a bad value.
     """
     named = path or os.getenv("ARCHIVEINTERFACE_CONFIG")
     place = named or CONFIG_FILE

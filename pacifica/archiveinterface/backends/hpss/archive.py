@@ -216,7 +216,7 @@ class HpssBackendArchive(AbstractBackendArchive):
         def describe() -> HpssStatus:
             found, residency = client.stat(path), client.residency(path)
             if not residency["is_file"]:
-                raise _NoFileError("something that is no file has this name")
+                raise _NoFileError("something that is not a file has this name")
             status = HpssStatus.of(path, found, residency)
             status.digests, status.damaged = read_notes(client, path)
             return status

@@ -11,7 +11,7 @@ _STALE_AFTER = 86400.0  # seconds without a change; an upload writes more often
 
 
 def files_below(session: Session, root: str, directory: str = "", after: Sequence[str] = ()) -> Iterator[str]:
-    """Yield the path, below *root*, of everything below *directory* that is no directory, by the names along the paths.
+    """Yield the path, below *root*, of what is below *directory* and is not a directory, by the names along the paths.
 
     Only what comes after the path of names *after* is looked at. Raises HPSSError.
     """

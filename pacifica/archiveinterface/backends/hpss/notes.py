@@ -41,7 +41,7 @@ class Notes(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> "Notes":
-        """Return the notes that *text* says; what is no digest is none."""
+        """Return the notes that *text* says; what is not a digest is left out."""
         fields = dict(field.split("=", 1) for field in text.split(",") if "=" in field)
         damaged, digests = fields.pop(_DAMAGED, ""), {}
         for name, value in fields.items():

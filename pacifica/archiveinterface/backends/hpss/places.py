@@ -45,7 +45,7 @@ def _make_directory(session: Session, path: str) -> None:
 def allowed_place(path: str, places: Sequence[str]) -> tuple[str, str]:
     """Return *path* without its oddities and the one of *places* that it lies below. Raises ForbiddenPathError."""
     if not path.startswith("/") or "\0" in path or not _is_encodable(path):
-        raise RequestError("path is no absolute path")
+        raise RequestError("path is not an absolute path")
     names = [name for name in path.split("/") if name not in ("", ".")]
     if ".." in names or PARTIAL in names:
         raise ForbiddenPathError("path leads out of the places that files may be moved from")
@@ -72,7 +72,7 @@ def mode_of(session: Session, path: str, place: str) -> int:
         if stat.S_ISLNK(mode):
             raise ForbiddenPathError("the path leads through a symbolic link")
     if not stat.S_ISREG(mode):
-        raise NotARegularFileError("this is no regular file")
+        raise NotARegularFileError("this is not a regular file")
     return stat.S_IMODE(mode)
 
 

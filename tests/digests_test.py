@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import os
+import subprocess
+import sys
 import zlib
 from typing import cast
 
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 from pacifica.archiveinterface import digests
 from pacifica.archiveinterface.digests import Hasher
 from pacifica.archiveinterface.exception import DigestError, DigestMismatchError, RequestError, StorageError
+
+from .support import TIMEOUT
 
 
 def b64(value: bytes) -> str:
@@ -147,3 +151,34 @@ def test_a_mismatch_names_the_algorithm() -> None:
     with pytest.raises(DigestMismatchError, match="md5"):
         digests.check({"md5": bytes(16)}, {"md5": MD5})
     digests.check({}, {"md5": MD5})
+
+
+# In each new process, threads hash their first blocks at the same time.
+_BEGINNING_TOGETHER = """
+import os, signal, threading
+from pacifica.archiveinterface.digests import Hasher
+
+def hash_blocks(together):
+    hasher = Hasher(["sha-256"])
+    together.wait()
+    for _ in range(8):
+        hasher.update(bytes(1 << 17))
+    hasher.digests()
+
+for _ in range(100):
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        together = threading.Barrier(8)
+        threads = [threading.Thread(target=hash_blocks, args=(together,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_uploads_that_begin_together_in_a_new_process_are_hashed() -> None:
+    assert subprocess.run([sys.executable, "-c", _BEGINNING_TOGETHER], timeout=TIMEOUT, check=False).returncode == 0

@@ -133,12 +133,17 @@ class Hasher:
             raise StorageError("the digests of the content could not be computed") from self._failure
 
     def _hash_later(self) -> None:
-        if not _pool(os.getpid()).submit(self._hash_next):
-            while self._held:
-                self._hash_next()
+        if not _pool(os.getpid()).submit(self._hash_in_pool):
+            while self._hash_next():
+                pass
 
-    def _hash_next(self) -> None:
+    def _hash_in_pool(self) -> None:
         # One block at a time: between two of them the pool's threads take blocks of other uploads.
+        if self._hash_next():
+            self._hash_later()
+
+    def _hash_next(self) -> bool:
+        """Hash the first of the blocks that are held, and return whether there are more."""
         is_hashed = False
         try:
             self._hash(self._held[0])
@@ -150,9 +155,8 @@ class Hasher:
                     self._failure = sys.exc_info()[1]
                     self._held.clear()
                 self._changed.notify()
-                continues = bool(self._held)
-        if continues and threading.current_thread() in _pool(os.getpid()).threads:
-            self._hash_later()
+                has_more = bool(self._held)
+        return has_more
 
     def _hash(self, block: bytes) -> None:
         for state in self._hashes.values():

@@ -9,10 +9,11 @@ Subclass ConformanceSuite in a test module, fill in `make_archive`, and let pyte
 """
 
 import os
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ MakeArchive = Callable[[Config], AbstractBackendArchive]
 
 MOD_TIME = 1473806059.0  # whole seconds: not every storage system counts finer
 BLOCK = 1 << 16  # bytes
+# Words for a client, in lower case unless the first is a name.
+_MESSAGE = re.compile(r"([a-z]\S*|[A-Z][a-z]+(-[A-Z][A-Za-z0-9]*)*) .*[a-z].*[^.\s]", re.DOTALL)
 
 
 def put(archive: AbstractBackendArchive, file_id: str, content: bytes, mod_time: float = MOD_TIME) -> AbstractStatus:
@@ -61,6 +64,15 @@ def fail_while_writing(archive: AbstractBackendArchive, file_id: str) -> None:
     with suppress(ZeroDivisionError), archive.open(file_id, "w") as file:
         file.write(b"half")
         raise ZeroDivisionError
+
+
+@contextmanager
+def fails_with(kind: type[ArchiveInterfaceError]) -> Iterator[None]:
+    """Expect the block to raise *kind*, with a message that a client can read."""
+    with pytest.raises(kind) as caught:
+        yield
+    message = str(caught.value)
+    assert _MESSAGE.fullmatch(message), message
 
 
 class ConformanceSuite:
@@ -107,12 +119,30 @@ class ConformanceSuite:
             file.seek(0)
             assert file.read(2) == b"01"
 
+    def test_a_file_is_open_for_reading_or_for_writing(self, archive: AbstractBackendArchive) -> None:
+        put(archive, "7", b"old")
+        with archive.open("7", "r") as file:
+            for write in (
+                lambda: file.write(b"new"),
+                lambda: file.set_mod_time(MOD_TIME + 2),
+                file.set_file_permissions,
+            ):
+                with fails_with(ConflictError):
+                    write()
+        with archive.open("8", "w") as file:
+            file.write(b"new")
+            for read in (lambda: file.read(3), lambda: file.seek(0)):
+                with fails_with(ConflictError):
+                    read()
+        assert (get(archive, "7"), get(archive, "8")) == (b"old", b"new")
+        assert archive.file("7").status().mtime == MOD_TIME
+
     def test_nothing_is_seen_before_the_file_is_closed(self, archive: AbstractBackendArchive) -> None:
         with archive.open("7", "w") as file:
             file.write(b"half")
-            with pytest.raises(MissingFileError):
+            with fails_with(MissingFileError):
                 archive.open("7", "r")
-            with pytest.raises(MissingFileError):
+            with fails_with(MissingFileError):
                 archive.file("7").status()
         assert get(archive, "7") == b"half"
 
@@ -125,7 +155,7 @@ class ConformanceSuite:
 
     def test_a_failed_write_leaves_nothing(self, archive: AbstractBackendArchive) -> None:
         fail_while_writing(archive, "7")
-        with pytest.raises(MissingFileError):
+        with fails_with(MissingFileError):
             archive.file("7").status()
 
     def test_a_failed_write_leaves_the_old_content(self, archive: AbstractBackendArchive) -> None:
@@ -263,18 +293,18 @@ class ConformanceSuite:
 
     @pytest.mark.parametrize("verb", ["status", "stage", "remove"])
     def test_a_missing_file_is_missing(self, archive: AbstractBackendArchive, verb: str) -> None:
-        with pytest.raises(MissingFileError):
+        with fails_with(MissingFileError):
             getattr(archive.file("404"), verb)()
 
     def test_opening_a_missing_file_makes_none(self, archive: AbstractBackendArchive) -> None:
         for _ in range(2):
-            with pytest.raises(MissingFileError):
+            with fails_with(MissingFileError):
                 archive.open("404", "r")
 
     def test_a_removed_file_is_gone(self, archive: AbstractBackendArchive) -> None:
         put(archive, "7", b"bytes")
         archive.file("7").remove()
-        with pytest.raises(MissingFileError):
+        with fails_with(MissingFileError):
             archive.open("7", "r")
 
     def test_a_removed_file_can_be_stored_again(self, archive: AbstractBackendArchive) -> None:
@@ -288,7 +318,7 @@ class ConformanceSuite:
     )
     def test_what_names_no_file_is_refused(self, archive: AbstractBackendArchive, file_id: str) -> None:
         for call in (archive.file, lambda name: archive.open(name, "r"), lambda name: archive.open(name, "w")):
-            with pytest.raises(FileIdError):
+            with fails_with(FileIdError):
                 call(file_id)
 
     @pytest.mark.parametrize(
@@ -297,7 +327,7 @@ class ConformanceSuite:
     )
     def test_an_id_has_one_spelling(self, archive: AbstractBackendArchive, file_id: str) -> None:
         if archive.use_id2filename:
-            with pytest.raises(FileIdError):
+            with fails_with(FileIdError):
                 archive.file(file_id)
         else:
             assert archive.file(file_id).filepath == f"{archive.prefix}/{file_id}"
@@ -327,12 +357,12 @@ class ConformanceSuite:
 
     def test_the_guard_keeps_what_is_there(self, archive: AbstractBackendArchive) -> None:
         def refuse(existing: AbstractStatus | None) -> None:
-            raise PreconditionError("no")
+            raise PreconditionError("it has to stay")
 
         put(archive, "7", b"old")
-        with pytest.raises(PreconditionError), archive.open("7", "w", guard=refuse) as file:
+        with fails_with(PreconditionError), archive.open("7", "w", guard=refuse) as file:
             file.write(b"new")
-        with pytest.raises(PreconditionError):
+        with fails_with(PreconditionError):
             archive.file("7", refuse).remove()
         assert get(archive, "7") == b"old"
 
@@ -362,7 +392,7 @@ class ConformanceSuite:
         first = put(archive, "7", b"bytes")
         assert put(archive, "7", b"bytes").etag == first.etag
         for other in (b"BYTES", b"more bytes"):
-            with pytest.raises(ConflictError):
+            with fails_with(ConflictError):
                 put(archive, "7", other)
         assert get(archive, "7") == b"bytes"
 
@@ -383,11 +413,11 @@ class ConformanceSuite:
         self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str], holds: Callable[[str], bool]
     ) -> None:
         def refuse(existing: AbstractStatus | None) -> None:
-            raise PreconditionError("no")
+            raise PreconditionError("it has to stay")
 
         put(archive, "7", b"old")
         source = place("incoming/upload", b"stays")
-        with pytest.raises(PreconditionError):
+        with fails_with(PreconditionError):
             archive.patch("7", source, refuse)
         assert get(archive, "7") == b"old"
         assert holds(source)
@@ -398,7 +428,7 @@ class ConformanceSuite:
         archive = make_archive(Config(archive=ArchiveOptions(overwrite="refuse")))
         put(archive, "7", b"old")
         source = place("incoming/upload", b"moved")
-        with pytest.raises(ConflictError):
+        with fails_with(ConflictError):
             archive.patch("7", source)
         assert get(archive, "7") == b"old"
         assert holds(source)
@@ -426,15 +456,15 @@ class ConformanceSuite:
         error: type[ArchiveInterfaceError],
     ) -> None:
         place("incoming/upload", b"stays")
-        with pytest.raises(error):
+        with fails_with(error):
             archive.patch("7", path.format(prefix=archive.prefix))
-        with pytest.raises(MissingFileError):
+        with fails_with(MissingFileError):
             archive.file("7").status()
 
     def test_a_move_to_a_wrong_id_leaves_the_file(
         self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str], holds: Callable[[str], bool]
     ) -> None:
         source = place("incoming/upload", b"stays")
-        with pytest.raises(FileIdError):
+        with fails_with(FileIdError):
             archive.patch("../7", source)
         assert holds(source)

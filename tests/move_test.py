@@ -28,7 +28,7 @@ from pacifica.archiveinterface.exception import (
 from .mounts import mounted_new, require_mounts, run
 from .ordeals import Site, error_faults, site_in
 from .ordeals import left_overs as left_overs_of
-from .support import descriptors, serving
+from .support import open_files, serving
 
 OLD, NEW = b"archived before", b"brought by PATCH"
 
@@ -354,8 +354,8 @@ def test_no_verb_leaves_a_descriptor_or_a_file(
     Path(archive.prefix, "directory").mkdir()
     needs_source = deed in (move, fail_to_move)
     gc.collect()  # of earlier tests
-    before = descriptors()
+    before = open_files()
     deed(archive, source) if needs_source else deed(archive)
-    assert descriptors() == before
+    assert open_files() == before
     assert left_overs(archive) == []
     assert set(os.listdir(archive.prefix)) == {"7", "directory", ".partial"}

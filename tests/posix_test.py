@@ -13,15 +13,18 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.extendedfile import ExtendedFile
-from pacifica.archiveinterface.backends.conformance import get, put
+from pacifica.archiveinterface.backends.conformance import fails_with, get, put
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import (
     SamQfsTree,
     extended_hsmsideband_factory,
 )
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.extendedfile import extended_file_factory
+from pacifica.archiveinterface.backends.posix.tree import Recent
 from pacifica.archiveinterface.config import ArchiveOptions, Config
+from pacifica.archiveinterface.exception import BodyTooLargeError, NoSpaceError
 
+from .mounts import require_mounts, run
 from .ordeals import site_in
 from .support import POSIX_TREE, descriptors, serving
 
@@ -102,6 +105,116 @@ def test_the_directory_of_uploads_is_the_service_s_alone(prefix: Path, mode: int
     assert (prefix / ".partial").stat().st_mode & 0o777 == 0o700
 
 
+# What is synced
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch, prefix: Path) -> list[str]:
+    """What this process syncs from now on, as paths below the prefix; ``file`` for an upload."""
+    paths: list[str] = []
+    sync = os.fsync
+
+    def recording(fd: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{fd}")).relative_to(prefix)
+        paths.append("file" if path.parent.name == ".partial" else str(path))
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", recording)
+    return paths
+
+
+def drained(paths: list[str]) -> tuple[list[str], set[str]]:
+    """Return what was synced since the last call: files, then directories."""
+    files = [path for path in paths if path == "file"]
+    assert paths[: len(files)] == files, "each file before any name"
+    directories = set(paths) - {"file"}
+    paths.clear()
+    return files, directories
+
+
+@pytest.mark.parametrize("level", ["full", "file", "none"])
+def test_files_and_names_are_synced_as_the_site_says(prefix: Path, synced: list[str], level: str) -> None:
+    archive = POSIX_TREE.make(prefix, {"archive": ArchiveOptions(durability=level)})
+    file = [] if level == "none" else ["file"]
+
+    def expect(*directories: str) -> None:
+        assert drained(synced) == (file, set(directories) if level == "full" else set())
+
+    put(archive, str(0x10203), b"x")  # 03/02/10203
+    expect(".", "03", "03/02")
+    put(archive, str(0x20203), b"x")
+    expect("03/02")
+    put(archive, str(0x10303), b"x")
+    expect("03", "03/03")
+    shutil.rmtree(prefix / "03")
+    put(archive, str(0x10203), b"x")
+    expect(".", "03", "03/02")
+    archive.patch(str(0x10304), archive.file(str(0x10203)).filepath)
+    expect(".", "04", "04/03", "03", "03/02")
+    file = []
+    archive.file(str(0x10304)).remove()
+    expect("04/03")
+
+
+def test_only_the_last_directories_are_remembered() -> None:
+    recent = Recent(2)
+    recent.update(["a", "b"])
+    recent.update(["a"])
+    recent.update(["c"])
+    assert [path in recent for path in "abc"] == [True, False, True]
+    recent.discard("a")
+    recent.discard("b")
+    assert [path in recent for path in "abc"] == [False, False, True]
+
+
+# The space for a file
+
+
+def blocks_of_the_upload(archive: PosixBackendArchive, length: int | None) -> tuple[int, int]:
+    """Return the size of an upload of *length* bytes before any came, and how many bytes have their place on disk."""
+    with archive.open("7", "w", length=length):
+        [name] = os.listdir(Path(archive.prefix, ".partial"))
+        found = Path(archive.prefix, ".partial", name).stat()
+        return found.st_size, found.st_blocks * 512
+
+
+def test_a_large_file_finds_its_space_before_its_bytes_come(archive: PosixBackendArchive) -> None:
+    for length in (1 << 20, 3 << 20):
+        size, reserved = blocks_of_the_upload(archive, length)
+        assert (size, reserved >= length) == (0, True)
+    assert blocks_of_the_upload(archive, (1 << 20) - 1) == (0, 0)
+    assert blocks_of_the_upload(archive, None) == (0, 0)
+    with pytest.raises((BodyTooLargeError, NoSpaceError)) as caught:
+        archive.open("7", "w", length=1 << 61)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.strerror == os.strerror(caught.value.__cause__.errno or 0)
+    assert os.listdir(Path(archive.prefix, ".partial")) == []
+
+
+def test_the_reserve_is_kept_to_the_byte(tmp_path: Path) -> None:
+    require_mounts()
+    place = tmp_path / "small"
+    place.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(place))
+    try:
+        (place / ".partial").mkdir()
+        free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
+        reserve = free - (40 << 20)
+        archive = PosixBackendArchive(str(place), Config(archive=ArchiveOptions(reserve_bytes=reserve)))
+        archive.open("7", "w", length=40 << 20).discard()
+        with fails_with(NoSpaceError):
+            archive.open("7", "w", length=(40 << 20) + 1)
+        with fails_with(NoSpaceError), archive.open("7", "w") as file:
+            for number in range(64):
+                written = number
+                file.write(bytes(1 << 20))
+        assert 40 <= written <= 40 + 16  # MiB; the reserve is looked at now and then
+        assert os.listdir(place / ".partial") == []
+        put(archive, "7", bytes(33 << 20))
+    finally:
+        run("umount", "--lazy", str(place))
+
+
 # A prefix that is not what it was
 
 
@@ -145,6 +258,7 @@ def test_a_file_in_the_place_of_a_directory_is_the_service_s_fault(prefix: Path)
     with serving(POSIX_TREE.make(prefix, {})) as service:
         (prefix / "39").write_bytes(b"")
         assert service.request("PUT", "/12345", data=b"x").status_code == 500
+        assert [service.request(verb, "/12345").status_code for verb in ("GET", "HEAD", "DELETE")] == [404] * 3
 
 
 def test_the_directory_of_uploads_is_made_again(archive: PosixBackendArchive) -> None:
@@ -229,6 +343,8 @@ def test_a_sweep_removes_the_digests_of_what_it_removes_and_no_others(sidecars: 
         "digests",
         "fifo",
         "directory",
+        "link",
+        "link above",
     ],
 )
 def test_notes_that_are_none_are_not_read(sidecars: SidecarArchive, nonsense: str | bytes) -> None:
@@ -240,6 +356,15 @@ def test_notes_that_are_none_are_not_read(sidecars: SidecarArchive, nonsense: st
         os.mkfifo(path)
     elif nonsense == "directory":
         path.mkdir()
+    elif nonsense in ("link", "link above"):
+        elsewhere = Path(sidecars.prefix).with_name("elsewhere")
+        elsewhere.mkdir()
+        (elsewhere / path.name).write_text(json.dumps(content))
+        if nonsense == "link":
+            path.symlink_to(elsewhere / path.name)
+        else:
+            path.parent.rmdir()
+            path.parent.symlink_to(elsewhere)
     elif nonsense in ("notes", "digests"):
         path.write_text(json.dumps({**content, "notes": ["md5"] if nonsense == "notes" else {"digest.md5": 7}}))
     else:
@@ -306,3 +431,9 @@ def test_a_factory_refuses_a_mode_that_it_does_not_know(
     with pytest.raises(ValueError, match="mode"):
         factory(str(path), mode)
     assert path.read_bytes() == b"stays"
+
+
+def test_a_link_is_listed_and_not_followed(archive: PosixBackendArchive) -> None:
+    put(archive, "7", b"x")
+    Path(archive.prefix, "loop").symlink_to(".")
+    assert [entry.path for entry in archive.entries()] == ["7", "loop"]

@@ -315,8 +315,10 @@ def assert_link_is_refused(service: Service, secret: Path) -> None:
 def test_a_link_in_the_place_of_a_file_is_not_followed(service: Service, tmp_path: Path) -> None:
     place = Path(service.archive.file("12345").filepath)
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(tmp_path / "secret")
-    assert_link_is_refused(service, tmp_path / "secret")
+    for target in (tmp_path, tmp_path / "nowhere", "/dev/null", tmp_path / "secret"):
+        place.unlink(missing_ok=True)
+        place.symlink_to(target)
+        assert_link_is_refused(service, tmp_path / "secret")
 
 
 # HPSS follows such a link by itself; only the owner of its directories can make one.

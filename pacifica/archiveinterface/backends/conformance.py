@@ -271,7 +271,7 @@ class ConformanceSuite:
     def test_every_file_is_listed_in_order_and_from_anywhere_on(
         self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str]
     ) -> None:
-        ids = {"1", "256", "257", "65536", "12345"}
+        ids = {"1", "256", "257", "258", "513", "65536", "12345"}  # 1/201 comes before 2/102, though 201 > 102
         for file_id in ids:
             put(archive, file_id, b"x")
         place("incoming/upload", b"x")
@@ -344,16 +344,17 @@ class ConformanceSuite:
         assert [get(archive, file_id).decode() for file_id in ids] == ids
 
     def test_the_guard_sees_what_would_be_replaced(self, archive: AbstractBackendArchive) -> None:
-        seen: list[int | None] = []
+        seen: list[tuple[int, str] | None] = []
 
         def guard(existing: AbstractStatus | None) -> None:
-            seen.append(existing.filesize if existing else None)
+            seen.append((existing.filesize, existing.filepath) if existing else None)
 
         for content in (b"four", b"longer"):
-            with archive.open("7", "w", guard=guard) as file:
+            with archive.open("12345", "w", guard=guard) as file:
                 file.write(content)
-        archive.file("7", guard).remove()
-        assert (seen[0], seen[-2], seen[-1]) == (None, 4, 6)
+        path = archive.file("12345").status().filepath
+        archive.file("12345", guard).remove()
+        assert (seen[0], seen[-2], seen[-1]) == (None, (4, path), (6, path))
 
     def test_the_guard_keeps_what_is_there(self, archive: AbstractBackendArchive) -> None:
         def refuse(existing: AbstractStatus | None) -> None:

@@ -54,4 +54,4 @@ def preallocate(fd: int, length: int) -> None:
     if _libc.fallocate(ctypes.c_int(fd), ctypes.c_int(keep_size), ctypes.c_int64(0), ctypes.c_int64(length)):
         number = ctypes.get_errno()
         if number not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINTR):
-            raise OSError(number, "fallocate")
+            raise OSError(number, os.strerror(number))

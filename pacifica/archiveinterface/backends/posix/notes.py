@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from ...digests import Digests
-from ...exception import MissingFileError, NotARegularFileError
+from ...exception import ForbiddenPathError, MissingFileError, NotARegularFileError
 from ...id2filename import id2filename
 from .partial import Partial
 from .tree import Tree, open_regular, split
@@ -157,7 +157,7 @@ def _read_sidecar(tree: Tree, found: os.stat_result) -> dict[str, str]:
             fd, sidecar = open_regular(name, parent)
         with open(fd, encoding="utf-8") as file:
             content = json.load(file) if tree.is_at_hand(sidecar) else {}
-    except (FileNotFoundError, MissingFileError, NotARegularFileError, ValueError):
+    except (FileNotFoundError, MissingFileError, ForbiddenPathError, NotARegularFileError, ValueError):
         return {}
     return _texts(content, found)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from ...config import ArchiveOptions
-from ...exception import ConflictError, MissingFileError, NoSpaceError, NotARegularFileError
+from ...exception import ConflictError, ForbiddenPathError, MissingFileError, NoSpaceError, NotARegularFileError
 from ..abstract.archive import Guard
 from ..abstract.status import AbstractStatus
 from .durability import Durability
@@ -17,6 +17,8 @@ from .tree import Tree, open_regular, split
 
 Describe = Callable[[os.stat_result, str], AbstractStatus]
 """Makes the status of the file at a path from what stat said of it."""
+
+_NOT_A_FILE = "something that is not a file has this name"
 
 
 class Old(NamedTuple):
@@ -51,7 +53,7 @@ class Store:
 
     def describe(self, found: os.stat_result, path: str, notes: Notes) -> AbstractStatus:
         """Return the status of *path*, of which stat said *found* and *notes* are kept."""
-        status = self._describe(found, f"{self.tree.root.rstrip('/')}/{path}")
+        status = self._describe(found, os.path.join(self.tree.root, path))
         status.digests, status.damaged = notes
         return status
 
@@ -66,12 +68,12 @@ class Store:
 
     def entry_status(self, parent: int, name: str, path: str) -> AbstractStatus | None:
         """Return the status of *name* in the open directory *parent*, as `stored_status` does."""
-        if not entry(parent, name):
-            return None
         try:
             fd, _ = open_regular(name, parent)
-        except NotARegularFileError as error:
-            raise ConflictError("something that is not a file has this name") from error
+        except FileNotFoundError:
+            return None
+        except (ForbiddenPathError, NotARegularFileError) as error:
+            raise ConflictError(_NOT_A_FILE) from error
         try:
             return self.status_of(fd, path)
         finally:
@@ -90,7 +92,7 @@ class Store:
             yield None
             return
         fd = None
-        with suppress(OSError, NotARegularFileError):  # it need not be readable to be replaced
+        with suppress(OSError, ForbiddenPathError, NotARegularFileError):  # it need not be readable to be replaced
             fd, found = open_regular(name, parent)
         try:
             yield Old(found, fd)
@@ -113,5 +115,5 @@ def entry(parent: int, name: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(found.st_mode):
-        raise ConflictError("something that is not a file has this name")
+        raise ConflictError(_NOT_A_FILE)
     return found

@@ -1,6 +1,5 @@
 """Directories below a root, entered one component at a time so that no symbolic link leads out."""
 
-import errno
 import os
 import stat
 import threading
@@ -150,12 +149,12 @@ def _why_not_entered(parent: int, name: str) -> Exception:
 def open_regular(name: str, directory: int) -> tuple[int, os.stat_result]:
     """Return a descriptor, for reading, of the regular file *name* in *directory*, and what stat says of it.
 
-    Nothing else is opened: to open a device may have an effect. Raises OSError (ELOOP for a
-    symbolic link), NotARegularFileError.
+    Nothing else is opened: to open a device may have an effect. Raises OSError, ForbiddenPathError
+    for a symbolic link, NotARegularFileError.
     """
     found = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if stat.S_ISLNK(found.st_mode):
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        raise ForbiddenPathError("the path leads through a symbolic link")
     _require_regular(found)
     fd = os.open(name, _FILE, dir_fd=directory)
     try:

@@ -3,6 +3,7 @@
 import argparse
 import base64
 import hashlib
+import io
 import json
 import os
 import random
@@ -12,11 +13,13 @@ import subprocess
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from pacifica.archiveinterface import globals as places
 from pacifica.archiveinterface.admin import add_commands
 from pacifica.archiveinterface.admin import run as run_command
 from pacifica.archiveinterface.backends.abstract.archive import Entry
@@ -197,21 +200,36 @@ def test_every_level_of_durability_serves(serve: Serve, prefix: Path, level: str
 
 
 def findings(*arguments: str) -> tuple[int, dict[str, str], dict[str, int]]:
-    """Run verify with --json; return exit code, results by path, and the summary."""
-    ended = run(*arguments, "--json")
-    lines = [json.loads(line) for line in ended.stdout.splitlines()]
-    return ended.returncode, {line["path"]: line["result"] for line in lines[:-1]}, lines[-1]["summary"]
+    """Do --prefix PREFIX COMMAND ... --json in this process; return exit code, results by path, and the summary."""
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        code = run_on(PosixBackendArchive(arguments[1]), *arguments[2:], "--json")
+    lines = [json.loads(line) for line in printed.getvalue().splitlines()]
+    return code, {line["path"]: line["result"] for line in lines[:-1]}, lines[-1]["summary"]
+
+
+def run_on(archive: PosixBackendArchive, *arguments: str) -> int:
+    """Run a command of the tool on *archive* and return the exit code."""
+    parser = argparse.ArgumentParser()
+    add_commands(parser)
+    return run_command(archive, parser.parse_args(arguments))
+
+
+def live_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let *home* be where this process, and those it starts, remember how far a scrub came."""
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(places, "HOME", home / places.HOME.name)
 
 
 @pytest.fixture
 def scrubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An archive with files of every kind that a scrub may meet."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    live_in(tmp_path / "home", monkeypatch)
     prefix = tmp_path / "archive"
     prefix.mkdir()
     for name in ("good", "bad"):
         (prefix / name).write_bytes(CONTENT)
-        assert run("--prefix", str(prefix), "verify", name, "--record").returncode == 0
+        assert findings("--prefix", str(prefix), "verify", name, "--record")[1] == {name: "recorded"}
     flip_a_bit(prefix / "bad", 12345)
     (prefix / "new").write_bytes(b"x")
     (prefix / ".partial").mkdir()
@@ -396,13 +414,6 @@ class _UnlistableArchive(PosixBackendArchive):
         raise StorageError("the storage failed")
 
 
-def run_on(archive: PosixBackendArchive, *arguments: str) -> int:
-    """Run a command of the tool on *archive* and return the exit code."""
-    parser = argparse.ArgumentParser()
-    add_commands(parser)
-    return run_command(archive, parser.parse_args(arguments))
-
-
 def test_a_recall_is_waited_for_as_long_as_was_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "7").write_bytes(b"x")
     assert run_on(_TapeThatNeverComes(str(tmp_path)), "verify", "7", "--recall", "--recall-timeout", "0.2") == 1
@@ -422,7 +433,7 @@ def test_a_storage_that_cannot_be_listed_ends_the_scrub_in_one_line(
 
 def test_the_state_of_a_scrub_is_no_part_of_the_archive(scrubbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = findings("--prefix", str(scrubbed), "verify")
-    monkeypatch.setenv("HOME", str(scrubbed))
+    live_in(scrubbed, monkeypatch)
     assert findings("--prefix", str(scrubbed), "verify") == before
 
 

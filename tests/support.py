@@ -111,8 +111,10 @@ ONCE = pytest.mark.parametrize("backend", [POSIX_TREE], ids=str, indirect=True)
 EACH_LAYOUT = pytest.mark.parametrize("backend", [POSIX_FLAT, POSIX_TREE], ids=str, indirect=True)
 
 
-# A message begins in lower case, unless its first word is a name.
-_MESSAGE = re.compile(r"([a-z{'\"\d\[]\S*|HTTP\S*|HPSS|PUT|[A-Z][a-z]+(-[A-Z][A-Za-z0-9]*)*:?) .*[a-z].*", re.DOTALL)
+# Words in lower case, unless the first is a name, without a full stop.
+_NAME = r"(Content|If|Last|Want|Repr)-[A-Za-z-]+|Digest|Expect|Host|Range|HTTP\S*|HPSS|PUT"
+_MESSAGE = re.compile(rf"([a-z{{'\"\d\[]\S*|({_NAME}):?) .*[a-z].*[^.\s]", re.DOTALL)
+_NOT_FOR_CLIENTS = re.compile(r"Traceback|site-packages|\.py\b|XX")
 
 
 def check_error(answer: requests.Response) -> None:
@@ -121,6 +123,7 @@ def check_error(answer: requests.Response) -> None:
     assert list(content) == ["status", "message", "traceback", "version"], content
     assert content["status"].startswith(f"{answer.status_code} "), content
     assert _MESSAGE.fullmatch(content["message"]), content
+    assert not _NOT_FOR_CLIENTS.search(content["message"]), content
 
 
 class Client:

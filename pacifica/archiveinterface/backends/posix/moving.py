@@ -102,7 +102,8 @@ class Source:
             move(place, aside, self.directory, self.name, replace=is_directory)
         except OSError as error:
             os.rename(aside, aside, src_dir_fd=place, dst_dir_fd=self.directory)
-            _log.error("%s/%s: %s is now named %s: %s", self.tree.root, self.path, self.name, aside, error)
+            path = os.path.join(self.tree.root, self.path, self.name)
+            _log.error("%s is now named %s: %s", path, aside, error)
 
 
 _CHANGED = "the file changed while it was being moved"

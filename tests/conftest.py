@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from .support import BACKENDS, Backend, Service, serving
+from pacifica.archiveinterface.globals import LOG_NAME
+
+from .support import BACKENDS, NOT_FOR_READERS, Backend, Service, serving
 
 # Machines are noisy; how long an example takes says nothing.
 settings.register_profile("untimed", deadline=None)
@@ -27,6 +29,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
     for reason, count in reasons.most_common():
         terminalreporter.write_line(f"{count} tests skipped: {reason}")
+
+
+@pytest.fixture(autouse=True)
+def plain_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test in which this process logged a message that has no words for what it is about."""
+    yield
+    for record in caplog.get_records("call"):
+        message = record.getMessage()
+        assert record.name != LOG_NAME or not NOT_FOR_READERS.search(message), message
 
 
 @pytest.fixture(params=BACKENDS, ids=str)

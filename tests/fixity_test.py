@@ -10,6 +10,7 @@ import random
 import signal
 import socket
 import subprocess
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from pacifica.archiveinterface.backends.abstract.archive import Entry
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.config import ArchiveOptions
 from pacifica.archiveinterface.exception import ConfigurationError, StorageError
+from pacifica.archiveinterface.scrub import Throttle
 
 from .admin_test import COMMAND, run
 from .conftest import Serve
@@ -412,6 +414,44 @@ class _UnlistableArchive(PosixBackendArchive):
     def entries(self, after: str = "") -> Iterator[Entry]:
         yield from islice(super().entries(after), 3)
         raise StorageError("the storage failed")
+
+
+@pytest.mark.parametrize(("kept", "result"), [(hashlib.md5(CONTENT).digest(), "ok"), (bytes(16), "damaged")])
+def test_a_file_is_compared_with_the_digest_it_has(tmp_path: Path, kept: bytes, result: str) -> None:
+    archive = PosixBackendArchive(str(tmp_path))  # which computes sha-256 of new files
+    with archive.open("7", "w") as file:
+        file.write(CONTENT)
+        file.set_digests({"md5": kept})
+    assert findings("--prefix", str(tmp_path), "verify", "7")[1] == {"7": result}
+
+
+class _Clock(threading.Event):
+    """A clock that only waiting moves on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Note *timeout* and let that time pass."""
+        assert timeout is not None
+        self.waits.append(round(timeout, 6))
+        self.now += timeout
+        return False
+
+
+def test_a_scrub_reads_as_fast_as_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Clock()
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    throttle = Throttle(100, clock)
+    for size in (50, 100, 10):
+        throttle.take(size)
+    clock.now += 60
+    throttle.take(20)  # the minute in which nothing was read is no credit
+    throttle.take(20)
+    monkeypatch.undo()
+    assert clock.waits == [0, 0.5, 1, 0, 0.2]
 
 
 def test_a_recall_is_waited_for_as_long_as_was_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

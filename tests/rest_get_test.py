@@ -188,6 +188,17 @@ def test_if_range(stored: Service, if_range: str, status: int) -> None:
     assert answer.content == (CONTENT[:5] if status == 206 else CONTENT)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_answer_without_the_file_tells_how_it_is_known(stored: Service, method: str) -> None:
+    tag = stored.request("GET", "/12345").headers["ETag"]
+    answer = stored.request(method, "/12345", headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert (answer.headers["ETag"], answer.headers["Last-Modified"]) == (tag, MODIFIED)
+    assert {"Content-Type", "Content-Range", "Transfer-Encoding"} & set(answer.headers) == set()
+    assert answer.headers.get("Content-Length", "0") == "0"
+    assert stored.request("GET", "/12345").content == CONTENT  # on another connection
+
+
 def test_head_tells_what_clients_read(stored: Service) -> None:
     answer = stored.request("HEAD", "/12345")
     assert answer.status_code == 204

@@ -37,7 +37,7 @@ MakeArchive = Callable[[Config], AbstractBackendArchive]
 MOD_TIME = 1473806059.0  # whole seconds: not every storage system counts finer
 BLOCK = 1 << 16  # bytes
 # Words for a client, in lower case unless the first is a name.
-_MESSAGE = re.compile(r"([a-z]\S*|[A-Z][a-z]+(-[A-Z][A-Za-z0-9]*)*) .*[a-z].*[^.\s]", re.DOTALL)
+_MESSAGE = re.compile(r"([a-z]\S*|[A-Z][a-z]+(-[A-Z][A-Za-z0-9]*)*:?) .*[a-z].*[^.\s]", re.DOTALL)
 
 
 def put(archive: AbstractBackendArchive, file_id: str, content: bytes, mod_time: float = MOD_TIME) -> AbstractStatus:

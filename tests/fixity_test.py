@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -27,7 +28,7 @@ from pacifica.archiveinterface.backends.abstract.archive import Entry
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.config import ArchiveOptions
 from pacifica.archiveinterface.exception import ConfigurationError, StorageError
-from pacifica.archiveinterface.scrub import Throttle
+from pacifica.archiveinterface.scrub import Finding, Scrub, Throttle
 
 from .admin_test import COMMAND, run
 from .conftest import Serve
@@ -414,6 +415,50 @@ class _UnlistableArchive(PosixBackendArchive):
     def entries(self, after: str = "") -> Iterator[Entry]:
         yield from islice(super().entries(after), 3)
         raise StorageError("the storage failed")
+
+
+class _PartlyOnTape(PosixBackendArchive):
+    """One of its files is on tape only."""
+
+    def is_online(self) -> bool:
+        """Return whether the bound file is another one."""
+        return super().is_online() and self.path != "tape"
+
+
+def test_a_scrub_tells_all_that_was_found_of_a_file(tmp_path: Path) -> None:
+    archive = _PartlyOnTape(str(tmp_path))
+    sha256 = {"sha-256": hashlib.sha256(CONTENT).digest()}
+    for file_id, kept in {
+        "good": sha256,
+        "bad": {"sha-256": bytes(32)},
+        "tape": sha256,
+        "none": {},
+        "foreign": {"crc-a": b"a", "crc-b": b"b"},
+    }.items():
+        with archive.open(file_id, "w") as file:
+            file.write(CONTENT)
+            file.set_digests(kept)
+    (tmp_path / "directory").mkdir()
+    ids = ["404", "directory", "../x"]
+    entries = [*archive.entries(), *(Entry(f"path of {file_id}", file_id) for file_id in ids)]
+    found = {finding.path: finding for finding in Scrub(archive, absent="removed").run(entries)}
+    details = {path: found[path].detail for path in ("bad", "path of 404", "path of directory", "path of ../x")}
+    size = len(CONTENT)
+    assert found == {
+        "good": Finding("good", "good", "ok", size, sha256),
+        "bad": Finding("bad", "bad", "damaged", size, sha256, details["bad"]),
+        "tape": Finding("tape", "tape", "offline"),
+        "none": Finding("none", "none", "no digest", size, sha256),
+        "foreign": Finding("foreign", "foreign", "unchecked", size, {}, "crc-a, crc-b cannot be computed here"),
+        **{
+            f"path of {file_id}": Finding(f"path of {file_id}", file_id, result, detail=details[f"path of {file_id}"])
+            for file_id, result in zip(ids, ("removed", "unreadable", "unreadable"), strict=True)
+        },
+    }
+    assert all(re.fullmatch("[a-z].* .*[a-z]", detail) for detail in details.values()), details
+    [recorded] = Scrub(archive, record=True).run([Entry("none", "none")])
+    assert recorded == Finding("none", "none", "recorded", size, sha256)
+    assert archive.file("none").status().digests == sha256
 
 
 @pytest.mark.parametrize(("kept", "result"), [(hashlib.md5(CONTENT).digest(), "ok"), (bytes(16), "damaged")])

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacifica.archiveinterface.archive_utils import bytes_type, parse_http_date, parse_mod_time, un_abs_path
+from pacifica.archiveinterface.backends.conformance import fails_with
 from pacifica.archiveinterface.byte_ranges import MOST_RANGES, Segment, clip, parse_byte_range, parse_range_header
 from pacifica.archiveinterface.exception import ByteRangeError, FileIdError, ModTimeError, RangeNotSatisfiableError
 from pacifica.archiveinterface.id2filename import LARGEST_ID, filename2id, id2filename, parse_file_id
@@ -168,6 +169,22 @@ def test_any_other_date_is_refused_and_nothing_else_happens(text: str) -> None:
     except ModTimeError:
         return
     assert 0 <= seconds < 253402300800
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tue, 13 Sep \uff12\uff10\uff11\uff16 22:34:19 GMT",  # digits of another script
+        f"Tue{' ' * 100}Sep 13 22:34:19 2016",
+        "2016-02-30",
+        "some day",
+        "",
+        "253402300800",
+    ],
+)
+def test_a_date_that_is_refused_is_told_why(text: str) -> None:
+    with fails_with(ModTimeError):
+        parse_mod_time(text)
 
 
 @given(st.integers(0, 10**19 - 1), st.integers(0, 10**19 - 1))

@@ -83,6 +83,29 @@ def test_one_range(stored: Service, header: str, first: int, end: int) -> None:
     assert answer.headers["Content-Length"] == str(end - first)
 
 
+@ONCE
+def test_parts_are_divided_by_what_no_file_can_foresee(stored: Service) -> None:
+    types = {
+        stored.request("GET", "/12345", headers={"Range": "bytes=0-1,-2"}).headers["Content-Type"] for _ in range(2)
+    }
+    assert len(types) == 2
+    assert all(re.fullmatch("multipart/byteranges; boundary=[0-9a-f]{32}", text) for text in types)
+
+
+@ONCE
+def test_a_file_that_is_shorter_than_it_was_is_told(
+    stored: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, read = stored.archive.file("12345").filepath, os.read
+
+    def end_early(fd: int, size: int) -> bytes:
+        return b"" if os.readlink(f"/proc/self/fd/{fd}") == path else read(fd, size)
+
+    monkeypatch.setattr(os, "read", end_early)
+    assert stored.request("GET", "/12345", headers={"Range": "bytes=5-14"}).status_code == 500
+    assert f"{path} ended 10 bytes before its size" in caplog.text
+
+
 def test_several_ranges_come_as_parts(stored: Service) -> None:
     answer = stored.request("GET", "/12345", headers={"Range": "bytes=300-302, 0-1,-2"})
     assert answer.status_code == 206
@@ -148,6 +171,8 @@ def test_a_byte_range_query_behind_the_end_is_not_satisfiable(stored: Service) -
         ({"If-None-Match": "{tag}"}, 304),
         ({"If-None-Match": 'W/{tag}, "other"'}, 304),
         ({"If-None-Match": '"a, b", {tag}'}, 304),
+        ({"If-None-Match": '"", {tag}'}, 304),
+        ({"If-None-Match": "X{tag}"}, 200),
         ({"If-None-Match": "*"}, 304),
         ({"If-None-Match": '"other"'}, 200),
         ({"If-None-Match": '"other"', "If-Modified-Since": LATER}, 200),

@@ -71,6 +71,26 @@ def test_text_that_is_no_path_of_an_id_is_refused(text: str) -> None:
     assert id2filename(file_id) == text
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "39/3039",
+        "/3039",
+        "/39/3039/",
+        "/39/03039",
+        "/00/3039",
+        "/39/3039x",
+        "/file.05",
+        "/file.100",
+        "/file.",
+        "/ff/ff/ff/ff/ff/ff/ff/8000000000000000",
+    ],
+)
+def test_a_path_that_is_almost_that_of_an_id_is_refused(path: str) -> None:
+    with fails_with(FileIdError):
+        filename2id(path)
+
+
 @pytest.mark.parametrize("file_id", [-1, LARGEST_ID + 1])
 def test_ids_out_of_bounds_have_no_path(file_id: int) -> None:
     with pytest.raises(FileIdError):

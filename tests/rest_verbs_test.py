@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.config import ArchiveOptions, HttpOptions
 
 from .conftest import Serve
@@ -33,6 +34,40 @@ def test_staging_a_file_on_disk(service: Service) -> None:
     answer = service.request("POST", "/12345")
     assert answer.status_code == 200
     assert answer.json() == {"file": "/12345", "message": "File was staged"}
+
+
+class _OnTape(PosixBackendArchive):
+    """Every file is on tape, and its recall takes its time."""
+
+    def is_online(self) -> bool:
+        """Return False."""
+        return False
+
+    def stage(self) -> bool:
+        """Return False: the recall has just begun."""
+        self.status()
+        return False
+
+
+def test_staging_a_file_on_tape(prefix: Path) -> None:
+    prefix.mkdir()
+    with serving(_OnTape(str(prefix))) as service:
+        service.request("PUT", "/12345", data=b"x")
+        answer = service.request("POST", "/12345")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (202, "30")
+        assert answer.json() == {"file": "/12345", "message": "File is being staged"}
+        assert service.request("POST", "/404").status_code == 404
+        answer = service.request("GET", "/12345")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+
+
+@ONCE
+def test_a_path_may_come_in_pieces_and_be_as_long_as_the_limit(incoming: Path, service: Service) -> None:
+    text = json.dumps({"path": str(incoming)}).encode()
+    too_long = service.request("PATCH", "/7", data=text.ljust((1 << 16) + 1), headers=JSON)
+    assert too_long.status_code == 413
+    pieces = (text.ljust(1 << 16)[start : start + 1000] for start in range(0, 1 << 16, 1000))
+    assert service.request("PATCH", "/7", data=pieces, headers=JSON).status_code == 200
 
 
 def test_a_post_may_carry_a_body(service: Service) -> None:
@@ -226,7 +261,9 @@ def test_options_and_unknown_methods_tell_what_is_allowed(service: Service) -> N
 
 @ONCE
 def test_an_answer_without_a_body_has_no_type(service: Service) -> None:
-    assert "Content-Type" not in service.request("OPTIONS", "/7").headers
+    answer = service.request("OPTIONS", "/7")
+    assert "Content-Type" not in answer.headers
+    assert answer.content == b""
     for path in ("/7", "/"):
         answer = service.request("BREW", path)
         assert answer.status_code == 405

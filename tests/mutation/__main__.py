@@ -55,7 +55,18 @@ ROOMS = {
             "rest_errors",
             "rest_generator",
         ),
-        tests=("parsers", "digests", "rest_get", "rest_put", "rest_verbs", "rest_errors", "framing", "fixity"),
+        tests=(
+            "archive_utils",
+            "digests",
+            "fixity",
+            "framing",
+            "lingering",
+            "parsers",
+            "rest_errors",
+            "rest_get",
+            "rest_put",
+            "rest_verbs",
+        ),
     ),
     "storage": Room(
         modules=(
@@ -75,7 +86,17 @@ ROOMS = {
             "backends/posix/tree",
             "scrub",
         ),
-        tests=("conformance", "abstract", "posix", "move", "sidecar", "fixity", "rest_put", "rest_verbs"),
+        tests=(
+            "conformance",
+            "abstract",
+            "posix",
+            "posix_failures",
+            "move",
+            "sidecar",
+            "fixity",
+            "rest_put",
+            "rest_verbs",
+        ),
     ),
 }
 

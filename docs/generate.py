@@ -1,21 +1,22 @@
-"""Write what is made from the option table: the shipped config.ini and the page docs/options.md.
+"""Write what is made from the options of all sections: the shipped config.ini and the page docs/options.md.
 
-Run it after a change of the table; both files are kept in the repository, and a test says when they are stale.
+Run it after a change of an option; both files are kept in the repository, and a test says when they are stale.
 """
 
 import textwrap
 from pathlib import Path
 
-from pacifica.archiveinterface.config import options, sections
+from pacifica.archiveinterface.config import built_in_sections
+from pacifica.archiveinterface.options import options
 
 ROOT = Path(__file__).resolve().parent.parent
 
 _INI_TOP = """\
 # The options of the archive interface with their defaults: a file with nothing in it means the same.
-# Made by docs/generate.py from pacifica/archiveinterface/config.py.
+# Made by docs/generate.py from the options.py of each room and backend.
 """
 _PAGE_TOP = """\
-<!-- Made by docs/generate.py; change pacifica/archiveinterface/config.py instead. -->
+<!-- Made by docs/generate.py; change the options.py of the room or backend instead. -->
 # Options of config.ini
 
 Every option may be left out. A value that cannot be read and an option that does not exist are errors,
@@ -25,7 +26,7 @@ named with file, section and option; an unknown section is ignored with a warnin
 
 def config_ini() -> str:
     """Return the shipped config.ini."""
-    return _INI_TOP + "".join(f"\n{_ini_section(name, section)}" for name, section in sections().items())
+    return _INI_TOP + "".join(f"\n{_ini_section(name, section)}" for name, section in built_in_sections().items())
 
 
 def _ini_section(name: str, section: type) -> str:
@@ -38,7 +39,7 @@ def _ini_section(name: str, section: type) -> str:
 
 def options_page() -> str:
     """Return the page docs/options.md."""
-    return _PAGE_TOP + "".join(f"\n{_page_section(name, section)}" for name, section in sections().items())
+    return _PAGE_TOP + "".join(f"\n{_page_section(name, section)}" for name, section in built_in_sections().items())
 
 
 def _page_section(name: str, section: type) -> str:

@@ -22,4 +22,4 @@ class TestConformance(ConformanceSuite):
     @pytest.fixture
     def make_archive(self, backend: Backend, prefix: Path) -> MakeArchive:
         """Archives with the options given, on the same files."""
-        return lambda config: backend.make(prefix, {"archive": config.archive})
+        return lambda archive_options: backend.make(prefix, archive_options)

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from pacifica.archiveinterface.application import Settings
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.globals import LOG_NAME
+from pacifica.archiveinterface.http.options import HttpOptions
 
 from .support import BACKENDS, NOT_FOR_READERS, Backend, Service, serving
 
@@ -80,8 +82,10 @@ def serve(backend: Backend, prefix: Path) -> Iterator[Serve]:
     """Start a service on the backend, with sections of options as keywords."""
     with ExitStack() as stack:
 
-        def start(settings: dict[str, dict[str, Any]] | None = None, **options: Any) -> Service:
-            return stack.enter_context(serving(backend.make(prefix, options), settings))
+        def start(
+            settings: Settings | None = None, archive: ArchiveOptions | None = None, http: HttpOptions | None = None
+        ) -> Service:
+            return stack.enter_context(serving(backend.make(prefix, archive), settings, http))
 
         yield start
 

@@ -25,8 +25,8 @@ from pacifica.archiveinterface import globals as places
 from pacifica.archiveinterface.admin import add_commands
 from pacifica.archiveinterface.admin import run as run_command
 from pacifica.archiveinterface.backends.abstract.archive import Entry
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
-from pacifica.archiveinterface.config import ArchiveOptions
 from pacifica.archiveinterface.exception import ConfigurationError, StorageError
 from pacifica.archiveinterface.scrub import Finding, Scrub, Throttle
 
@@ -136,7 +136,7 @@ def test_a_digest_moves_with_its_file_and_is_not_brought_along(
 
 
 def test_a_verified_read_breaks_off_before_the_last_block(backend: Backend, prefix: Path) -> None:
-    with serving(backend.make(prefix, {"archive": ArchiveOptions(verify_reads=True)})) as service:
+    with serving(backend.make(prefix, ArchiveOptions(verify_reads=True))) as service:
         service.request("PUT", "/7", data=CONTENT)
         assert service.request("GET", "/7").content == CONTENT
         flip_a_bit(stored_file(service), 500_000)
@@ -364,7 +364,7 @@ def test_a_file_whose_digest_cannot_be_computed_is_not_ok(scrubbed: Path) -> Non
 
 
 def test_verified_reads_deliver_no_file_that_cannot_be_verified(tmp_path: Path) -> None:
-    archive = POSIX_FLAT.make(tmp_path / "archive", {"archive": ArchiveOptions(verify_reads=True)})
+    archive = POSIX_FLAT.make(tmp_path / "archive", ArchiveOptions(verify_reads=True))
     with serving(archive) as service:
         service.request("PUT", "/7", data=CONTENT)
         only_digest(stored_file(service), "crc-of-tomorrow")

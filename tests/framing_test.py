@@ -29,7 +29,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def running(prefix: Path) -> Iterator[Service]:
     """One service for all of this module."""
-    with serving(POSIX_FLAT.make(prefix, {})) as service:
+    with serving(POSIX_FLAT.make(prefix)) as service:
         yield service
 
 
@@ -274,7 +274,7 @@ def test_a_site_s_tool_that_refuses_is_heard_before_the_body_is_asked_for(tmp_pa
         "tools.auth_basic.realm": "r",
         "tools.auth_basic.checkpassword": lambda *_: False,
     }
-    with serving(POSIX_FLAT.make(tmp_path / "archive", {}), {"/": realm}) as locked, connect(locked) as connection:
+    with serving(POSIX_FLAT.make(tmp_path / "archive"), {"/": realm}) as locked, connect(locked) as connection:
         connection.sendall(b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
         answer = answer_on(connection)
     assert answer.startswith(b"HTTP/1.1 401 ")
@@ -324,7 +324,7 @@ def test_a_head_may_arrive_byte_by_byte(service: Service) -> None:
 def test_connections_without_a_whole_request_keep_no_thread(prefix: Path, service: Service) -> None:
     threads = 2
     with (
-        serving(POSIX_FLAT.make(prefix, {}), {"global": {"server.thread_pool": threads}}) as small,
+        serving(POSIX_FLAT.make(prefix), {"global": {"server.thread_pool": threads}}) as small,
         ExitStack() as stack,
     ):
         for start in (b"", b"GET /7 HTTP/1.1\r\nHost: a\r\nX: ") * 20:
@@ -335,7 +335,7 @@ def test_connections_without_a_whole_request_keep_no_thread(prefix: Path, servic
 
 def test_a_head_that_takes_too_long_is_given_up(prefix: Path, service: Service) -> None:
     with ExitStack() as stack:
-        hasty = stack.enter_context(serving(POSIX_FLAT.make(prefix, {}), {"global": {"server.socket_timeout": 0.2}}))
+        hasty = stack.enter_context(serving(POSIX_FLAT.make(prefix), {"global": {"server.socket_timeout": 0.2}}))
         silent, stalled, dripping = (stack.enter_context(connect(hasty)) for _ in range(3))
         stalled.sendall(b"GET /7 HTTP/1.1\r\n")
         dripping.settimeout(0.02)

@@ -13,9 +13,10 @@ import pytest
 import requests
 
 from pacifica.archiveinterface.application import make_application
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
-from pacifica.archiveinterface.config import ArchiveOptions, HttpOptions
 from pacifica.archiveinterface.exception import ConfigurationError
+from pacifica.archiveinterface.http.options import HttpOptions
 
 from .deploy_test import Deployment
 from .support import POSIX_FLAT, TIMEOUT, Backend, serving
@@ -189,8 +190,7 @@ def test_a_file_that_is_gone_when_nginx_opens_it_is_a_json_error(tmp_path: Path)
 
 
 def test_x_sendfile_names_the_whole_path(tmp_path: Path) -> None:
-    options = {"http": HttpOptions(sendfile="x-sendfile")}
-    with serving(POSIX_FLAT.make(tmp_path / "100%", options)) as service:
+    with serving(POSIX_FLAT.make(tmp_path / "100%"), http=HttpOptions(sendfile="x-sendfile")) as service:
         service.request("PUT", "/a%20b", data=b"x")
         answer = service.request("GET", "/a%20b")
         assert answer.headers["X-Sendfile"] == quote(str(tmp_path / "100%" / "a b"))
@@ -204,19 +204,19 @@ def test_x_sendfile_names_the_whole_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize("chosen", ["x-sendfile", "x-accel-redirect"])
 def test_what_has_to_be_hashed_is_sent_by_the_service(tmp_path: Path, chosen: str) -> None:
     http = HttpOptions(sendfile=chosen)
-    with serving(POSIX_FLAT.make(tmp_path, {"http": http})) as service:
+    with serving(POSIX_FLAT.make(tmp_path), http=http) as service:
         (tmp_path / "8").write_bytes(b"has no digest")
         assert service.request("GET", "/8").content == b"has no digest"
         assert service.request("GET", "/8").content == b""  # it has one now
-    with serving(POSIX_FLAT.make(tmp_path, {"http": http, "archive": ArchiveOptions(verify_reads=True)})) as service:
+    with serving(POSIX_FLAT.make(tmp_path, ArchiveOptions(verify_reads=True)), http=http) as service:
         assert service.request("GET", "/8").content == b"has no digest"
 
 
 @pytest.mark.parametrize("chosen", ["x-sendfile", "x-accel-redirect"])
 def test_a_backend_without_local_files_refuses_to_start(backend: Backend, prefix: Path, chosen: str) -> None:
-    archive = backend.make(prefix, {"http": HttpOptions(sendfile=chosen)})
+    archive, http = backend.make(prefix), HttpOptions(sendfile=chosen)
     if isinstance(archive, HpssBackendArchive):
         with pytest.raises(ConfigurationError, match=f"sendfile = {chosen}"):
-            make_application(archive)
+            make_application(archive, options=http)
     else:
-        make_application(archive)
+        make_application(archive, options=http)

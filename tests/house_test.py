@@ -13,8 +13,9 @@ from pacifica.archiveinterface import exception
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
 from pacifica.archiveinterface.backends.factory import ArchiveBackendFactory
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
-from pacifica.archiveinterface.config import Config, get_config, options, sections
+from pacifica.archiveinterface.config import Config, built_in_sections, get_config
 from pacifica.archiveinterface.exception import ArchiveInterfaceError, ConfigurationError, archive_error
+from pacifica.archiveinterface.options import options
 from pacifica.archiveinterface.rest_errors import STATUS_OF, status_of
 
 ROOT = Path(pacifica.archiveinterface.__file__).parent
@@ -24,9 +25,16 @@ HSM = "backends.oracle_hsm_sideband"
 HPSS = "backends.hpss"
 LAYERS = [
     {"exception", "globals"},
-    {"digests", "id2filename", "lingering", "printing", "request_head", "transmission"},
-    {"backends.abstract.status", "config"},
-    {"archive_utils", "byte_ranges", "backends.abstract.extendedfile"},
+    {"digests", "id2filename", "lingering", "options", "printing", "request_head", "transmission"},
+    {
+        "backends.abstract.options",
+        "backends.abstract.status",
+        "backends.posix.options",
+        f"{HPSS}.options",
+        f"{HSM}.options",
+        "http.options",
+    },
+    {"archive_utils", "byte_ranges", "config", "backends.abstract.extendedfile"},
     {"backends.abstract.archive", f"{HPSS}.waiting", f"{HPSS}.workers"},
     {
         "conditions",
@@ -226,11 +234,11 @@ def test_the_option_table_gives_the_defaults(tmp_path: Path) -> None:
     assert get_config(str(empty)) == Config()
     text = "".join(
         f"[{name}]\n" + "".join(f"{key} = {default}\n" for key, default, _ in options(section))
-        for name, section in sections().items()
+        for name, section in built_in_sections().items()
     )
     empty.write_text(text)
     assert get_config(str(empty)) == Config()
 
 
 def test_every_option_has_a_meaning() -> None:
-    assert all(meaning for section in sections().values() for _, _, meaning in options(section))
+    assert all(meaning for section in built_in_sections().values() for _, _, meaning in options(section))

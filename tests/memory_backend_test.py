@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from docs.examples.memory_backend import MemoryBackendArchive
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.conformance import ConformanceSuite, MakeArchive
-from pacifica.archiveinterface.config import Config
 
 
 class TestMemoryBackend(ConformanceSuite):
@@ -21,8 +21,8 @@ class TestMemoryBackend(ConformanceSuite):
     def make_archive(self, files: MemoryBackendArchive) -> MakeArchive:
         """Return what makes an archive with the options given."""
 
-        def make(config: Config) -> MemoryBackendArchive:
-            archive = MemoryBackendArchive(files.prefix, config)
+        def make(archive_options: ArchiveOptions) -> MemoryBackendArchive:
+            archive = MemoryBackendArchive(files.prefix, archive_options)
             archive.stored = files.stored
             return archive
 

@@ -17,7 +17,7 @@ from .support import POSIX_FLAT, TIMEOUT
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     """Where such an application is served, by cheroot as it is."""
-    resource = ArchiveInterfaceGenerator(POSIX_FLAT.make(tmp_path / "archive", {}))
+    resource = ArchiveInterfaceGenerator(POSIX_FLAT.make(tmp_path / "archive"))
     dispatch = {"/": {"request.dispatch": cherrypy.dispatch.MethodDispatcher()}}
     server = cheroot.wsgi.Server(("127.0.0.1", 0), cherrypy.Application(resource, "", dispatch), numthreads=2)
     server.prepare()

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.archive import Guard
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
 from pacifica.archiveinterface.backends.conformance import fail_while_writing, get, put
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
-from pacifica.archiveinterface.config import ArchiveOptions, Config
 from pacifica.archiveinterface.exception import (
     ConflictError,
     DamagedFileError,
@@ -53,7 +53,7 @@ def source(uploads: Path) -> Path:
 def archive(prefix: Path, uploads: Path) -> PosixBackendArchive:
     """An archive that holds OLD as 7."""
     prefix.mkdir()
-    archive = PosixBackendArchive(str(prefix), Config(archive=ArchiveOptions(move_roots=(str(uploads),))))
+    archive = PosixBackendArchive(str(prefix), ArchiveOptions(move_roots=(str(uploads),)))
     put(archive, "7", OLD)
     return archive
 
@@ -130,7 +130,7 @@ def test_a_source_that_is_written_to_meanwhile_is_not_archived(archive: PosixBac
 
 def test_a_change_during_a_copy_is_noticed_though_size_and_time_are_the_same(prefix: Path, far: Path) -> None:
     prefix.mkdir()
-    archive = PosixBackendArchive(str(prefix), Config(archive=ArchiveOptions(move_roots=(str(far),))))
+    archive = PosixBackendArchive(str(prefix), ArchiveOptions(move_roots=(str(far),)))
     put(archive, "7", OLD)
     source = far / "upload"
     source.write_bytes(NEW)
@@ -270,7 +270,7 @@ def test_a_source_in_a_read_only_file_system_stays(tmp_path: Path, prefix: Path)
     with mounted_new(tmp_path, "ext4", 16 << 20) as root:
         (root / "upload").write_bytes(NEW)
         run("mount", "-o", "remount,ro", str(root))
-        archive = PosixBackendArchive(str(prefix), Config(archive=ArchiveOptions(move_roots=(str(root),))))
+        archive = PosixBackendArchive(str(prefix), ArchiveOptions(move_roots=(str(root),)))
         put(archive, "7", OLD)
         with pytest.raises(StorageError):
             archive.patch("7", str(root / "upload"))

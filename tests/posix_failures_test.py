@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
 from pacifica.archiveinterface.backends.conformance import fails_with, get, put
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import SamQfsTree
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
-from pacifica.archiveinterface.config import ArchiveOptions, Config, PosixOptions
+from pacifica.archiveinterface.backends.posix.options import PosixOptions
 from pacifica.archiveinterface.exception import (
     ConflictError,
     DamagedFileError,
@@ -55,8 +56,7 @@ def make(prefix: Path, *roots: Path, kind: type[PosixBackendArchive] = PosixBack
     """Return an archive, a tree of ids, that holds OLD as NESTED."""
     prefix.mkdir(exist_ok=True)
     options["move_roots"] = tuple(f"{root}/" for root in roots)  # with a slash at the end, as many write it
-    config = Config(archive=ArchiveOptions(**options), posix=PosixOptions(use_id2filename=True))
-    archive = kind(str(prefix), config)
+    archive = kind(str(prefix), ArchiveOptions(**options), PosixOptions(use_id2filename=True))
     put(archive, NESTED, OLD)
     return archive
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.extendedfile import ExtendedFile
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.conformance import fails_with, get, put
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import (
     SamQfsTree,
@@ -21,7 +22,6 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factor
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.extendedfile import extended_file_factory
 from pacifica.archiveinterface.backends.posix.tree import Recent
-from pacifica.archiveinterface.config import ArchiveOptions, Config
 from pacifica.archiveinterface.exception import BodyTooLargeError, NoSpaceError
 
 from .mounts import require_mounts, run
@@ -83,7 +83,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def test_locks_on_what_others_can_open_hold_nothing_up(prefix: Path, tmp_path: Path) -> None:
     source = tmp_path / "archive" / "upload"
-    with serving(POSIX_TREE.make(prefix, {})) as service:
+    with serving(POSIX_TREE.make(prefix)) as service:
         service.request("PUT", "/12345", data=b"old")
         source.write_bytes(b"moved")
         stored = Path(service.archive.file("12345").filepath)
@@ -134,7 +134,7 @@ def drained(paths: list[str]) -> tuple[list[str], set[str]]:
 
 @pytest.mark.parametrize("level", ["full", "file", "none"])
 def test_files_and_names_are_synced_as_the_site_says(prefix: Path, synced: list[str], level: str) -> None:
-    archive = POSIX_TREE.make(prefix, {"archive": ArchiveOptions(durability=level)})
+    archive = POSIX_TREE.make(prefix, ArchiveOptions(durability=level))
     file = [] if level == "none" else ["file"]
 
     def expect(*directories: str) -> None:
@@ -200,7 +200,7 @@ def test_the_reserve_is_kept_to_the_byte(tmp_path: Path) -> None:
         (place / ".partial").mkdir()
         free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
         reserve = free - (40 << 20)
-        archive = PosixBackendArchive(str(place), Config(archive=ArchiveOptions(reserve_bytes=reserve)))
+        archive = PosixBackendArchive(str(place), ArchiveOptions(reserve_bytes=reserve))
         archive.open("7", "w", length=40 << 20).discard()
         with fails_with(NoSpaceError):
             archive.open("7", "w", length=(40 << 20) + 1)
@@ -220,7 +220,7 @@ def test_the_reserve_is_kept_to_the_byte(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("become", ["removed", "renamed", "replaced"])
 def test_a_prefix_that_is_not_there_any_more_is_told(prefix: Path, become: str) -> None:
-    with serving(POSIX_TREE.make(prefix, {})) as service:
+    with serving(POSIX_TREE.make(prefix)) as service:
         service.request("PUT", "/7", data=b"x")
         shutil.rmtree(prefix) if become == "removed" else prefix.rename(prefix.with_name("elsewhere"))
         if become == "replaced":
@@ -255,7 +255,7 @@ def test_a_file_in_the_place_of_the_directory_of_uploads_is_the_service_s_fault(
 
 
 def test_a_file_in_the_place_of_a_directory_is_the_service_s_fault(prefix: Path) -> None:
-    with serving(POSIX_TREE.make(prefix, {})) as service:
+    with serving(POSIX_TREE.make(prefix)) as service:
         (prefix / "39").write_bytes(b"")
         assert service.request("PUT", "/12345", data=b"x").status_code == 500
         assert [service.request(verb, "/12345").status_code for verb in ("GET", "HEAD", "DELETE")] == [404] * 3
@@ -274,7 +274,7 @@ def test_the_directory_of_uploads_is_made_again(archive: PosixBackendArchive) ->
 
 def test_a_sweep_removes_no_upload_that_has_just_begun(prefix: Path) -> None:
     prefix.mkdir()
-    archive = PosixBackendArchive(str(prefix), Config(archive=ArchiveOptions(durability="none")))
+    archive = PosixBackendArchive(str(prefix), ArchiveOptions(durability="none"))
     done = threading.Event()
 
     def sweep() -> None:
@@ -375,7 +375,7 @@ def test_notes_that_are_none_are_not_read(sidecars: SidecarArchive, nonsense: st
 
 def test_the_same_bytes_put_again_leave_no_notes(prefix: Path) -> None:
     prefix.mkdir()
-    archive = SidecarArchive(str(prefix), Config(archive=ArchiveOptions(overwrite="refuse")))
+    archive = SidecarArchive(str(prefix), ArchiveOptions(overwrite="refuse"))
     for _ in range(3):
         put_with_digest(archive, "7", b"the same")
     assert len(notes_of(prefix)) == 1

@@ -8,7 +8,6 @@ import pytest
 
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.bodies import RequestBody
-from pacifica.archiveinterface.config import Config
 from pacifica.archiveinterface.exception import BackendUnavailableError, BodyError
 
 from .support import serving
@@ -40,14 +39,14 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_asking_for_a_file_that_is_being_staged_is_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with serving(TapeArchive(str(tmp_path), Config())) as service:
+    with serving(TapeArchive(str(tmp_path))) as service:
         service.request("PUT", "/7", data=b"x")
         assert [service.request("GET", "/7").status_code for _ in range(3)] == [503] * 3
     assert warnings_of(caplog) == []
 
 
 def test_a_failure_names_request_and_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with serving(HangingArchive(str(tmp_path), Config())) as service:
+    with serving(HangingArchive(str(tmp_path))) as service:
         answer = service.request("POST", "/7", headers={"X-Request-Id": "mine"})
     assert answer.status_code == 503
     (line,) = warnings_of(caplog)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.archiveinterface.config import HttpOptions
+from pacifica.archiveinterface.http.options import HttpOptions
 
 from .conftest import Serve
 from .support import ONCE, TIMEOUT, Service, descriptors

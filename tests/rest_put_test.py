@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.archiveinterface.config import ArchiveOptions
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 
 from .conftest import Serve
 from .support import ONCE, TIMEOUT, Backend, Service, serving, stored_files, tree_of
@@ -113,7 +113,7 @@ def test_a_stalled_body_times_out_with_an_error(serve: Serve, prefix: Path) -> N
 
 @pytest.mark.parametrize("moment", [b"", b"0", b"0123456789" * 100_000])
 def test_a_client_that_goes_away_leaves_nothing(backend: Backend, prefix: Path, moment: bytes) -> None:
-    with serving(backend.make(prefix, {})) as service:
+    with serving(backend.make(prefix)) as service:
         service.request("PUT", "/7", data=b"old")
         before = tree_of(prefix)
         for _ in range(4):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
-from pacifica.archiveinterface.config import ArchiveOptions, HttpOptions
+from pacifica.archiveinterface.http.options import HttpOptions
 
 from .conftest import Serve
 from .support import EACH_LAYOUT, HSM_SIDEBAND, ONCE, POSIX_TREE, TIMEOUT, Backend, Service, serving, tree_of
@@ -410,7 +411,7 @@ def test_the_rest_of_a_refused_body_is_never_taken_for_a_request(service: Servic
 
 
 def test_errors_hide_the_server_and_carry_a_request_id(backend: Backend, prefix: Path) -> None:
-    archive = backend.make(prefix, {})
+    archive = backend.make(prefix)
     with serving(archive) as service:
         service.request("PUT", "/7", data=b"x")
         vars(archive).clear()  # the service's own fault
@@ -423,7 +424,7 @@ def test_errors_hide_the_server_and_carry_a_request_id(backend: Backend, prefix:
 
 
 def test_tracebacks_are_shown_on_demand(backend: Backend, prefix: Path) -> None:
-    with serving(backend.make(prefix, {"http": HttpOptions(show_tracebacks=True)})) as service:
+    with serving(backend.make(prefix), http=HttpOptions(show_tracebacks=True)) as service:
         answer = service.request("GET", "/404")
     assert answer.json()["traceback"].startswith("Traceback ")
 

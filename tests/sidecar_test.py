@@ -34,7 +34,7 @@ class TestConformance(ConformanceSuite):
     @pytest.fixture
     def make_archive(self, bare: Path) -> MakeArchive:
         """Archives with the options given, on the same files."""
-        return lambda config: POSIX_TREE.make(bare / "archive", {"archive": config.archive})
+        return lambda archive_options: POSIX_TREE.make(bare / "archive", archive_options)
 
 
 def sidecars(bare: Path) -> list[Path]:
@@ -43,7 +43,7 @@ def sidecars(bare: Path) -> list[Path]:
 
 
 def test_a_digest_moves_and_dies_with_its_file(bare: Path) -> None:
-    with serving(POSIX_TREE.make(bare / "archive", {})) as service:
+    with serving(POSIX_TREE.make(bare / "archive")) as service:
         assert service.request("PUT", "/7", data=CONTENT).headers["Repr-Digest"] == REPR
         assert service.request("HEAD", "/7").headers["Repr-Digest"] == REPR
         path = service.request("HEAD", "/7").headers["X-Pacifica-File"]
@@ -57,7 +57,7 @@ def test_a_digest_moves_and_dies_with_its_file(bare: Path) -> None:
 
 
 def test_a_failed_upload_leaves_no_digest(bare: Path) -> None:
-    with serving(POSIX_TREE.make(bare / "archive", {})) as service:
+    with serving(POSIX_TREE.make(bare / "archive")) as service:
         service.request("PUT", "/7", data=b"old")
         service.request("PUT", "/7", data=CONTENT, headers={"If-None-Match": "*"})
         service.raw(b"PUT /8 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234")
@@ -65,7 +65,7 @@ def test_a_failed_upload_leaves_no_digest(bare: Path) -> None:
 
 
 def test_a_digest_of_a_file_that_was_changed_behind_our_back_is_not_told(bare: Path) -> None:
-    with serving(POSIX_TREE.make(bare / "archive", {})) as service:
+    with serving(POSIX_TREE.make(bare / "archive")) as service:
         service.request("PUT", "/7", data=b"bytes")
         place = Path(service.archive.file("7").filepath)
         flip_a_bit(place, 0)

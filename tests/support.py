@@ -21,9 +21,11 @@ import requests
 
 from pacifica.archiveinterface.application import Settings, make_application
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
-from pacifica.archiveinterface.config import Config, PosixOptions
+from pacifica.archiveinterface.backends.posix.options import PosixOptions
+from pacifica.archiveinterface.http.options import HttpOptions
 from pacifica.archiveinterface.server import ArchiveServer
 from tests.mariadb import shared_server
 from tests.samqfs_emulator.host import HsmHost
@@ -38,9 +40,13 @@ def _forge_xattr(path: Path) -> None:
     os.setxattr(path, "user.pacifica.digest.sha-256", b"00" * 32)
 
 
+Make = Callable[[Path, ArchiveOptions | None], AbstractBackendArchive]
+"""Makes an archive below a directory; without options, the defaults hold."""
+
+
 @dataclass
 class Backend:
-    """A kind of archive that the suites run on; *make* gives one below a directory.
+    """A kind of archive that the suites run on.
 
     *whole_seconds*: it keeps no fractions of modification times.
     *keeps_reserve*: it can keep space free.
@@ -48,7 +54,7 @@ class Backend:
     """
 
     name: str
-    make: Callable[[Path, dict[str, Any]], AbstractBackendArchive]
+    make_with: Make
     whole_seconds: bool = False
     keeps_reserve: bool = True
     forge_notes: Callable[[Path], None] = _forge_xattr
@@ -56,12 +62,15 @@ class Backend:
     def __str__(self) -> str:
         return self.name
 
+    def make(self, prefix: Path, options: ArchiveOptions | None = None) -> AbstractBackendArchive:
+        """Return an archive below *prefix*."""
+        return self.make_with(prefix, options)
 
-def _posix(use_id2filename: bool) -> Callable[[Path, dict[str, Any]], AbstractBackendArchive]:
-    def make(prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
+
+def _posix(use_id2filename: bool) -> Make:
+    def make(prefix: Path, options: ArchiveOptions | None) -> AbstractBackendArchive:
         prefix.mkdir(exist_ok=True)
-        config = Config(**{"posix": PosixOptions(use_id2filename=use_id2filename), **options})
-        return PosixBackendArchive(str(prefix), config)
+        return PosixBackendArchive(str(prefix), options, PosixOptions(use_id2filename=use_id2filename))
 
     return make
 
@@ -73,14 +82,14 @@ class _HsmHosts:
         self._host: HsmHost | None = None
         atexit.register(self._stop)
 
-    def make(self, prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
+    def make(self, prefix: Path, options: ArchiveOptions | None) -> AbstractBackendArchive:
         """Make an archive on a host that mounts *prefix*."""
         need("cc", "mariadbd")
         if self._host is None or self._host.filesystem.mount != prefix:
             self._stop()
             self._host = HsmHost(Path(tempfile.mkdtemp(prefix="sam-")), shared_server(), mount=prefix)
             self._host.daemons.start()
-        return HsmSidebandBackendArchive(str(prefix), Config(**{"hsm_sideband": self._host.options(), **options}))
+        return HsmSidebandBackendArchive(str(prefix), options, self._host.options())
 
     def _stop(self) -> None:
         if self._host:
@@ -94,8 +103,8 @@ POSIX_TREE = Backend("posix-tree", _posix(True))
 
 
 def _hpss(flavour: str) -> Backend:
-    def make(prefix: Path, options: dict[str, Any]) -> AbstractBackendArchive:
-        return hpss.archive_on(hpss.simulator_of(flavour, prefix), prefix, **options)
+    def make(prefix: Path, options: ArchiveOptions | None) -> AbstractBackendArchive:
+        return hpss.archive_on(hpss.simulator_of(flavour, prefix), prefix, archive=options)
 
     def forge(path: Path) -> None:
         hpss.client_of(flavour).set_user_attributes(str(path), [("/hpss/pacifica/notes", f"sha-256={'00' * 32}")])
@@ -163,11 +172,13 @@ class Service(Client):
 
 
 @contextmanager
-def serving(archive: AbstractBackendArchive, settings: Settings | None = None) -> Iterator[Service]:
+def serving(
+    archive: AbstractBackendArchive, settings: Settings | None = None, http: HttpOptions | None = None
+) -> Iterator[Service]:
     """Serve *archive* from this process until the block is left."""
     quick = {"server.socket_port": 0, "server.thread_pool": 24, "server.socket_timeout": 20}
     settings = {**(settings or {}), "global": {**quick, **(settings or {}).get("global", {})}}
-    server = ArchiveServer(make_application(archive, settings), drain_seconds=5)
+    server = ArchiveServer(make_application(archive, settings, http), drain_seconds=5)
     server.expiration_interval = 0.02  # seconds; also how long stopping takes
     server.prepare()
     thread = threading.Thread(target=server.serve)

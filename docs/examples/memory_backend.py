@@ -9,8 +9,8 @@ from threading import RLock
 
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive, Entry, Guard
 from pacifica.archiveinterface.backends.abstract.extendedfile import ExtendedFile
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
-from pacifica.archiveinterface.config import Config
 from pacifica.archiveinterface.digests import Digests
 from pacifica.archiveinterface.exception import (
     ConflictError,
@@ -117,9 +117,9 @@ class MemoryWriter(ExtendedFile):
 class MemoryBackendArchive(AbstractBackendArchive):
     """Files in a dictionary, by their paths; a lock keeps what a guard saw true until it is acted upon."""
 
-    def __init__(self, prefix: str, config: Config | None = None) -> None:
+    def __init__(self, prefix: str, archive_options: ArchiveOptions | None = None, options: None = None) -> None:
         """Start empty."""
-        super().__init__(prefix, config)
+        super().__init__(prefix, archive_options)
         self.stored: dict[str, Stored] = {}
         self._lock = RLock()
 
@@ -165,7 +165,7 @@ class MemoryBackendArchive(AbstractBackendArchive):
             existing = self.stored.get(self.filepath)
             if self._guard:
                 self._guard(existing.status if existing else None)
-            if existing and self.config.archive.overwrite == "refuse":
+            if existing and self.archive_options.overwrite == "refuse":
                 if existing.content != content:
                     raise ConflictError("the file exists with other bytes and may not be replaced")
                 return existing

@@ -17,6 +17,7 @@ from .backends.abstract.archive import AbstractBackendArchive
 from .backends.factory import ArchiveBackendFactory
 from .exception import ArchiveInterfaceError, ConfigurationError
 from .globals import LOG_NAME, VERSION
+from .http.options import HttpOptions
 from .launch import fail, make_archive, read_settings
 from .server import ArchiveServer
 from .verify import INCOMPLETE
@@ -34,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _server_parser().parse_args(arguments)
     log_to_stderr()
     try:
-        archive = make_archive(given.type, given.prefix, given.config)
+        archive, config = make_archive(given.type, given.prefix, given.config)
         archive.sweep()
         settings = read_settings(given.cherrypy_config)
         settings = {**settings, "global": {**settings.get("global", {}), **_socket_settings(given)}}
-        return _serve(archive, settings)
+        return _serve(archive, settings, config.http)
     except ConfigurationError as error:
         return fail(_SERVER, error)
 
@@ -53,7 +54,8 @@ def cmd(arguments: Sequence[str] | None = None) -> int:
     log_to_stderr()
     try:
         _require_prefix(given)
-        return run(make_archive(given.type, given.prefix, given.config), given)
+        archive, _ = make_archive(given.type, given.prefix, given.config)
+        return run(archive, given)
     except ConfigurationError as error:
         return fail(_ADMIN, error)
     except ArchiveInterfaceError as error:
@@ -89,7 +91,11 @@ def _common_options(default: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False, argument_default=default)
     names = ", ".join(ArchiveBackendFactory.names())
     parser.add_argument("-t", "--type", metavar="BACKEND", help=f"backend: {names} (default PAI_BACKEND_TYPE or posix)")
-    parser.add_argument("--prefix", metavar="DIRECTORY", help="where the files are (default PAI_PREFIX or /tmp)")
+    parser.add_argument(
+        "--prefix",
+        metavar="DIRECTORY",
+        help="where the files are (default PAI_PREFIX or /tmp)",
+    )
     parser.add_argument("-c", "--config", metavar="FILE", help="the archive's configuration, config.ini")
     parser.add_argument("--version", action="version", version=VERSION)
     return parser
@@ -106,9 +112,9 @@ def _socket_settings(given: argparse.Namespace) -> dict[str, object]:
     return {key: value for key, value in asked.items() if value is not None}
 
 
-def _serve(archive: AbstractBackendArchive, settings: Settings) -> int:
-    application = make_application(archive, settings)
-    server = _make_server(application, archive.config.http.drain_seconds)
+def _serve(archive: AbstractBackendArchive, settings: Settings, options: HttpOptions) -> int:
+    application = make_application(archive, settings, options)
+    server = _make_server(application, options.drain_seconds)
     try:
         server.prepare()
     except OSError as error:

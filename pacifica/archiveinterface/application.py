@@ -1,6 +1,5 @@
 """The CherryPy application: the built-in settings, the site's own, and what no site may change."""
 
-import configparser
 import logging
 import sys
 from typing import Any
@@ -9,10 +8,11 @@ import cherrypy
 from cherrypy.lib.reprconf import Parser
 
 from .backends.abstract.archive import AbstractBackendArchive
-from .config import malformed, read_text
 from .exception import ConfigurationError
 from .front_end import require_local_files
 from .globals import LOG_NAME
+from .http.options import HttpOptions
+from .options import read_sections
 from .printing import printable
 from .rest_generator import ArchiveInterfaceGenerator
 from .serving import ArchiveApplication
@@ -40,17 +40,20 @@ _SECTIONS = ("global", "/")
 _LONGEST_MESSAGE = 2000  # characters of a line in the log
 
 
-def make_application(archive: AbstractBackendArchive, settings: Settings | None = None) -> cherrypy.Application:
-    """Return the WSGI application that serves *archive*, with the *settings* of a CherryPy file.
+def make_application(
+    archive: AbstractBackendArchive, settings: Settings | None = None, options: HttpOptions | None = None
+) -> cherrypy.Application:
+    """Return the WSGI application that serves *archive*, with *settings* of CherryPy and *options* of [http].
 
     CherryPy's configuration is one for the process: the last application made has set it.
     Raises ConfigurationError for an option that this archive cannot keep.
     """
-    require_local_files(archive)
+    options = options or HttpOptions()
+    require_local_files(archive, options.sendfile)
     settings = settings or {}
     overall = {**BUILT_IN, **settings.get("global", {})}
     most_bytes = overall.pop("server.max_request_body_size")
-    application = ArchiveApplication(ArchiveInterfaceGenerator(archive), archive.config.http, most_bytes)
+    application = ArchiveApplication(ArchiveInterfaceGenerator(archive, options), options, most_bytes)
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
         cherrypy.config.update({**overall, "server.max_request_body_size": 0})
@@ -65,15 +68,9 @@ def read_cherrypy_config(path: str) -> Settings:
 
     Raises ConfigurationError, naming file, section and key, when something in it is wrong.
     """
-    parser = Parser()
-    try:
-        parser.read_string(read_text(path), path)
-        texts = {section: dict(parser.items(section)) for section in parser.sections()}
-    except configparser.Error as error:
-        raise malformed(path, error) from None
     settings: Settings = {
         section: {key: _value(f"{path}: [{section}] {key}", key, text) for key, text in keys.items()}
-        for section, keys in texts.items()
+        for section, keys in read_sections(path, Parser()).items()
     }
     for section, keys in settings.items():
         if section not in _SECTIONS:

@@ -10,28 +10,28 @@ from .exception import ConfigurationError
 
 LOCATION = "/-/files/"  # in nginx, of what is below the prefix
 
-# With these a front end judges the file that it opens by itself, and not always as we do.
+# The reverse proxy would evaluate these conditional headers itself, with other results.
 _JUDGED = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
 
 
-def require_local_files(archive: AbstractBackendArchive) -> None:
-    """Raise ConfigurationError when a front end is to send files that it cannot open."""
-    chosen = archive.config.http.sendfile
-    if chosen != "off" and not archive.has_local_files:
-        raise ConfigurationError(f"[http] sendfile = {chosen}: this backend has no files that a web server could open")
+def require_local_files(archive: AbstractBackendArchive, sendfile: str) -> None:
+    """Raise ConfigurationError when a reverse proxy is to send files that it cannot open."""
+    if sendfile != "off" and not archive.has_local_files:
+        raise ConfigurationError(
+            f"[http] sendfile = {sendfile}: this backend has no files that a reverse proxy could open"
+        )
 
 
 def redirection(
-    file: AbstractBackendArchive, status: AbstractStatus, request_headers: Mapping[str, str]
+    file: AbstractBackendArchive, status: AbstractStatus, request_headers: Mapping[str, str], sendfile: str
 ) -> dict[str, str]:
-    """Return the header that lets the front end send all of *file*; none when the service has to do it.
+    """Return the header that lets the reverse proxy send all of *file*; none when the service has to do it.
 
     The path in it is percent-encoded: Apache, lighttpd and nginx decode it.
     """
-    chosen = file.config.http.sendfile
-    # A front end that waits for a tape keeps all its clients waiting.
-    if chosen == "off" or status.file_storage_media != "disk" or any(name in request_headers for name in _JUDGED):
+    # A reverse proxy that waits for a tape keeps all its clients waiting.
+    if sendfile == "off" or status.file_storage_media != "disk" or any(name in request_headers for name in _JUDGED):
         return {}
-    if chosen == "x-sendfile":
+    if sendfile == "x-sendfile":
         return {"X-Sendfile": quote(os.fsencode(file.filepath))}
     return {"X-Accel-Redirect": LOCATION + quote(os.fsencode(file.path))}

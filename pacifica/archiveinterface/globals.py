@@ -8,9 +8,28 @@ DISTRIBUTION = "pacifica-archiveinterface"
 LOG_NAME = "pacifica.archiveinterface"
 HOME = Path("~/.pacifica-archiveinterface").expanduser()
 
-# The documented paths of the two configuration files: config.ini, and CherryPy's own.
-CONFIG_FILE = os.getenv("ARCHIVEINTERFACE_CONFIG", str(HOME / "config.ini"))
-CHERRYPY_CONFIG = os.getenv("ARCHIVEINTERFACE_CPCONFIG", str(HOME / "cpconfig.ini"))
+_CONFIG = ("ARCHIVEINTERFACE_CONFIG", HOME / "config.ini")
+_CHERRYPY_CONFIG = ("ARCHIVEINTERFACE_CPCONFIG", HOME / "cpconfig.ini")
+
+
+def config_file(given: str | None = None) -> str | None:
+    """Return the path of config.ini: *given*, named by the environment, or the default one if it exists; or None."""
+    return _chosen(given, *_CONFIG)
+
+
+def cherrypy_config_file(given: str | None = None) -> str | None:
+    """Return the path of CherryPy's file, chosen as that of config.ini."""
+    return _chosen(given, *_CHERRYPY_CONFIG)
+
+
+def _chosen(given: str | None, variable: str, default: Path) -> str | None:
+    named = given or os.getenv(variable)
+    return named or (str(default) if default.exists() else None)
+
+
+# The documented paths of the two files, whether they exist or not.
+CONFIG_FILE = config_file() or str(_CONFIG[1])
+CHERRYPY_CONFIG = cherrypy_config_file() or str(_CHERRYPY_CONFIG[1])
 
 try:
     VERSION = version(DISTRIBUTION)

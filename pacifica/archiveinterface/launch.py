@@ -7,9 +7,9 @@ import sys
 from .application import Settings, read_cherrypy_config
 from .backends.abstract.archive import AbstractBackendArchive
 from .backends.factory import ArchiveBackendFactory
-from .config import get_config
+from .config import Config, get_config
 from .exception import ArchiveInterfaceError
-from .globals import CHERRYPY_CONFIG, LOG_NAME
+from .globals import LOG_NAME, cherrypy_config_file
 
 BAD_CONFIGURATION = 2  # exit code
 
@@ -17,19 +17,26 @@ _log = logging.getLogger(LOG_NAME)
 
 
 def make_archive(
-    backend: str | None = None, prefix: str | None = None, config: str | None = None
-) -> AbstractBackendArchive:
-    """Return the archive of the *backend* below *prefix*, with the options in the file *config*.
+    backend: str | None = None, prefix: str | None = None, config_file: str | None = None
+) -> tuple[AbstractBackendArchive, Config]:
+    """Return the archive of the *backend* below *prefix*, and the options in the file *config_file*.
 
     What is None comes from PAI_BACKEND_TYPE, PAI_PREFIX and ARCHIVEINTERFACE_CONFIG, or is the
     documented default. Raises ConfigurationError.
     """
-    backend = backend or os.getenv("PAI_BACKEND_TYPE") or "posix"
-    prefix = prefix or os.getenv("PAI_PREFIX")
+    kind = ArchiveBackendFactory().load_backend_archive(backend or os.getenv("PAI_BACKEND_TYPE") or "posix")
+    config = get_config(config_file, {kind.section: kind.options_type} if kind.options_type else {})
+    own = getattr(config, kind.section) if kind.options_type else None
+    return kind(_prefix(prefix), config.archive, own), config
+
+
+def _prefix(given: str | None) -> str:
+    prefix = given or os.getenv("PAI_PREFIX")
     if not prefix:
         prefix = "/tmp"
         _log.warning("no prefix is given: files go to /tmp, which the system may empty")
-    return ArchiveBackendFactory().get_backend_archive(backend, os.path.abspath(prefix), get_config(config))
+    # A URL is the backend's to judge.
+    return prefix if "://" in prefix else os.path.abspath(prefix)
 
 
 def read_settings(path: str | None = None) -> Settings:
@@ -37,10 +44,8 @@ def read_settings(path: str | None = None) -> Settings:
 
     Empty when no file was named and there is none in the home directory. Raises ConfigurationError.
     """
-    named = path or os.getenv("ARCHIVEINTERFACE_CPCONFIG")
-    if not named and not os.path.exists(CHERRYPY_CONFIG):
-        return {}
-    return read_cherrypy_config(named or CHERRYPY_CONFIG)
+    place = cherrypy_config_file(path)
+    return read_cherrypy_config(place) if place else {}
 
 
 def fail(program: str, error: ArchiveInterfaceError) -> int:

@@ -12,11 +12,11 @@ import cherrypy
 from . import digests
 from .archive_utils import file_status, get_http_modified_time, un_abs_path
 from .backends.abstract.archive import AbstractBackendArchive, Guard
+from .backends.abstract.options import ArchiveOptions
 from .backends.abstract.status import AbstractStatus
 from .bodies import HashedResponseBody, RequestBody, ResponseBody, content_range, multipart
 from .byte_ranges import Segment, clip, parse_byte_range, parse_range_header
 from .conditions import Conditions
-from .config import ArchiveOptions
 from .exception import (
     ByteRangeError,
     DamagedFileError,
@@ -27,6 +27,7 @@ from .exception import (
     UncheckedFileError,
 )
 from .front_end import redirection
+from .http.options import HttpOptions
 from .rest_errors import error_page_default, error_response, set_headers
 
 ROOT_METHODS = "GET, HEAD, OPTIONS"
@@ -42,14 +43,15 @@ class ArchiveInterfaceGenerator:
 
     exposed = True
 
-    def __init__(self, archive: AbstractBackendArchive) -> None:
-        """Serve the files of *archive*, which all threads share."""
+    def __init__(self, archive: AbstractBackendArchive, options: HttpOptions | None = None) -> None:
+        """Serve the files of *archive*, which all threads share; without *options*, the defaults hold."""
         self._archive = archive
+        self._options = options or HttpOptions()
         # For other applications than ours: the handlers read the body, and errors have our form.
         self._cp_config = {
             "request.process_request_body": False,
             "request.error_response": error_response,
-            "request.show_tracebacks": archive.config.http.show_tracebacks,
+            "request.show_tracebacks": self._options.show_tracebacks,
             "error_page.default": error_page_default,
         }
 
@@ -61,7 +63,7 @@ class ArchiveInterfaceGenerator:
         wanted = None if byte_range is None else _parse_byte_range_query(byte_range)
         file = self._archive.open(file_id, "r")
         try:
-            answer = _file_answer(file, wanted)
+            answer = _file_answer(file, wanted, self._options.sendfile)
         except BaseException:
             file.close()
             raise
@@ -81,7 +83,7 @@ class ArchiveInterfaceGenerator:
         set_headers({**file_status(status), "ETag": status.etag, "Accept-Ranges": "bytes", "Content-Type": JSON_TYPE})
         set_headers(_digest_headers(status))
         cherrypy.serving.response.status = 204
-        if self._archive.config.http.head == "standard":
+        if self._options.head == "standard":
             cherrypy.serving.response.status = 200
             set_headers({"Last-Modified": _http_date(status.mtime), "Content-Length": str(status.filesize)})
         return b""
@@ -94,7 +96,7 @@ class ArchiveInterfaceGenerator:
         if "Content-Range" in request_headers:
             raise RequestError("PUT stores whole files: Content-Range, part of a file, is not supported")
         mod_time, announced = get_http_modified_time(request_headers), digests.announced(request_headers)
-        hasher = digests.Hasher({*self._archive.config.archive.digests, *announced})
+        hasher = digests.Hasher({*self._archive.archive_options.digests, *announced})
         with self._archive.open(file_id, "w", length=body.length, guard=_guard()) as file:
             total_bytes = body.copy_to(file, hasher)
             digests.check(announced, hasher.digests())
@@ -201,7 +203,7 @@ def _parse_byte_range_query(text: Any) -> Segment:
     return parse_byte_range(text)
 
 
-def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> bytes | ResponseBody:
+def _file_answer(file: AbstractBackendArchive, wanted: Segment | None, sendfile: str) -> bytes | ResponseBody:
     """Return the whole answer, or a body that owns *file* from now on."""
     status = file.status()
     _refuse_damaged(status)
@@ -218,11 +220,11 @@ def _file_answer(file: AbstractBackendArchive, wanted: Segment | None) -> bytes 
         }
     )
     parts = _requested_parts(status.filesize, wanted, conditions.allow_range(status))
-    algorithms = _algorithms_to_compute(file.config.archive, status)
+    algorithms = _algorithms_to_compute(file.archive_options, status)
     is_whole = parts == [Segment(0, status.filesize)]
-    if is_whole and status.digests and not algorithms and file.config.archive.verify_reads:
+    if is_whole and status.digests and not algorithms and file.archive_options.verify_reads:
         raise UncheckedFileError(f"the file cannot be verified: {', '.join(status.digests)} cannot be computed here")
-    elsewhere = {} if wanted or algorithms else redirection(file, status, _request_headers())
+    elsewhere = {} if wanted or algorithms else redirection(file, status, _request_headers(), sendfile)
     if elsewhere:
         del cherrypy.serving.response.headers["Content-Length"]
         set_headers(elsewhere)

@@ -164,7 +164,7 @@ class Scrub:
 
     def _hash(self, file: AbstractBackendArchive, status: AbstractStatus) -> Digests:
         known = [name for name in status.digests if name in SUPPORTED]
-        hasher = Hasher(known or self._archive.config.archive.digests)
+        hasher = Hasher(known or self._archive.archive_options.digests)
         while block := file.read(BLOCK_SIZE):
             self._throttle.take(len(block))
             self._raise_if_stopped()

@@ -20,8 +20,8 @@ from cherrypy._cpwsgi import AppResponse
 from cherrypy.lib.httputil import HeaderMap
 
 from .bodies import RequestBody, ResponseBody
-from .config import HttpOptions
 from .exception import HttpVersionError, MethodError, RequestError
+from .http.options import HttpOptions
 from .request_head import request_id
 from .rest_errors import error_page_default, error_response
 from .rest_generator import ArchiveInterfaceGenerator

@@ -12,9 +12,9 @@ try:
         raise ConfigurationError(
             "granian takes a chunked body that broke off for whole: use a server of docs/servers.md"
         )
-    _archive = make_archive()
+    _archive, _config = make_archive()
     _archive.sweep()
-    application = make_application(_archive, read_settings())
+    application = make_application(_archive, read_settings(), _config.http)
 except ConfigurationError as error:
     sys.exit(fail("wsgi", error))
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 
-from pacifica.archiveinterface.config import ArchiveOptions
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 
 from ..hpss_simulator import Simulator
 from ..support import Service

@@ -13,8 +13,9 @@ from typing import Any
 from unittest.mock import patch
 
 import pacifica.archiveinterface.backends.hpss as package
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
-from pacifica.archiveinterface.config import Config, HpssOptions
+from pacifica.archiveinterface.backends.hpss.options import HpssOptions
 
 from ..hpss_simulator import HERE, Simulator, build
 from ..needs import need
@@ -124,9 +125,12 @@ def simulator_of(flavour: str, directory: Path) -> Simulator:
 
 
 def archive_on(
-    simulator: Simulator, directory: Path, hpss: dict[str, Any] | None = None, **options: Any
+    simulator: Simulator,
+    directory: Path,
+    hpss: dict[str, Any] | None = None,
+    archive: ArchiveOptions | None = None,
 ) -> HpssBackendArchive:
-    """Return an archive below *directory*; *hpss* are options of its section, *options* other sections."""
+    """Return an archive below *directory*; *hpss* are options of its section, *archive* those of [archive]."""
     settings = {
         "library": str(simulator.library),
         "auth": str(simulator.root / "keytab"),
@@ -136,7 +140,7 @@ def archive_on(
         **(hpss or {}),
     }
     with installed(simulator.library.parent.parent.name):
-        return HpssBackendArchive(str(directory), Config(**{"hpss": HpssOptions(**settings), **options}))
+        return HpssBackendArchive(str(directory), archive, HpssOptions(**settings))
 
 
 def wait_for_a_hanging_call(simulator: Simulator) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
-from pacifica.archiveinterface.config import ArchiveOptions
+from pacifica.archiveinterface.backends.hpss.options import HpssOptions
 from pacifica.archiveinterface.exception import ConfigurationError, ConflictError
 
 from ..hpss_simulator import Simulator
@@ -426,7 +427,7 @@ def test_thirty_two_clients_at_once(hpss_service: Service, simulator: Simulator)
     assert_all_is_closed(simulator)
     not_counted = ("hpss_BuildLevelString", "hpss_LookupRootCS", "hpss_PingCore")
     threads = {call[2] for call in simulator.calls() if call[3] not in not_counted}
-    options = hpss_service.archive.config.hpss
+    options = HpssOptions()
     assert len(threads) <= options.calls + options.metadata_calls + 1  # and one to log in
 
 

@@ -15,7 +15,6 @@ import requests
 
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
-from pacifica.archiveinterface.config import Config
 from tests.mariadb import shared_server
 from tests.oracle_hsm.stand import FILE, Stand, standing
 from tests.samqfs_emulator import stubs
@@ -35,7 +34,7 @@ def main() -> None:
         archives = {
             way: HsmSidebandBackendArchive(
                 str(host.filesystem.mount),
-                Config(hsm_sideband=host.options(residency=way, libsam=str(libsam))),
+                options=host.options(residency=way, libsam=str(libsam)),
             )
             for way in WAYS
         }

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.options import HsmSidebandOptions
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.residency import (
     FirstAnswer,
     Residency,
     UnknownResidencyError,
 )
-from pacifica.archiveinterface.config import Config, HsmSidebandOptions, get_config
+from pacifica.archiveinterface.config import get_config
 from pacifica.archiveinterface.exception import ConfigurationError, MissingFileError
 from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
 from tests.processes import uwsgi
@@ -164,7 +165,7 @@ def test_the_documented_names_are_there() -> None:
 
 def archive_of(host: HsmHost, **changes: object) -> HsmSidebandBackendArchive:
     return HsmSidebandBackendArchive(
-        str(host.filesystem.mount), Config(hsm_sideband=host.options(**{"residency": "database", **changes}))
+        str(host.filesystem.mount), options=host.options(**{"residency": "database", **changes})
     )
 
 

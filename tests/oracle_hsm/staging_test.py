@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import requests
 
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import extended_hsmsideband_factory
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.libsam import Libsam
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.recalls import MOST_ENDED, Limits, Recalls
-from pacifica.archiveinterface.config import ArchiveOptions, Config
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
 from tests.samqfs_emulator.host import HsmHost
@@ -208,8 +208,8 @@ def test_a_file_tells_where_on_tape_it_is(host: HsmHost) -> None:
         stand.archive("7")
         stand.tape()
         stand.archive(copy=2, vsn="VOL002")
-        options = Config(hsm_sideband=host.options(residency="database"))
-        places = HsmSidebandBackendArchive(str(host.filesystem.mount), options).file(FILE).status().places
+        options = host.options(residency="database")
+        places = HsmSidebandBackendArchive(str(host.filesystem.mount), options=options).file(FILE).status().places
         assert places == (("VOL001", 2, 1), ("VOL002", 1, 1))
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import requests
 
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
-from pacifica.archiveinterface.config import ArchiveOptions, Config
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.samqfs_emulator.host import SCHEMA, HsmHost
 from tests.support import TIMEOUT, Client, serving
@@ -86,10 +86,8 @@ def standing(host: HsmHost, below: str = "", archive: ArchiveOptions | None = No
     """Serve the files of *host* with some *options* of the backend changed, until the block is left."""
     prefix = host.filesystem.mount / below if below else host.filesystem.mount
     prefix.mkdir(parents=True, exist_ok=True)
-    config = Config(
-        archive=archive or ArchiveOptions(), hsm_sideband=host.options(**{"sam_qfs_prefix": f"/{below}", **options})
-    )
-    with serving(HsmSidebandBackendArchive(str(prefix), config)) as service:
+    own = host.options(**{"sam_qfs_prefix": f"/{below}", **options})
+    with serving(HsmSidebandBackendArchive(str(prefix), archive, own)) as service:
         yield Stand(host, service, below)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
-from pacifica.archiveinterface.config import Config
 from pacifica.archiveinterface.exception import ConfigurationError
 from tests.mariadb import MariaDB
 from tests.needs import need
@@ -67,7 +66,7 @@ def guarded(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def archive_of(at: HsmHost, **options: Any) -> HsmSidebandBackendArchive:
     options = {"residency": "database", **options}
-    return HsmSidebandBackendArchive(str(at.filesystem.mount), Config(hsm_sideband=at.options(**options)))
+    return HsmSidebandBackendArchive(str(at.filesystem.mount), options=at.options(**options))
 
 
 def levels_of(at: HsmHost, **options: Any) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pacifica.archiveinterface.config import HsmSidebandOptions
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.options import HsmSidebandOptions
 from tests.mariadb import MariaDB
 from tests.samqfs_emulator.daemons import Daemons
 from tests.samqfs_emulator.filesystem import SamQfs

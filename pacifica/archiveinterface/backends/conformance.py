@@ -5,7 +5,7 @@ Subclass ConformanceSuite in a test module, fill in `make_archive`, and let pyte
     class TestMyBackend(ConformanceSuite):
         @pytest.fixture
         def make_archive(self, tmp_path):
-            return lambda config: MyBackendArchive(str(tmp_path), config)
+            return lambda archive_options: MyBackendArchive(str(tmp_path), archive_options)
 """
 
 import os
@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 
-from ..config import ArchiveOptions, Config
 from ..exception import (
     ArchiveInterfaceError,
     ConflictError,
@@ -30,9 +29,10 @@ from ..exception import (
     RequestError,
 )
 from .abstract.archive import AbstractBackendArchive
+from .abstract.options import ArchiveOptions
 from .abstract.status import AbstractStatus
 
-MakeArchive = Callable[[Config], AbstractBackendArchive]
+MakeArchive = Callable[[ArchiveOptions], AbstractBackendArchive]
 
 MOD_TIME = 1473806059.0  # whole seconds: not every storage system counts finer
 BLOCK = 1 << 16  # bytes
@@ -80,13 +80,13 @@ class ConformanceSuite:
 
     @pytest.fixture
     def make_archive(self) -> MakeArchive:
-        """Return what makes an archive with the options given; all that a test makes share their files."""
+        """Return what makes an archive with the options of [archive] given; all that a test makes share their files."""
         raise NotImplementedError("fill in make_archive")
 
     @pytest.fixture
     def archive(self, make_archive: MakeArchive) -> AbstractBackendArchive:
         """Return an empty archive."""
-        return make_archive(Config())
+        return make_archive(ArchiveOptions())
 
     @pytest.fixture
     def place(self, archive: AbstractBackendArchive) -> Callable[[str, bytes], str]:
@@ -389,7 +389,7 @@ class ConformanceSuite:
         assert get(archive, "7") == bytes([won.index(True)])
 
     def test_refused_overwriting_keeps_the_file_and_takes_the_same_bytes_again(self, make_archive: MakeArchive) -> None:
-        archive = make_archive(Config(archive=ArchiveOptions(overwrite="refuse")))
+        archive = make_archive(ArchiveOptions(overwrite="refuse"))
         first = put(archive, "7", b"bytes")
         assert put(archive, "7", b"bytes").etag == first.etag
         for other in (b"BYTES", b"more bytes"):
@@ -426,7 +426,7 @@ class ConformanceSuite:
     def test_a_refused_move_leaves_both(
         self, make_archive: MakeArchive, place: Callable[[str, bytes], str], holds: Callable[[str], bool]
     ) -> None:
-        archive = make_archive(Config(archive=ArchiveOptions(overwrite="refuse")))
+        archive = make_archive(ArchiveOptions(overwrite="refuse"))
         put(archive, "7", b"old")
         source = place("incoming/upload", b"moved")
         with fails_with(ConflictError):

@@ -2,10 +2,11 @@
 
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
 
-from ..config import Config
 from ..exception import ConfigurationError
 from .abstract.archive import AbstractBackendArchive
+from .abstract.options import ArchiveOptions
 
 ENTRY_POINTS = "pacifica.archiveinterface.backends"
 
@@ -40,6 +41,11 @@ class ArchiveBackendFactory:
             raise ConfigurationError(f"backend {name!r} is not a subclass of AbstractBackendArchive")
         return backend
 
-    def get_backend_archive(self, name: str, prefix: str, config: Config | None = None) -> AbstractBackendArchive:
-        """Return the archive of the backend *name* for the files below *prefix*. Raises ConfigurationError."""
-        return self.load_backend_archive(name)(prefix, config)
+    def get_backend_archive(
+        self, name: str, prefix: str, archive_options: ArchiveOptions | None = None, options: Any = None
+    ) -> AbstractBackendArchive:
+        """Return the archive of the backend *name* for the files below *prefix*. Raises ConfigurationError.
+
+        *options* are those of the backend's own section; without options, the defaults hold.
+        """
+        return self.load_backend_archive(name)(prefix, archive_options, options)

@@ -6,13 +6,13 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from ...config import Config
 from ...digests import Digests
 from ...exception import BeingStagedError, ConfigurationError, FileIdError, StorageError
 from ...id2filename import filename2id, id2filename, parse_file_id
 from .extendedfile import ExtendedFile
+from .options import ArchiveOptions
 from .status import AbstractStatus
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ class Entry(NamedTuple):
     is_partial: bool = False
 
 
+def absolute_prefix(prefix: str) -> str:
+    """Return *prefix*. Raises ConfigurationError unless it is an absolute path."""
+    if not prefix.startswith("/"):
+        raise ConfigurationError(f"prefix {prefix!r} is not an absolute path")
+    return prefix
+
+
 class AbstractBackendArchive(ABC):
     """Files by id below *prefix*.
 
@@ -42,15 +49,21 @@ class AbstractBackendArchive(ABC):
     A backend fills in the abstract methods; each may raise the errors of `exception`.
     """
 
+    section: ClassVar[str] = ""
+    """The section of config.ini with the backend's own options; empty for none."""
+    options_type: ClassVar[type | None] = None
+    """The dataclass of that section, made with `options.option`; the constructor gets one as *options*."""
+
     use_id2filename: bool = True
     has_local_files: bool = False  # whether any program on this host can open self.filepath
 
-    def __init__(self, prefix: str, config: Config | None = None) -> None:
-        """Serve the files below *prefix*, an absolute path; ConfigurationError when it cannot be."""
-        if not prefix.startswith("/"):
-            raise ConfigurationError(f"prefix {prefix!r} is not an absolute path")
+    def __init__(self, prefix: str, archive_options: ArchiveOptions | None = None, options: Any = None) -> None:
+        """Serve the files below *prefix*; a backend refuses one that it cannot serve with ConfigurationError.
+
+        *options* are those of the backend's own section; without options, the defaults hold.
+        """
         self.prefix = prefix.rstrip("/")
-        self.config = config or Config()
+        self.archive_options = archive_options or ArchiveOptions()
         self.path = ""
         self._file: ExtendedFile | None = None
         self._guard: Guard | None = None
@@ -75,7 +88,7 @@ class AbstractBackendArchive(ABC):
         bound = self.file(filepath, guard)
         if mode == "r":
             # stage() returns True when the file has arrived since is_online() looked.
-            if self.config.archive.offline_read == "stage" and not bound.is_online() and not bound.stage():
+            if self.archive_options.offline_read == "stage" and not bound.is_online() and not bound.stage():
                 raise BeingStagedError("the file is being staged from tape, try again later")
             bound._file = bound._open_reader()
         elif mode == "w":

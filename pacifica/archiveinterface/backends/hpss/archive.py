@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
-from ...config import Config
 from ...digests import Hasher
 from ...exception import (
     BackendUnavailableError,
@@ -27,11 +26,13 @@ from ...exception import (
 )
 from ...globals import LOG_NAME
 from ...id2filename import id2filename, parse_file_id
-from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Guard
+from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Guard, absolute_prefix
+from ..abstract.options import ArchiveOptions
 from .client import load_client
 from .extended import HpssExtended, HpssReader, HpssWriter, OpenReaders
 from .listing import files_below, stale_files
 from .notes import Notes, read_notes, remove_notes, write_notes
+from .options import HpssOptions
 from .places import PARTIAL, allowed_place, in_directory, mode_of
 from .recalls import Recalls, request_id
 from .session import Session
@@ -56,18 +57,24 @@ def path_info_munge(filepath: str) -> str:
 class HpssBackendArchive(AbstractBackendArchive):
     """Files below a directory of HPSS; uploads grow in ``.partial`` and are renamed into place."""
 
-    def __init__(self, prefix: str, config: Config | None = None) -> None:
+    section = "hpss"
+    options_type = HpssOptions
+
+    def __init__(
+        self, prefix: str, archive_options: ArchiveOptions | None = None, options: HpssOptions | None = None
+    ) -> None:
         """Load the client library; the login comes with the first request of each process."""
-        super().__init__(prefix, config)
-        if self.config.archive.reserve_bytes:
+        super().__init__(absolute_prefix(prefix), archive_options)
+        self._options = options or HpssOptions()
+        if self.archive_options.reserve_bytes:
             raise ConfigurationError(
-                "[archive] reserve_bytes: HPSS keeps none; its classes of service have their limits"
+                "[archive] reserve_bytes: HPSS does not support it; its classes of service have limits of their own"
             )
-        self._session = Session(load_client(self.config.hpss.library), self.config.hpss)
+        self._session = Session(load_client(self._options.library), self._options)
         self._client = self._session.client
         self._readers = OpenReaders()
         self._recalls = Recalls()
-        self._callback = _address_of(self.config.hpss.callback_address)
+        self._callback = _address_of(self._options.callback_address)
 
     def entries(self, after: str = "") -> Iterator[Entry]:
         """Yield every file below the prefix whose path comes after *after*, by the names along their paths.
@@ -112,7 +119,7 @@ class HpssBackendArchive(AbstractBackendArchive):
     def patch(self, file_id: str, old_path: str, guard: Guard | None = None) -> None:
         """Rename the file at *old_path* to *file_id*."""
         target = self.file(file_id, guard)
-        source, place = allowed_place(old_path, (self.prefix, *self.config.archive.move_roots))
+        source, place = allowed_place(old_path, (self.prefix, *self.archive_options.move_roots))
         self._require_prompt_server()
         with translated_os_errors():
             mode = mode_of(self._session, source, place)
@@ -159,7 +166,7 @@ class HpssBackendArchive(AbstractBackendArchive):
 
     def _open_reader(self) -> HpssReader:
         self._session.require_room()
-        if self.config.archive.offline_read == "wait":
+        if self.archive_options.offline_read == "wait":
             self._wait_until_online()
         with translated_os_errors(), self._session.lock_for(self.filepath):
             while True:
@@ -198,7 +205,7 @@ class HpssBackendArchive(AbstractBackendArchive):
 
     @property
     def _may_replace(self) -> bool:
-        return self.config.archive.overwrite == "replace"
+        return self.archive_options.overwrite == "replace"
 
     def _call(self, function: Callable[..., T], *arguments: object) -> T:
         return self._session.call(partial(function, *arguments))
@@ -206,7 +213,7 @@ class HpssBackendArchive(AbstractBackendArchive):
     def _require_prompt_server(self) -> None:
         self._session.require_room()
         latency = HpssExtended.parse_latency(self._session.ping())
-        if latency > self.config.hpss.accept_latency:
+        if latency > self._options.accept_latency:
             _log.warning("the HPSS core server took %.3f seconds to answer", latency)
             raise BackendUnavailableError("the HPSS core server answers too slowly, try again later")
 
@@ -257,7 +264,7 @@ class HpssBackendArchive(AbstractBackendArchive):
         if self.stage():
             return
         self._session.require_room_for_tape()
-        wait, end = _FIRST_WAIT, time.monotonic() + self.config.hpss.stage_timeout
+        wait, end = _FIRST_WAIT, time.monotonic() + self._options.stage_timeout
         with self._session.waiting_for_tape():
             while not self.stage():
                 if time.monotonic() > end:
@@ -300,11 +307,11 @@ class HpssBackendArchive(AbstractBackendArchive):
         if source.file_storage_media != "disk":
             raise ConflictError("the file is on tape only and lies in another file set: have it recalled first")
         reader = HpssReader(source.filepath, self._session, source, self._leave)
-        hasher = Hasher(self.config.archive.digests)
+        hasher = Hasher(self.archive_options.digests)
         try:
             writer = self._open_writer(source.filesize)
             try:
-                while block := reader.read(self.config.hpss.io_block_size):
+                while block := reader.read(self._options.io_block_size):
                     writer.write(block)
                     hasher.update(block)
                 writer.set_digests(hasher.digests())
@@ -374,7 +381,7 @@ class HpssBackendArchive(AbstractBackendArchive):
     def _stored_md5(self) -> str:
         md5, reader = hashlib.md5(usedforsecurity=False), self._open_reader()
         try:
-            while block := reader.read(self.config.hpss.io_block_size):
+            while block := reader.read(self._options.io_block_size):
                 md5.update(block)
         finally:
             reader.close()

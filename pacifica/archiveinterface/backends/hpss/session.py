@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 
-from ...config import HpssOptions
 from ...exception import BackendUnavailableError
 from ...globals import LOG_NAME
+from .options import HpssOptions
 from .waiting import Gate, PathLocks, Room, acquired
 from .workers import Workers
 

@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", metavar="ID", nargs="+", help="ids, as in the URL")
     given = parser.parse_args(arguments)
     try:
-        archive = HpssBackendArchive(given.prefix, get_config(given.config))
+        config = get_config(given.config)
+        archive = HpssBackendArchive(given.prefix, config.archive, config.hpss)
     except ArchiveInterfaceError as error:
         print(f"to_tape: {error}", file=sys.stderr)
         return 1

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from ...config import Config, HsmSidebandOptions
 from ...exception import (
     BackendUnavailableError,
     ConfigurationError,
@@ -16,13 +15,16 @@ from ...exception import (
 )
 from ...id2filename import id2filename, parse_file_id
 from ..abstract.archive import AbstractBackendArchive
+from ..abstract.options import ArchiveOptions
 from ..abstract.status import AbstractStatus
 from ..posix.archive import PosixBackendArchive
 from ..posix.extendedfile import PosixReader
 from ..posix.moving import Source
+from ..posix.options import PosixOptions
 from ..posix.tree import split
 from .extended_file_factory import HsmSidebandWriter, SamQfsTree
 from .libsam import Libsam
+from .options import HsmSidebandOptions
 from .orm import Sideband, SidebandConnection
 from .recalls import Key, Limits, Recalls
 from .residency import BLOCK, Ask, DatabaseResidency, FirstAnswer, SamStatResidency
@@ -34,13 +36,17 @@ from .tls import tls_of
 class HsmSidebandBackendArchive(PosixBackendArchive):
     """Files below a directory of a SAM-QFS mount; the sideband database or libsam tells where their bytes are."""
 
+    section = "hsm_sideband"
+    options_type = HsmSidebandOptions
     tree_type = SamQfsTree
 
-    def __init__(self, prefix: str, config: Config | None = None) -> None:
+    def __init__(
+        self, prefix: str, archive_options: ArchiveOptions | None = None, options: HsmSidebandOptions | None = None
+    ) -> None:
         """Open the directory *prefix*, a place on the mount. The database is first asked when it is needed."""
-        super().__init__(prefix, config)
-        self.use_id2filename = True
-        options = self.config.hsm_sideband
+        super().__init__(prefix, archive_options, PosixOptions(use_id2filename=True))
+        options = options or HsmSidebandOptions()
+        self._sam_qfs_prefix = options.sam_qfs_prefix
         libsam = _libsam(options)
         self._sideband = Sideband(_connection(options))
         self._residency_of = FirstAnswer(_residency_ways(options, libsam, self._sideband))
@@ -108,7 +114,7 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
     def _recorded(self) -> HsmSidebandStatus:
         """Return the status that the database has of the file, for when there is no mount to ask."""
         directory, name = split(self.path)
-        row = self._sideband.inode_at(f"{self.config.hsm_sideband.sam_qfs_prefix}/{directory}", name)
+        row = self._sideband.inode_at(f"{self._sam_qfs_prefix}/{directory}", name)
         if row is None:
             raise BackendUnavailableError("the file system is not mounted, try again later")
         return HsmSidebandStatus.recorded(row, self.filepath)

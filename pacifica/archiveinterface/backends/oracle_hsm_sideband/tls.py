@@ -2,8 +2,8 @@
 
 import ssl
 
-from ...config import HsmSidebandOptions
 from ...exception import ConfigurationError
+from .options import HsmSidebandOptions
 
 
 def tls_of(options: HsmSidebandOptions) -> bool | ssl.SSLContext:

@@ -5,8 +5,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from typing import ClassVar
 
-from ...config import Config
 from ...digests import SUPPORTED, Hasher
 from ...exception import (
     ConfigurationError,
@@ -16,11 +16,13 @@ from ...exception import (
     RequestError,
     translated_os_errors,
 )
-from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Guard
+from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Guard, absolute_prefix
+from ..abstract.options import ArchiveOptions
 from ..abstract.status import AbstractStatus
 from .extendedfile import PosixReader, PosixWriter
 from .moving import Source, moving
 from .notes import NOTES, Notes, forget_sidecar, read_notes, write_notes
+from .options import PosixOptions
 from .partial import PARTIAL, LinkedPartial, exclusive
 from .placing import NO_LINKS, Placement
 from .status import PosixStatus
@@ -34,18 +36,22 @@ _COPY_SIZE = 1 << 20  # bytes
 class PosixBackendArchive(AbstractBackendArchive):
     """Files below a directory; uploads grow in ``.partial`` beside them and are renamed into place."""
 
+    section = "posix"
+    options_type: ClassVar[type] = PosixOptions
     has_local_files = True
     tree_type: type[Tree] = Tree
 
-    def __init__(self, prefix: str, config: Config | None = None) -> None:
-        """Keep files below the directory *prefix*, which exists."""
-        super().__init__(prefix, config)
-        self.use_id2filename = self.config.posix.use_id2filename
+    def __init__(
+        self, prefix: str, archive_options: ArchiveOptions | None = None, options: PosixOptions | None = None
+    ) -> None:
+        """Keep files below the directory *prefix*, an absolute path, which exists."""
+        super().__init__(absolute_prefix(prefix), archive_options)
+        self.use_id2filename = (options or PosixOptions()).use_id2filename
         try:
             self._tree = self.tree_type(self.prefix or "/")
         except OSError as error:
             raise ConfigurationError(f"prefix {prefix!r}: {os.strerror(error.errno or 0).lower()}") from error
-        self._store = Store(self._tree, self.config.archive, self.describe)
+        self._store = Store(self._tree, self.archive_options, self.describe)
 
     def sweep(self) -> None:
         """Remove what killed processes left half-written."""
@@ -120,7 +126,7 @@ class PosixBackendArchive(AbstractBackendArchive):
         if {"..", PARTIAL, NOTES} & set(names):
             raise ForbiddenPathError("path leads out of the places that files may be moved from")
         path = "/" + "/".join(names)
-        for place in (self._tree.root, *self.config.archive.move_roots):
+        for place in (self._tree.root, *self.archive_options.move_roots):
             for root in (place, os.path.realpath(place)):
                 if path.startswith(root.rstrip("/") + "/"):
                     return root, path[len(root.rstrip("/")) + 1 :]
@@ -184,7 +190,7 @@ class PosixBackendArchive(AbstractBackendArchive):
         known = read_notes(self._tree, source.fd).digests if self._is_archived(source) else {}
         known = {name: value for name, value in known.items() if name in SUPPORTED}
         writer = self._open_writer(source.found.st_size)
-        hasher = Hasher({*self.config.archive.digests, *known})
+        hasher = Hasher({*self.archive_options.digests, *known})
         try:
             while block := os.read(source.fd, _COPY_SIZE):
                 writer.write(block)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from ...config import ArchiveOptions
 from ...exception import ConflictError, ForbiddenPathError, MissingFileError, NoSpaceError, NotARegularFileError
 from ..abstract.archive import Guard
+from ..abstract.options import ArchiveOptions
 from ..abstract.status import AbstractStatus
 from .durability import Durability
 from .notes import Notes, read_notes

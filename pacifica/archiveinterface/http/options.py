@@ -1,0 +1,36 @@
+"""The options of section [http]."""
+
+from dataclasses import dataclass
+
+from ..options import at_least, boolean, one_of, option
+
+
+@dataclass(frozen=True)
+class HttpOptions:
+    """How the service speaks HTTP."""
+
+    head: str = option(
+        "documented",
+        "how HEAD is answered; `documented`: with 204 and times in epoch seconds; `standard`: with 200, Content-Length"
+        " and an HTTP date",
+        one_of("documented", "standard"),
+    )
+    show_tracebacks: bool = option(
+        "false", "whether error answers contain the Python traceback; not for a public server", boolean
+    )
+    sendfile: str = option(
+        "off",
+        "who sends whole files; `off`: the service; `x-sendfile` or `x-accel-redirect` (nginx): the reverse proxy, told"
+        " by this response header",
+        one_of("off", "x-sendfile", "x-accel-redirect"),
+    )
+    drain_bytes: int = option(
+        "16777216",
+        "bytes of an unwanted request body that the service reads so that the client can read the error answer",
+        at_least(0, int),
+    )
+    drain_seconds: float = option(
+        "30",
+        "seconds that requests in progress may take after pacifica-archiveinterface has received SIGTERM",
+        at_least(0, float),
+    )

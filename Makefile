@@ -8,8 +8,9 @@
 # make test-leaks   each verb, succeeding and failing, $(LEAK_ROUNDS) times on every backend and server: nothing stays open or behind
 # make test-mutation [MODULES="conditions backends/posix/store"]   whether the tests notice small changes of the code
 # make check format, lint and types
-# make bench-quick   the comparison with the original, nginx, rclone and bare handlers, in two minutes, into build/benchmarks
-# make bench [ROUNDS=5] [BEFORE=another/worktree]   all of it, into docs/benchmarks
+# make bench-quick   the comparison with the original, nginx, rclone and bare handlers, in two minutes, into build/benchmarks-quick
+# make bench [ROUNDS=5] [BEFORE=another/worktree]   all of it, into build/benchmarks
+# make bench-publish   the summary and the plots of the last make bench, into docs/benchmarks
 # make docs  the documentation as HTML, under docs/_build/html
 # make run-hpss-demo           the service on a simulated HPSS, with a tape of five seconds
 # make hpss-demo-tape ID=5     in another terminal: leaves file 5 of it on tape only
@@ -38,13 +39,13 @@ GRID_PACKAGES := davix-put=davix gfal-copy=gfal2-util-scripts \
   /etc/gfal2.d/http_plugin.conf=gfal2-plugin-http /usr/share/doc/gfal2-plugin-file=gfal2-plugin-file
 SYSTEM_PACKAGES = $(BENCH_PACKAGES) $(HSM_PACKAGES) $(UWSGI_PACKAGES) pkg-config=pkg-config valgrind=valgrind \
   $(SERVER_PACKAGES) $(GRID_PACKAGES) strace=strace mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd
-ROUNDS ?= 3
+ROUNDS ?= 5
 ORIGINAL := build/original
 BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=build/bench $(if $(BEFORE),--before $(BEFORE))
 HPSS_DEMO ?= build/hpss-demo
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-user test-fresh-machine \
-  test-powerloss test-faults test-fuzz test-leaks test-mutation bench bench-quick bench-durability check docs deployment-test clean
+  test-powerloss test-faults test-fuzz test-leaks test-mutation bench bench-quick bench-publish bench-durability check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -102,10 +103,15 @@ test-mutation: $(VENV)/.mutation
 	$(BIN)/python -m tests.mutation $(MODULES)
 
 bench: $(VENV)/.bench $(ORIGINAL)/.made
-	$(BENCH) --rounds $(ROUNDS) --out docs/benchmarks
+	$(BENCH) --rounds $(ROUNDS) --out build/benchmarks
 
 bench-quick: $(VENV)/.bench $(ORIGINAL)/.made
-	$(BENCH) --quick --out build/benchmarks
+	$(BENCH) --quick --out build/benchmarks-quick
+
+# The raw results stay below build/.
+bench-publish:
+	rm -f docs/benchmarks/*.svg
+	cp build/benchmarks/summary.md build/benchmarks/*.svg docs/benchmarks/
 
 # What durability costs on the disk of this directory, as ratios.
 bench-durability: $(VENV)/.test

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from .about import about, available_memory, file_system
 from .bytes_alone import measure_bytes_alone, sync_file_system
+from .goals import ROUNDS_FOR_A_VERDICT
 from .growth import measure_growth
 from .load import Work, measure
 from .memory import TRANSFERS, measure_memory
@@ -50,12 +51,12 @@ class Form:
         return f"{self.large // 1024} GiB" if self.large % 1024 == 0 else f"{self.large} MiB"
 
 
-_FULL = Form(rounds=3, seconds=1, large=1024, memory=1024, growth=(10, 10_000, 1_000_000))
+_FULL = Form(rounds=ROUNDS_FOR_A_VERDICT, seconds=1, large=1024, memory=1024, growth=(10, 10_000, 1_000_000))
 _QUICK = Form(rounds=1, seconds=1, large=64, memory=16, growth=(10, 10_000))
 
 
 def main() -> None:
-    """Measure, and write results.json, the page and the plots; exit with 1 if an answer was wrong."""
+    """Measure and write the results; exit with 1 if an answer was wrong."""
     given = _arguments()
     _end_in_order()
     form = _QUICK if given.quick else Form(**{**vars(_FULL), "rounds": given.rounds})
@@ -94,7 +95,7 @@ def _arguments() -> argparse.Namespace:
 def _checkout(text: str) -> Path:
     path = Path(text).resolve()
     if not (path / "pacifica/archiveinterface").is_dir():
-        raise argparse.ArgumentTypeError(f"{path} is no checkout of this service")
+        raise argparse.ArgumentTypeError(f"{path} is not a checkout of this service")
     return path
 
 

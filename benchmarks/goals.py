@@ -25,6 +25,7 @@ Record = Mapping[str, Any]
 Key = tuple[str, str, int]  # place, work, clients
 
 MOST_MEBIBYTES = 64  # that many large transfers at a time may add
+ROUNDS_FOR_A_VERDICT = 5
 
 # Work (of any size when it ends in a blank), service, the one it is measured by, and the least ratio.
 _RATIOS = [
@@ -58,9 +59,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one *goal* has come to: *what* was compared *where*, what was *found*, and whether that reaches it."""
+    """How one *goal* was met: *what* was compared at which *work*, what was *found*, and whether that reaches it."""
 
-    where: str
+    place: str
+    work: str
+    clients: str
     what: str
     goal: str
     found: Spread | str
@@ -126,11 +129,10 @@ def _ratio_outcomes(rates: Rates, file_systems: Mapping[str, str]) -> Iterator[O
             if not _is(name, work) or (durable_put and file_systems[place] == "tmpfs"):
                 continue
             if found := rates.ratio(key, service, other):
-                where = (
-                    f"{name}, {clients} {'stream' if work.startswith('large') else 'connection'}{'s' * (clients > 1)}"
-                )
+                unit = "stream" if work.startswith("large") else "connection"
+                counted = f"{clients} {unit}{'s' * (clients > 1)}"
                 what = f"{service} / {other}"
-                yield Outcome(f"{place}: {where}", what, f"≥ {least:g}", found, found.median >= least)
+                yield Outcome(place, name, counted, what, f"≥ {least:g}", found, found.median >= least)
 
 
 def is_large(work: str) -> bool:
@@ -147,20 +149,20 @@ def _is(name: str, work: str) -> bool:
 def _memory_outcomes(records: Sequence[Record]) -> Iterator[Outcome]:
     for record in records:
         added = record["peak_mebibytes"] - record["before_mebibytes"]
-        where = f"{record['place']}: {record['transfers']} transfers of {record['mebibytes']} MiB"
-        what = f"{record['service']}, memory added"
+        work, counted = f"transfers of {record['mebibytes']} MiB", f"{record['transfers']} at a time"
+        what = f"{record['service']}: memory added"
         reached = added <= MOST_MEBIBYTES
-        yield Outcome(where, what, f"≤ {MOST_MEBIBYTES} MiB", f"{added:.0f} MiB | ", reached)
+        yield Outcome(record["place"], work, counted, what, f"≤ {MOST_MEBIBYTES} MiB", f"{added:.0f} MiB | ", reached)
 
 
 def _growth_outcomes(records: Sequence[Record]) -> Iterator[Outcome]:
     tree = next(layout for layout, uses_tree in LAYOUTS.items() if uses_tree)
     for record, found in growth_ratios(records):
         if record["layout"] == tree and record["files"] == max(other["files"] for other in records):
-            where = f"{record['place']}: {record['kind']}, {record['clients']} connections, {tree}"
+            work, counted = f"{record['kind']} 1 KiB, {tree}", f"{record['clients']} connections"
             fewest = min(other["files"] for other in records)
-            what = f"{record['files']:,} files / {fewest:,} files"
-            yield Outcome(where, what, f"≥ {_LEAST_WHEN_GROWN:g}", found, found.median >= _LEAST_WHEN_GROWN)
+            what, goal = f"{record['files']:,} files / {fewest:,} files", f"≥ {_LEAST_WHEN_GROWN:g}"
+            yield Outcome(record["place"], work, counted, what, goal, found, found.median >= _LEAST_WHEN_GROWN)
 
 
 def growth_ratios(records: Sequence[Record]) -> Iterator[tuple[Record, Spread]]:

@@ -1,4 +1,4 @@
-"""The results as files: results.json, the page index.md with its tables, and the plots beside it."""
+"""The results as files: results.json, report.md with every figure, summary.md for the documentation, and plots."""
 
 import json
 import statistics
@@ -7,68 +7,54 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from .goals import Outcome, Record, changes, growth_ratios, is_large, outcomes
+from .goals import ROUNDS_FOR_A_VERDICT, Outcome, Record, changes, growth_ratios, is_large, outcomes
 from .plots import draw_plots
-from .services import NGINX, RCLONE
-
-_NOTES = f"""\
-- Only ratios within this run mean something: the machine is shared, and how fast it is differs from hour to hour.
-  A ratio is that of two services within one round; its median over the rounds counts, and the least and the
-  greatest show how far it can be trusted.
-- All services run at once, and take turns. Requests for small files come from wrk on the same machine, which
-  competes with them for the processors; those for large files from one curl a stream.
-- The status of every answer is checked, and its bytes: all that wrk gets, and all that a PUT stored. A large file
-  that curl gets is counted while it is timed, and compared byte by byte when it is got once more. *Wrong* are
-  answers and files that failed; *errors* are connections that did.
-- Latencies are those of wrk: from the request, on a connection that is there, to the end of the answer, corrected
-  for requests that could not be sent meanwhile. Medians over the rounds.
-- Processor time counts all processes of a service, user and system; so does memory, the sum of what each had
-  resident at most, in which pages that they share count for each.
-- The original gives no Content-Length with a GET. wrk takes the end of such an answer, all of which it has, for a
-  failed read, and connects twice for the next; such reads are no *errors* here. In goals and plots its rate is given
-  back what the second connection costs, as the bare WSGI function shows it with and without the header (median of
-  the rounds); the tables of rates, and the mixed work, show what wrk says. The original knows no ranges.
-- HEAD is asked of {NGINX} and {RCLONE} with If-Modified-Since: wrk would wait for the bytes that 200 announces.
-- uWSGI's `http-socket` closes each connection after its answer; the launcher, nginx and rclone keep it.
-- Reads come from memory in all places: files were written just before. Memory and growth are measured in the last
-  place only. In a large archive ids to PUT have their directories already; in a small one these are made.
-"""
 
 
 def write_report(results: Mapping[str, Any], out: Path) -> None:
-    """Write *results* into the directory *out*: as JSON, as a page and as plots."""
+    """Write *results* into the directory *out*: as JSON, as a report, as a summary and as plots."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     for old in out.glob("*.svg"):
         old.unlink()
-    (out / "index.md").write_text(page(results, draw_plots(results, out)))
+    plots = draw_plots(results, out)
+    (out / "report.md").write_text(_joined(_report(results, plots)))
+    (out / "summary.md").write_text(_joined(_summary(results, plots)))
 
 
-def page(results: Mapping[str, Any], plots: Mapping[str, str]) -> str:
-    """Return the page that shows *results*; *plots* are names of files with what they show."""
-    parts = [
-        "# Benchmarks",
-        *_about(results["about"]),
-        "## Goals",
-        *_goals(outcomes(results)),
-        *_changes(results),
-        "## What the figures mean",
-        _NOTES.strip(),
-        *(
-            f"![{shown}]({name})\n\n*{shown}; from the least to the greatest of the rounds.*"
-            for name, shown in plots.items()
-        ),
-        *_growth(results["growth"]),
-        *_memory(results["memory"]),
-        *_bytes_alone(results["bytes alone"]),
-        *_rates(results["records"]),
-    ]
+def _joined(parts: Iterable[str]) -> str:
     return "\n\n".join(parts) + "\n"
+
+
+def _report(results: Mapping[str, Any], plots: Mapping[str, str]) -> Iterator[str]:
+    yield "# Benchmarks"
+    yield from _about(results["about"])
+    yield "## Goals"
+    yield from _goals(outcomes(results), results["about"]["rounds"])
+    yield from _changes(results)
+    yield from _plots(plots)
+    yield from _growth(results["growth"])
+    yield from _memory(results["memory"])
+    yield from _bytes_alone(results["bytes alone"])
+    yield from _rates(results["records"])
+
+
+def _summary(results: Mapping[str, Any], plots: Mapping[str, str]) -> Iterator[str]:
+    yield "<!-- Written by `make bench`, published by `make bench-publish`. -->"
+    yield from _about(results["about"])
+    yield from _goals_by_clients(outcomes(results), results["about"]["rounds"])
+    yield from _plots(plots)
+
+
+def _plots(plots: Mapping[str, str]) -> Iterator[str]:
+    for name, shown in plots.items():
+        yield f"![{shown}]({name})"
+        yield f"*{shown}; from the least to the greatest of the rounds.*"
 
 
 def _about(about: Mapping[str, Any]) -> Iterator[str]:
     command = "make bench-quick" if about["quick"] else "make bench"
-    yield f"`{command}` on {about['date']}, in {about['minutes']:.0f} minutes. [All figures](results.json)"
+    yield f"`{command}` on {about['date']}, in {about['minutes']:.0f} minutes."
     if about["quick"]:
         yield "This is the quick form, one round of little work: it proves nothing but that the comparison runs."
     systems = ", ".join(f"{place} ({system})" for place, system in about["file systems"].items())
@@ -77,16 +63,46 @@ def _about(about: Mapping[str, Any]) -> Iterator[str]:
     yield _table(("", ""), rows)
 
 
-def _goals(found: Sequence[Outcome]) -> Iterator[str]:
-    if not found:
-        yield "None of them was measured."
-        return
-    yield f"{sum(outcome.reached for outcome in found)} of {len(found)} are reached."
+def _goals(found: Sequence[Outcome], rounds: int) -> Iterator[str]:
+    yield _verdict(found, rounds)
     rows = [
-        (outcome.where, outcome.what, outcome.goal, outcome.found, "reached" if outcome.reached else "**not reached**")
-        for outcome in found
+        (each.place, each.work, each.clients, each.what, each.goal, each.found, _reached(each, rounds))
+        for each in found
     ]
-    yield _table(("Where", "What", "Goal", "Median", "Spread", ""), rows)
+    yield _table(("Place", "Work", "Clients", "Compared", "Goal", "Median", "Spread", ""), rows)
+
+
+def _goals_by_clients(found: Sequence[Outcome], rounds: int) -> Iterator[str]:
+    """Yield the goals with one row for each comparison: the medians by the number of clients."""
+    yield _verdict(found, rounds)
+    groups: dict[tuple[str, ...], list[Outcome]] = {}
+    for each in found:
+        groups.setdefault((each.what, each.work, each.place, each.goal), []).append(each)
+    rows = [(*key, "; ".join(_by_clients(each) for each in same)) for key, same in groups.items()]
+    yield _table(("Compared", "Work", "Place", "Goal", "Clients: median (least to greatest)"), rows)
+
+
+def _by_clients(outcome: Outcome) -> str:
+    median, _, spread = str(outcome.found).partition(" | ")
+    shown = f"{median} ({spread.replace('..', ' to ')})" if spread else median
+    clients = outcome.clients.partition(" ")[0]
+    return f"{clients}: {shown}" if outcome.reached else f"{clients}: **{shown}**"
+
+
+def _verdict(found: Sequence[Outcome], rounds: int) -> str:
+    reached = f"{sum(outcome.reached for outcome in found)} of {len(found)}"
+    if rounds >= ROUNDS_FOR_A_VERDICT:
+        return f"{reached} goals are reached; the others are in bold."
+    measured = (
+        f"These figures come from {rounds} round{'s' * (rounds > 1)}, and a verdict needs {ROUNDS_FOR_A_VERDICT}."
+    )
+    return f"{measured} So far {reached} medians meet their goal; the others are in bold."
+
+
+def _reached(outcome: Outcome, rounds: int) -> str:
+    if rounds >= ROUNDS_FOR_A_VERDICT:
+        return "reached" if outcome.reached else "**not reached**"
+    return "met so far" if outcome.reached else "**not met so far**"
 
 
 def _changes(results: Mapping[str, Any]) -> Iterator[str]:

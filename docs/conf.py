@@ -6,7 +6,7 @@ project = "Pacifica Archive Interface"
 author = "The Pacifica Archive Interface authors"
 release = VERSION
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "benchmarks/summary.md"]
 html_theme = "alabaster"
 html_theme_options = {
     "page_width": "1200px",

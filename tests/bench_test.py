@@ -77,8 +77,9 @@ def test_the_quick_form_measures_everything_and_finds_nothing_wrong(tmp_path: Pa
     assert {record["service"] for record in results["memory"]} == {UWSGI, LAUNCHER}
     measured = results["records"] + results["growth"]
     assert [record for record in measured if record["wrong"] or record["errors"] or not record["rate"]] == []
-    assert "bare CherryPy, uWSGI" in (out / "index.md").read_text()
-    assert all(f"]({plot.name})" in (out / "index.md").read_text() for plot in out.glob("*.svg"))
+    assert "bare CherryPy, uWSGI" in (out / "report.md").read_text()
+    for page in ("report.md", "summary.md"):
+        assert all(f"]({plot.name})" in (out / page).read_text() for plot in out.glob("*.svg"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -195,12 +196,25 @@ def test_what_wrk_costs_without_a_length_is_no_fault_of_the_service() -> None:
     assert str(found.found) == "1.25 | 1.25..1.25"
 
 
-def test_the_page_shows_what_was_measured(tmp_path: Path) -> None:
-    published = ROOT / "docs" / "benchmarks"
-    results = json.loads((published / "results.json").read_text())
-    write_report(results, tmp_path)
-    assert (tmp_path / "index.md").read_text() == (published / "index.md").read_text()
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in published.iterdir()}
+def summary_of(rounds: int, rate: float, out: Path) -> str:
+    """Return the summary of a run in which the service had *rate* against 100 of the bare handler."""
+    figures = {"p50_ms": 1.0, "p99_ms": 2.0, "cpu_seconds_per_1000": 0.5, "peak_mebibytes": 40, "wrong": 0, "errors": 0}
+    results = results_with({UWSGI: [rate] * rounds, CHERRYPY_UWSGI: [100.0] * rounds}, **figures)
+    about = {"date": "2026-11-25", "minutes": 1, "quick": False, "rounds": rounds, "seconds": 1, "machine": "a machine"}
+    results["about"] |= {**about, "versions": {}}
+    write_report({**results, "bytes alone": []}, out)
+    return (out / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(("rate", "reached"), [(100.0, 1), (80.0, 0)])
+def test_the_summary_gives_a_verdict_on_five_rounds(rate: float, reached: int, tmp_path: Path) -> None:
+    assert f"{reached} of 1 goals are reached" in summary_of(5, rate, tmp_path)
+
+
+def test_the_summary_of_fewer_rounds_says_so_and_gives_no_verdict(tmp_path: Path) -> None:
+    summary = summary_of(2, 80.0, tmp_path)
+    assert "2 rounds were measured, and a verdict needs 5" in summary
+    assert "**0.80 (0.80 to 0.80)**" in summary
 
 
 def test_a_goal_that_is_missed_is_called_so() -> None:

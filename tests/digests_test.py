@@ -16,6 +16,7 @@ from pacifica.archiveinterface import digests
 from pacifica.archiveinterface.backends.conformance import fails_with
 from pacifica.archiveinterface.digests import Hasher
 from pacifica.archiveinterface.exception import DigestError, DigestMismatchError, RequestError, StorageError
+from pacifica.archiveinterface.http import digest_fields
 
 from .support import TIMEOUT
 
@@ -93,7 +94,7 @@ def test_crc32c_is_castagnoli_s() -> None:
     ],
 )
 def test_announced_digests_are_read(header: str, text: str, expected: dict[str, bytes]) -> None:
-    assert digests.announced({header: text}) == expected
+    assert digest_fields.announced({header: text}) == expected
 
 
 @pytest.mark.parametrize(
@@ -117,18 +118,18 @@ def test_announced_digests_are_read(header: str, text: str, expected: dict[str, 
 )
 def test_a_malformed_announcement_is_refused(header: str, text: str) -> None:
     with fails_with(DigestError):
-        digests.announced({header: text})
+        digest_fields.announced({header: text})
 
 
 def test_announcements_that_disagree_are_refused() -> None:
     with fails_with(DigestError):
-        digests.announced({"Content-MD5": b64(MD5), "Digest": f"md5={b64(bytes(16))}"})
+        digest_fields.announced({"Content-MD5": b64(MD5), "Digest": f"md5={b64(bytes(16))}"})
 
 
 @given(st.sampled_from(["Content-Digest", "Repr-Digest", "Digest", "Content-MD5"]), st.text(max_size=60))
 def test_any_announcement_is_read_or_refused(header: str, text: str) -> None:
     try:
-        digests.announced({header: text})
+        digest_fields.announced({header: text})
     except RequestError:
         return
 
@@ -137,23 +138,23 @@ def test_any_announcement_is_read_or_refused(header: str, text: str) -> None:
 def test_what_is_written_is_read_again(values: dict[str, bytes]) -> None:
     lengths = {"sha-256": 32, "sha": 20, "md5": 16, "adler32": 4}
     known = {name: value.ljust(lengths[name], b"\0")[: lengths[name]] for name, value in values.items()}
-    assert digests.announced({"Repr-Digest": digests.repr_digest(known)}) == known
+    assert digest_fields.announced({"Repr-Digest": digest_fields.repr_digest(known)}) == known
     wanted = ", ".join(known)
-    assert digests.announced({"Digest": digests.digest(known, wanted)}) == known
+    assert digest_fields.announced({"Digest": digest_fields.digest(known, wanted)}) == known
 
 
 def test_only_what_is_wanted_is_told() -> None:
     known = {"sha-256": SHA256, "md5": MD5, "adler32": ADLER}
-    assert digests.repr_digest(known, "md5=3, sha-256=0") == f"md5=:{b64(MD5)}:"
+    assert digest_fields.repr_digest(known, "md5=3, sha-256=0") == f"md5=:{b64(MD5)}:"
     both = [f"sha-256=:{b64(SHA256)}:", f"md5=:{b64(MD5)}:"]
-    assert digests.repr_digest(known, "md5=3, sha-256=10") == ", ".join(both)
-    assert digests.repr_digest(known, "sha-256=9, md5=10") == ", ".join(reversed(both))
-    assert digests.repr_digest(known, "nonsense, =, md5=1, sha-256") == both[1]
-    assert digests.repr_digest(known, "unixsum=3").count(", ") == 2
-    assert digests.digest(known, "ADLER32") == f"adler32={ADLER.hex()}"
-    assert digests.digest(known, "ADLER32;q=0.5, md5;q=0, sha;q=1") == f"adler32={ADLER.hex()}"
-    assert digests.digest(known, "SHA256") == f"sha256={b64(SHA256)}"
-    assert digests.digest(known, "sha-512") == ""
+    assert digest_fields.repr_digest(known, "md5=3, sha-256=10") == ", ".join(both)
+    assert digest_fields.repr_digest(known, "sha-256=9, md5=10") == ", ".join(reversed(both))
+    assert digest_fields.repr_digest(known, "nonsense, =, md5=1, sha-256") == both[1]
+    assert digest_fields.repr_digest(known, "unixsum=3").count(", ") == 2
+    assert digest_fields.digest(known, "ADLER32") == f"adler32={ADLER.hex()}"
+    assert digest_fields.digest(known, "ADLER32;q=0.5, md5;q=0, sha;q=1") == f"adler32={ADLER.hex()}"
+    assert digest_fields.digest(known, "SHA256") == f"sha256={b64(SHA256)}"
+    assert digest_fields.digest(known, "sha-512") == ""
 
 
 def test_a_mismatch_names_the_algorithm() -> None:

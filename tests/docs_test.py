@@ -18,9 +18,9 @@ from typing import NamedTuple
 import pytest
 
 from docs.generate import MADE
-from pacifica.archiveinterface.application import BUILT_IN, read_cherrypy_config
 from pacifica.archiveinterface.config import Config, get_config
-from pacifica.archiveinterface.rest_errors import STATUS_OF
+from pacifica.archiveinterface.http.errors import STATUS_OF
+from pacifica.archiveinterface.web.application import BUILT_IN, read_cherrypy_config
 
 from .needs import need
 from .processes import UWSGI

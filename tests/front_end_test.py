@@ -12,11 +12,11 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from pacifica.archiveinterface.application import make_application
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
 from pacifica.archiveinterface.exception import ConfigurationError
 from pacifica.archiveinterface.http.options import HttpOptions
+from pacifica.archiveinterface.web.application import make_application
 
 from .deploy_test import Deployment
 from .support import POSIX_FLAT, TIMEOUT, Backend, serving

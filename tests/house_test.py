@@ -15,8 +15,8 @@ from pacifica.archiveinterface.backends.factory import ArchiveBackendFactory
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.config import Config, built_in_sections, get_config
 from pacifica.archiveinterface.exception import ArchiveInterfaceError, ConfigurationError, archive_error
+from pacifica.archiveinterface.http.errors import STATUS_OF, status_of
 from pacifica.archiveinterface.options import options
-from pacifica.archiveinterface.rest_errors import STATUS_OF, status_of
 
 ROOT = Path(pacifica.archiveinterface.__file__).parent
 
@@ -25,20 +25,33 @@ HSM = "backends.oracle_hsm_sideband"
 HPSS = "backends.hpss"
 LAYERS = [
     {"exception", "globals"},
-    {"digests", "id2filename", "lingering", "options", "printing", "request_head", "transmission"},
+    {
+        "digests",
+        "id2filename",
+        "lingering",
+        "options",
+        "printing",
+        "transmission",
+        "http.dates",
+        "http.ranges",
+        "http.request_head",
+    },
     {
         "backends.abstract.options",
         "backends.abstract.status",
         "backends.posix.options",
         f"{HPSS}.options",
         f"{HSM}.options",
+        "http.digest_fields",
         "http.options",
     },
-    {"archive_utils", "byte_ranges", "config", "backends.abstract.extendedfile"},
-    {"backends.abstract.archive", f"{HPSS}.waiting", f"{HPSS}.workers"},
+    {"config", "backends.abstract.extendedfile", "http.conditions", "http.file_headers"},
+    {"archive_utils", "backends.abstract.archive", f"{HPSS}.waiting", f"{HPSS}.workers"},
     {
-        "conditions",
-        "rest_errors",
+        "fixity",
+        "http.errors",
+        "http.request_body",
+        "http.sendfile",
         "backends.posix.status",
         "backends.posix.tree",
         f"{HSM}.libsam",
@@ -50,8 +63,7 @@ LAYERS = [
         f"{HPSS}.status",
     },
     {
-        "bodies",
-        "front_end",
+        "http.response_body",
         "backends.posix.durability",
         "backends.posix.partial",
         f"{HSM}.residency",
@@ -65,22 +77,19 @@ LAYERS = [
     {"backends.posix.placing"},
     {"backends.posix.extendedfile", f"{HPSS}.archive"},
     {"rest_generator", "scrub", "backends.posix.archive", f"{HSM}.extended_file_factory"},
-    {f"{HSM}.archive", "serving", "verify"},
-    {"admin", "application", "backends.factory", "backends.conformance", f"{HPSS}.to_tape"},
+    {f"{HSM}.archive", "verify", "web.request"},
+    {"admin", "backends.factory", "backends.conformance", f"{HPSS}.to_tape", "web.application"},
     {"server", "launch"},
     {"uwsgi_request"},
     {"wsgi", "__main__"},
 ]
 CHERRYPY = {
-    "rest_errors",
+    "http.errors",
     "rest_generator",
-    "serving",
-    "application",
     "server",
     "uwsgi_request",
-    "launch",
-    "wsgi",
-    "__main__",
+    "web.application",
+    "web.request",
 }
 
 DOCUMENTED = {

@@ -5,19 +5,20 @@ Run by parsers_test in a process of its own, under a limit of processor time.
 
 from contextlib import suppress
 
-from pacifica.archiveinterface import digests, request_head
-from pacifica.archiveinterface.archive_utils import parse_http_date, parse_mod_time
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
-from pacifica.archiveinterface.byte_ranges import parse_byte_range, parse_range_header
-from pacifica.archiveinterface.conditions import Conditions
+from pacifica.archiveinterface.digests import SUPPORTED
 from pacifica.archiveinterface.exception import ArchiveInterfaceError
+from pacifica.archiveinterface.http import digest_fields, request_head
+from pacifica.archiveinterface.http.conditions import Conditions
+from pacifica.archiveinterface.http.dates import parse_http_date, parse_mod_time
+from pacifica.archiveinterface.http.ranges import parse_byte_range, parse_range_header
 from pacifica.archiveinterface.id2filename import parse_file_id
 
 LENGTH = 1 << 16  # characters; as long as a head may be
 UNITS = [*' \t,";:=*-0a', "W/", "=:", " ,", 'x"', "0-,", '"",', "a=1,", "q=0.", "a=:,"]
 STARTS = ["", "x", '"', "bytes=", "sha-256=:", "Mon, "]
 ENDS = ["", "x"]
-STORED = dict.fromkeys(digests.SUPPORTED, b"")
+STORED = dict.fromkeys(SUPPORTED, b"")
 
 
 def parse(text: str) -> None:
@@ -35,11 +36,11 @@ def parse(text: str) -> None:
         lambda: parse_http_date(text),
         lambda: parse_mod_time(text),
         lambda: parse_file_id(text),
-        lambda: digests.announced({"Content-Digest": text}),
-        lambda: digests.announced({"Digest": text}),
-        lambda: digests.announced({"Content-MD5": text}),
-        lambda: digests.repr_digest(STORED, text),
-        lambda: digests.digest(STORED, text),
+        lambda: digest_fields.announced({"Content-Digest": text}),
+        lambda: digest_fields.announced({"Digest": text}),
+        lambda: digest_fields.announced({"Content-MD5": text}),
+        lambda: digest_fields.repr_digest(STORED, text),
+        lambda: digest_fields.digest(STORED, text),
         lambda: request_head.request_id(text),
         lambda: request_head.body_length(text, None, "HTTP/1.1"),
         lambda: request_head.body_length(None, text, "HTTP/1.1"),

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
-from pacifica.archiveinterface.bodies import RequestBody
 from pacifica.archiveinterface.exception import BackendUnavailableError, BodyError
+from pacifica.archiveinterface.http.request_body import RequestBody
 
 from .support import serving
 

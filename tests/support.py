@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 import requests
 
-from pacifica.archiveinterface.application import Settings, make_application
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
@@ -27,6 +26,7 @@ from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.options import PosixOptions
 from pacifica.archiveinterface.http.options import HttpOptions
 from pacifica.archiveinterface.server import ArchiveServer
+from pacifica.archiveinterface.web.application import Settings, make_application
 from tests.mariadb import shared_server
 from tests.samqfs_emulator.host import HsmHost
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import Any
 
 from .admin import add_commands, delete, run
-from .application import Settings, log_to_stderr, make_application
 from .backends.abstract.archive import AbstractBackendArchive
 from .backends.factory import ArchiveBackendFactory
 from .exception import ArchiveInterfaceError, ConfigurationError
@@ -21,6 +20,7 @@ from .http.options import HttpOptions
 from .launch import fail, make_archive, read_settings
 from .server import ArchiveServer
 from .verify import INCOMPLETE
+from .web.application import Settings, log_to_stderr, make_application
 
 _SERVER = "pacifica-archiveinterface"
 _ADMIN = "pacifica-archiveinterface-cmd"

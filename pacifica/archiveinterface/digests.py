@@ -1,27 +1,24 @@
-"""Digests of content: computed while bytes stream, read from and written to HTTP headers.
+"""Digests of content, computed while its bytes stream.
 
 Algorithms have their names of RFC 9530 (``sha-256``, ``sha-512``, and the deprecated ``sha``,
 ``md5``, ``adler32`` and ``crc32c``); other spellings are understood. A digest is
 bytes in here; checksums are their four bytes, most significant first.
 """
 
-import base64
-import binascii
 import hashlib
 import os
-import re
 import sys
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from .exception import DigestError, DigestMismatchError, StorageError
+from .exception import DigestMismatchError, StorageError
 
 Digests = dict[str, bytes]
 
@@ -73,17 +70,18 @@ _ALGORITHMS: dict[str, tuple[int, Callable[[], _Hash] | None]] = {
 }
 # RFC 9530 registers adler, RFC 3230 ADLER32; Pacifica's metadata say sha1 and sha256.
 _OTHER_NAMES = {"adler": "adler32", "sha1": "sha", "sha-1": "sha", "sha256": "sha-256", "sha512": "sha-512"}
-_RFC_9530_NAMES = {"adler32": "adler"}
-_HEX_IN_DIGEST = ("adler32", "crc32c")  # RFC 3230 and its registry write these in hex
 BLOCKS_HELD = 2  # by a Hasher: one is hashed while the next is received
 COLLISION_RESISTANT = ("sha-512", "sha-256")
 
 ALGORITHMS = tuple(_ALGORITHMS)
 SUPPORTED = tuple(name for name, (_, maker) in _ALGORITHMS.items() if maker)
 
-_MEMBER = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)\s*=\s*:([A-Za-z0-9+/=]*):\s*(?:;[^,]*)?", re.ASCII)
-_PREFERENCE = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)\s*=\s*(\d+)\s*", re.ASCII)
 _INLINE_SIZE = 1 << 16  # bytes; below it a thread costs more than it gains
+
+
+def digest_length(name: str) -> int:
+    """Return the length in bytes of the digests of the algorithm *name*."""
+    return _ALGORITHMS[name][0]
 
 
 def algorithm(name: str) -> str | None:
@@ -206,26 +204,6 @@ def _pool(pid: int) -> _Pool:
     return _Pool()
 
 
-def announced(headers: Mapping[str, str]) -> Digests:
-    """Return the digests that the headers of an upload announce, of the algorithms at hand.
-
-    Content-Digest and Repr-Digest (RFC 9530), Digest (RFC 3230), Content-MD5. Raises DigestError
-    for a header that is malformed, or when two of them say different things.
-    """
-    found: Digests = {}
-    for header, parse in (
-        ("Content-Digest", _parse_rfc_9530),
-        ("Repr-Digest", _parse_rfc_9530),
-        ("Digest", _parse_rfc_3230),
-        ("Content-MD5", lambda text: [("md5", text)]),
-    ):
-        for name, text in parse(headers.get(header, "")) if headers.get(header) else ():
-            known = algorithm(name)
-            if known and found.setdefault(known, value := _value(known, text, header)) != value:
-                raise DigestError(f"the headers announce two different {known} digests")
-    return found
-
-
 def check(announced_digests: Digests, computed: Digests) -> None:
     """Raise DigestMismatchError unless the content has every digest that was announced for it."""
     for name, value in announced_digests.items():
@@ -233,73 +211,3 @@ def check(announced_digests: Digests, computed: Digests) -> None:
             raise DigestMismatchError(
                 f"the {name} digest of the bytes received is {computed[name].hex()}, not {value.hex()}"
             )
-
-
-def repr_digest(digests: Digests, wanted: str | None = None) -> str:
-    """Return the Repr-Digest header for *digests*: all, or those that a Want-Repr-Digest header prefers."""
-    chosen = digests
-    if wanted:
-        preferred = _preferences(wanted)
-        chosen = {name: digests[name] for name in preferred if name in digests} or digests
-    return ", ".join(
-        f"{_RFC_9530_NAMES.get(name, name)}=:{base64.b64encode(value).decode()}:" for name, value in chosen.items()
-    )
-
-
-def digest(digests: Digests, wanted: str) -> str:
-    """Return the Digest header (RFC 3230) that a Want-Digest header asks for; empty when none is known.
-
-    Each digest has the name that the client gave it, in lower case: davix looks for ``sha256`` if it asked for that.
-    """
-    asked: dict[str, str] = {}
-    for member in wanted.split(","):
-        name, _, parameter = member.partition(";")
-        known = algorithm(name)
-        weight = parameter.strip().removeprefix("q=")
-        if known and known in digests and not re.fullmatch(r"0(\.0*)?", weight):
-            asked.setdefault(known, name.strip().lower())
-    return ",".join(f"{name}={_rfc_3230_text(known, digests[known])}" for known, name in asked.items())
-
-
-def _rfc_3230_text(name: str, value: bytes) -> str:
-    return value.hex() if name in _HEX_IN_DIGEST else base64.b64encode(value).decode()
-
-
-def _preferences(text: str) -> list[str]:
-    weights: dict[str, int] = {}
-    for member in text.split(","):
-        match = _PREFERENCE.fullmatch(member)
-        known = algorithm(match[1]) if match else None
-        if match and known and int(match[2][:3]):
-            weights[known] = int(match[2][:3])
-    return sorted(weights, key=lambda name: -weights[name])
-
-
-def _parse_rfc_9530(text: str) -> list[tuple[str, str]]:
-    members = [_MEMBER.fullmatch(member) for member in text.split(",")]
-    if None in members:
-        raise DigestError("Content-Digest and Repr-Digest look like sha-256=:<base64>:")
-    return [(match[1], match[2]) for match in members if match]
-
-
-def _parse_rfc_3230(text: str) -> list[tuple[str, str]]:
-    members = [member.partition("=") for member in text.split(",")]
-    if not all(name.strip() and value.strip() for name, _, value in members):
-        raise DigestError("Digest looks like SHA-256=<base64>")
-    return [(name, value.strip()) for name, _, value in members]
-
-
-def _value(name: str, text: str, header: str) -> bytes:
-    length = _ALGORITHMS[name][0]
-    if len(text) == 2 * length:  # hex, as checksums are written and as Pacifica's metadata write all
-        try:
-            return bytes.fromhex(text)
-        except ValueError:
-            pass
-    try:
-        value = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        value = b""
-    if len(value) != length:
-        raise DigestError(f"{header}: this is not a {name} digest")
-    return value

@@ -1,4 +1,4 @@
-"""What can go wrong, one class each; `rest_errors` gives each its HTTP status.
+"""What can go wrong, one class each; `http.errors` gives each its HTTP status.
 
 A message is read by the client: it says what to change and names no path of the server.
 """

@@ -4,12 +4,12 @@ import logging
 import os
 import sys
 
-from .application import Settings, read_cherrypy_config
 from .backends.abstract.archive import AbstractBackendArchive
 from .backends.factory import ArchiveBackendFactory
 from .config import Config, get_config
 from .exception import ArchiveInterfaceError
 from .globals import LOG_NAME, cherrypy_config_file
+from .web.application import Settings, read_cherrypy_config
 
 BAD_CONFIGURATION = 2  # exit code
 

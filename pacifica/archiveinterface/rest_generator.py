@@ -10,13 +10,10 @@ from urllib.parse import unquote
 import cherrypy
 
 from . import digests
-from .archive_utils import file_status, get_http_modified_time, un_abs_path
+from .archive_utils import un_abs_path
 from .backends.abstract.archive import AbstractBackendArchive, Guard
 from .backends.abstract.options import ArchiveOptions
 from .backends.abstract.status import AbstractStatus
-from .bodies import HashedResponseBody, RequestBody, ResponseBody, content_range, multipart
-from .byte_ranges import Segment, clip, parse_byte_range, parse_range_header
-from .conditions import Conditions
 from .exception import (
     ByteRangeError,
     DamagedFileError,
@@ -26,9 +23,16 @@ from .exception import (
     RequestError,
     UncheckedFileError,
 )
-from .front_end import redirection
+from .http import digest_fields
+from .http.conditions import Conditions
+from .http.dates import get_http_modified_time
+from .http.errors import error_page_default, error_response, set_headers
+from .http.file_headers import file_status
 from .http.options import HttpOptions
-from .rest_errors import error_page_default, error_response, set_headers
+from .http.ranges import Segment, clip, parse_byte_range, parse_range_header
+from .http.request_body import RequestBody
+from .http.response_body import HashedResponseBody, ResponseBody, content_range, multipart
+from .http.sendfile import redirection
 
 ROOT_METHODS = "GET, HEAD, OPTIONS"
 FILE_TYPE = "application/octet-stream"
@@ -95,7 +99,7 @@ class ArchiveInterfaceGenerator:
         request_headers = cherrypy.serving.request.headers
         if "Content-Range" in request_headers:
             raise RequestError("PUT stores whole files: Content-Range, part of a file, is not supported")
-        mod_time, announced = get_http_modified_time(request_headers), digests.announced(request_headers)
+        mod_time, announced = get_http_modified_time(request_headers), digest_fields.announced(request_headers)
         hasher = digests.Hasher({*self._archive.archive_options.digests, *announced})
         with self._archive.open(file_id, "w", length=body.length, guard=_guard()) as file:
             total_bytes = body.copy_to(file, hasher)
@@ -251,9 +255,9 @@ def _digest_headers(status: AbstractStatus) -> dict[str, str]:
     if not status.digests:
         return {}
     request_headers = _request_headers()
-    headers = {"Repr-Digest": digests.repr_digest(status.digests, request_headers.get("Want-Repr-Digest"))}
+    headers = {"Repr-Digest": digest_fields.repr_digest(status.digests, request_headers.get("Want-Repr-Digest"))}
     if "Want-Digest" in request_headers:
-        headers["Digest"] = digests.digest(status.digests, request_headers["Want-Digest"])
+        headers["Digest"] = digest_fields.digest(status.digests, request_headers["Want-Digest"])
     return {name: value for name, value in headers.items() if value}
 
 

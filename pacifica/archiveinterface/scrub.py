@@ -10,7 +10,6 @@ from itertools import islice
 
 from .backends.abstract.archive import AbstractBackendArchive, Entry
 from .backends.abstract.status import AbstractStatus
-from .bodies import BLOCK_SIZE, settle_digests
 from .digests import SUPPORTED, Digests, Hasher
 from .exception import (
     ArchiveInterfaceError,
@@ -19,6 +18,8 @@ from .exception import (
     MissingFileError,
     NotARegularFileError,
 )
+from .fixity import settle_digests
+from .http.response_body import BLOCK_SIZE
 
 OK = "ok"
 DAMAGED = "damaged"

@@ -1,6 +1,6 @@
 """The HTTP server of the launcher: cheroot's, with a strict reading of requests and bounded waiting.
 
-What differs from cheroot's own: heads are read as `request_head` has them, while no thread waits for
+What differs from cheroot's own: heads are read as `http.request_head` has them, while no thread waits for
 them; ``//12345`` is a path and not a host name; ``100 Continue`` is sent when the body is first read;
 the rest of a refused body is read after the answer, up to a bound; a chunk is read in blocks, whatever
 size it claims; errors of the protocol are JSON like all others; stopping waits for requests in
@@ -29,14 +29,14 @@ from cheroot.makefile import MakeFile
 from cheroot.workers.threadpool import WorkerThread
 from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
 
-from .archive_utils import file_status
 from .exception import ArchiveInterfaceError
 from .globals import LOG_NAME, VERSION
+from .http.errors import status_line
+from .http.file_headers import file_status
+from .http.request_head import EMPTY_LINE, body_length, parse_headers, parse_request_line, request_id
 from .lingering import linger
-from .request_head import EMPTY_LINE, body_length, parse_headers, parse_request_line, request_id
-from .rest_errors import status_line
-from .serving import LINGER
 from .transmission import TRANSMIT, FilePart, Transmission
+from .web.request import LINGER
 
 _CHUNK_LINE = 4096  # bytes; the size in hex and, rarely, an extension
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")

@@ -16,12 +16,12 @@ from typing import Any
 
 import uwsgi
 
-from .bodies import ResponseBody
 from .exception import ArchiveInterfaceError
 from .globals import LOG_NAME
+from .http.response_body import ResponseBody
 from .lingering import linger
-from .serving import LINGER, ArchiveAnswer
 from .transmission import Transmission, send_block
+from .web.request import LINGER, ArchiveAnswer
 
 # A reverse proxy that has decoded a chunked body and encoded it anew says so: `X-Pacifica-Chunked: checked`.
 _CHECKED = ("HTTP_X_PACIFICA_CHUNKED", "checked")

@@ -2,9 +2,9 @@
 
 import sys
 
-from .application import log_to_stderr, make_application
 from .exception import ConfigurationError
 from .launch import fail, make_archive, read_settings
+from .web.application import log_to_stderr, make_application
 
 log_to_stderr()
 try:

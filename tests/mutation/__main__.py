@@ -1,6 +1,6 @@
 """Mutate modules of the package, run the tests that are about them, and judge what survived.
 
-``python -m tests.mutation [MODULE ...]``, for example ``conditions backends/posix/store``; without a
+``python -m tests.mutation [MODULE ...]``, for example ``http/conditions backends/posix/store``; without a
 MODULE, all of ROOMS. mutmut does the work, in a copy of the tree below ``build/mutation``. It leaves
 most decorated functions alone, properties and context managers for example: what guards those has to
 be tried by hand. It notices only what a test calls in its own process, so tests of a service in
@@ -44,15 +44,20 @@ class Room(NamedTuple):
 ROOMS = {
     "http": Room(
         modules=(
-            "archive_utils",
-            "bodies",
-            "byte_ranges",
-            "conditions",
             "digests",
+            "fixity",
+            "http/conditions",
+            "http/dates",
+            "http/digest_fields",
+            "http/errors",
+            "http/file_headers",
+            "http/ranges",
+            "http/request_body",
+            "http/request_head",
+            "http/response_body",
+            "http/sendfile",
             "id2filename",
             "lingering",
-            "request_head",
-            "rest_errors",
             "rest_generator",
         ),
         tests=(

@@ -1,1 +1,1 @@
-"""HTTP without a server or a framework."""
+"""HTTP as functions of headers and statuses: nothing here imports CherryPy."""

@@ -6,9 +6,9 @@ only, weigh a date although an entity tag was given, and know no weak comparison
 
 from collections.abc import Iterator, Mapping
 
-from .archive_utils import parse_http_date
-from .backends.abstract.status import AbstractStatus
-from .exception import PreconditionError
+from ..backends.abstract.status import AbstractStatus
+from ..exception import PreconditionError
+from .dates import parse_http_date
 
 
 class Conditions:

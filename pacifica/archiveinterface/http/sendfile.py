@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from .backends.abstract.archive import AbstractBackendArchive
-from .backends.abstract.status import AbstractStatus
-from .exception import ConfigurationError
+from ..backends.abstract.archive import AbstractBackendArchive
+from ..backends.abstract.status import AbstractStatus
+from ..exception import ConfigurationError
 
 LOCATION = "/-/files/"  # in nginx, of what is below the prefix
 

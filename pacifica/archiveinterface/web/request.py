@@ -19,13 +19,14 @@ from cherrypy._cprequest import HookMap, Request, Response, hookpoints
 from cherrypy._cpwsgi import AppResponse
 from cherrypy.lib.httputil import HeaderMap
 
-from .bodies import RequestBody, ResponseBody
-from .exception import HttpVersionError, MethodError, RequestError
-from .http.options import HttpOptions
-from .request_head import request_id
-from .rest_errors import error_page_default, error_response
-from .rest_generator import ArchiveInterfaceGenerator
-from .transmission import TRANSMIT
+from ..exception import HttpVersionError, MethodError, RequestError
+from ..http.errors import error_page_default, error_response
+from ..http.options import HttpOptions
+from ..http.request_body import RequestBody
+from ..http.request_head import request_id
+from ..http.response_body import ResponseBody
+from ..rest_generator import ArchiveInterfaceGenerator
+from ..transmission import TRANSMIT
 
 LINGER = "pacifica.linger"
 """In the WSGI environment: a function that makes the server read up to so many bytes after the answer."""

@@ -10,8 +10,7 @@ from http import HTTPStatus
 
 import cherrypy
 
-from .archive_utils import file_status
-from .exception import (
+from ..exception import (
     ArchiveInterfaceError,
     BackendUnavailableError,
     BeingStagedError,
@@ -29,7 +28,8 @@ from .exception import (
     RequestError,
     TransferCodingError,
 )
-from .globals import LOG_NAME, VERSION
+from ..globals import LOG_NAME, VERSION
+from .file_headers import file_status
 
 STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
     RequestError: HTTPStatus.BAD_REQUEST,

@@ -7,15 +7,15 @@ from typing import Any
 import cherrypy
 from cherrypy.lib.reprconf import Parser
 
-from .backends.abstract.archive import AbstractBackendArchive
-from .exception import ConfigurationError
-from .front_end import require_local_files
-from .globals import LOG_NAME
-from .http.options import HttpOptions
-from .options import read_sections
-from .printing import printable
-from .rest_generator import ArchiveInterfaceGenerator
-from .serving import ArchiveApplication
+from ..backends.abstract.archive import AbstractBackendArchive
+from ..exception import ConfigurationError
+from ..globals import LOG_NAME
+from ..http.options import HttpOptions
+from ..http.sendfile import require_local_files
+from ..options import read_sections
+from ..printing import printable
+from ..rest_generator import ArchiveInterfaceGenerator
+from .request import ArchiveApplication
 
 Settings = dict[str, dict[str, Any]]
 

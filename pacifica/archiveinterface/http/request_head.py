@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .exception import BodyError, BodyTooLargeError, HeadError, HttpVersionError, TransferCodingError
+from ..exception import BodyError, BodyTooLargeError, HeadError, HttpVersionError, TransferCodingError
 
 LARGEST_LENGTH = (1 << 63) - 1  # bytes; no file is longer
 EMPTY_LINE = b"\r\n"

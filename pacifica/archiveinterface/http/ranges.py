@@ -7,7 +7,7 @@ bytes, and answers ``bytes=-0`` with a range.
 import re
 from typing import NamedTuple
 
-from .exception import ByteRangeError, RangeNotSatisfiableError
+from ..exception import ByteRangeError, RangeNotSatisfiableError
 
 # A header may name the same bytes over and over; past this the whole file is cheaper for all.
 MOST_RANGES = 64

@@ -1,0 +1,33 @@
+"""Digests computed of a stored file, compared with those that are kept with it."""
+
+import logging
+from itertools import count
+
+from .backends.abstract.archive import AbstractBackendArchive
+from .backends.abstract.status import AbstractStatus
+from .digests import Digests
+from .exception import ArchiveInterfaceError, DamagedFileError
+from .globals import LOG_NAME
+
+_log = logging.getLogger(LOG_NAME)
+_damaged_files = count(1)  # found by reading since the process started
+
+
+def settle_digests(file: AbstractBackendArchive, status: AbstractStatus, computed: Digests) -> None:
+    """Compare the digests *computed* of the whole open *file* with the stored ones, or store them if there are none.
+
+    Raises DamagedFileError, once the file is marked as damaged. That a mark or a digest cannot
+    be stored is logged and no more.
+    """
+    wrong = [name for name, value in status.digests.items() if name in computed and computed[name] != value]
+    try:
+        if wrong:
+            file.mark_damaged(f"{wrong[0]} was {computed[wrong[0]].hex()} when it was read")
+        elif not status.digests and file.status().version == status.version:
+            file.set_digests(computed)
+    except ArchiveInterfaceError as error:
+        _log.warning("%s: what reading it found cannot be noted: %s", file.filepath, error.__cause__ or error)
+    if wrong:
+        found = next(_damaged_files)
+        _log.error("%s is damaged: its %s is not the stored one (number %d)", file.filepath, wrong[0], found)
+        raise DamagedFileError("the file is damaged: its bytes are not those that were stored")

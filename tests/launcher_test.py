@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from .processes import LAUNCHER, Server, launcher
+from .processes import LAUNCHER, Server, launcher, refusal
 from .support import TIMEOUT, tree_of
 
 DEPLOYED = """
@@ -52,21 +52,6 @@ def await_partials(prefix: Path, count: int) -> list[Path]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return found
-
-
-def refusal(*arguments: str, **environment: str) -> str:
-    """Run the launcher, which must end with code 2 and one line; return the line."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PAI_", "ARCHIVEINTERFACE_"))}
-    ended = subprocess.run(
-        [LAUNCHER, *arguments],
-        env={**clean, "HOME": "/nonexistent", **environment},
-        capture_output=True,
-        timeout=TIMEOUT,
-    )
-    lines = ended.stderr.decode().splitlines()
-    assert ended.returncode == 2, lines
-    assert len(lines) == 1
-    return lines[0]
 
 
 @pytest.fixture
@@ -298,6 +283,11 @@ def test_the_environment_names_backend_prefix_and_files(tmp_path: Path, written:
         assert requests.head(f"{server.url}/7").status_code == 200
     assert "no-such" in refusal(PAI_BACKEND_TYPE="no-such", PAI_PREFIX=str(tmp_path))
     assert "/nonexistent" in refusal(PAI_BACKEND_TYPE="POSIX", PAI_PREFIX="/nonexistent")
+
+
+def test_an_empty_variable_names_no_file(tmp_path: Path) -> None:
+    with launcher(tmp_path, env={"ARCHIVEINTERFACE_CONFIG": "", "ARCHIVEINTERFACE_CPCONFIG": ""}) as server:
+        assert requests.put(f"{server.url}/7", data=b"x").status_code == 201
 
 
 def test_without_a_prefix_it_warns(tmp_path: Path) -> None:

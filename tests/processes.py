@@ -84,6 +84,17 @@ def launcher(
         yield server
 
 
+def refusal(*arguments: str, **environment: str) -> str:
+    """Run the launcher, which must end with code 2 and one line; return the line."""
+    ended = subprocess.run(
+        [LAUNCHER, *arguments], env={**_clean_environment(), **environment}, capture_output=True, timeout=TIMEOUT
+    )
+    lines = ended.stderr.decode().splitlines()
+    assert ended.returncode == 2, lines
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
 @contextmanager
 def uwsgi(
     prefix: Path | str, *options: str, env: Mapping[str, str] | None = None, user: str | None = None

@@ -12,9 +12,8 @@ import pytest
 import requests
 
 from ..hpss_simulator import Simulator, build
-from ..launcher_test import refusal
 from ..needs import need
-from ..processes import Server, launcher
+from ..processes import Server, launcher, refusal
 from ..support import await_service, free_port
 from .conftest import Installation
 from .support import PROJECT, TIMEOUT, archive_on, assert_all_is_closed, write_config

@@ -32,7 +32,7 @@ from pacifica.archiveinterface.scrub import Finding, Scrub, Throttle
 
 from .admin_test import COMMAND, run
 from .conftest import Serve
-from .support import POSIX_FLAT, TIMEOUT, Backend, Service, serving, tree_of
+from .support import ONCE, POSIX_FLAT, TIMEOUT, Backend, Service, serving, tree_of
 
 CONTENT = random.Random(7).randbytes(1_000_000)  # the same in every process that runs tests
 SHA256 = base64.b64encode(hashlib.sha256(CONTENT).digest()).decode()
@@ -150,6 +150,13 @@ def test_a_verified_read_breaks_off_before_the_last_block(backend: Backend, pref
         assert service.request("GET", "/7", headers={"Range": "bytes=0-4"}).status_code == 500
         service.request("PUT", "/7", data=CONTENT)
         assert service.request("GET", "/7").content == CONTENT
+
+
+@ONCE
+def test_a_read_is_verified_only_where_the_site_says_so(service: Service) -> None:
+    service.request("PUT", "/7", data=b"x")
+    flip_a_bit(stored_file(service), 0)
+    assert service.request("GET", "/7").content == b"y"
 
 
 def test_a_small_or_empty_file_is_verified_too(serve: Serve) -> None:
@@ -370,7 +377,7 @@ def test_verified_reads_deliver_no_file_that_cannot_be_verified(tmp_path: Path) 
         only_digest(stored_file(service), "crc-of-tomorrow")
         answer = service.request("GET", "/7")
         assert answer.status_code == 500
-        assert "crc-of-tomorrow" in answer.json()["message"]
+        assert "verified: crc-of-tomorrow cannot be computed here" in answer.json()["message"]
         assert service.request("GET", "/7", headers={"Range": "bytes=0-4"}).content == CONTENT[:5]
         assert service.request("HEAD", "/7").status_code == 204
 

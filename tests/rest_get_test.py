@@ -112,6 +112,7 @@ def test_several_ranges_come_as_parts(stored: Service) -> None:
     boundary = answer.headers["Content-Type"].removeprefix("multipart/byteranges; boundary=")
     parts = answer.content.split(f"--{boundary}".encode())
     assert parts[-1] == b"--\r\n"
+    assert all(b"\r\nContent-Type: application/octet-stream\r\n" in part for part in parts[1:-1])
     spans = [
         (re.search(rb"Content-Range: (.*)\r\n", part), part.partition(b"\r\n\r\n")[2][:-2]) for part in parts[1:-1]
     ]

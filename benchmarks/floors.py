@@ -87,7 +87,7 @@ if "uwsgi" in sys.modules:
 
 def main() -> None:
     """Serve one of the two with the launcher's server."""
-    from pacifica.archiveinterface.server import ArchiveServer
+    from pacifica.archiveinterface.servers.launcher import ArchiveServer
 
     name, port = sys.argv[1:]
     application = cherrypy_application() if name == "cherrypy" else wsgi_application

@@ -22,13 +22,13 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface import globals as places
-from pacifica.archiveinterface.admin import add_commands
-from pacifica.archiveinterface.admin import run as run_command
 from pacifica.archiveinterface.backends.abstract.archive import Entry
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
+from pacifica.archiveinterface.commands.admin import add_commands
+from pacifica.archiveinterface.commands.admin import run as run_command
+from pacifica.archiveinterface.commands.scrub import Finding, Scrub, Throttle
 from pacifica.archiveinterface.exception import ConfigurationError, StorageError
-from pacifica.archiveinterface.scrub import Finding, Scrub, Throttle
 
 from .admin_test import COMMAND, run
 from .conftest import Serve

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pacifica.archiveinterface import lingering
-from pacifica.archiveinterface.lingering import linger
+from pacifica.archiveinterface.servers import lingering
+from pacifica.archiveinterface.servers.lingering import linger
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSi
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.options import PosixOptions
 from pacifica.archiveinterface.http.options import HttpOptions
-from pacifica.archiveinterface.server import ArchiveServer
+from pacifica.archiveinterface.servers.launcher import ArchiveServer
 from pacifica.archiveinterface.web.application import Settings, make_application
 from tests.mariadb import shared_server
 from tests.samqfs_emulator.host import HsmHost

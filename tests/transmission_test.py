@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from pacifica.archiveinterface.transmission import TRANSMITTED_FROM
+from pacifica.archiveinterface.http.server_calls import TRANSMITTED_FROM
 
 from .launcher_test import begin_download
 from .needs import need, refuse_or_skip

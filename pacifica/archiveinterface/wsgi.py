@@ -2,8 +2,8 @@
 
 import sys
 
+from .commands.startup import fail, make_archive, read_settings
 from .exception import ConfigurationError
-from .launch import fail, make_archive, read_settings
 from .web.application import log_to_stderr, make_application
 
 log_to_stderr()
@@ -19,7 +19,7 @@ except ConfigurationError as error:
     sys.exit(fail("wsgi", error))
 
 if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
-    from .uwsgi_request import UwsgiAnswer, at_worker_start
+    from .servers.uwsgi import UwsgiAnswer, at_worker_start
 
     application.wsgiapp.response_class = UwsgiAnswer
     at_worker_start(_archive.sweep)  # what a worker that was killed has left

@@ -61,7 +61,7 @@ ROOMS = {
             "http/response_body",
             "http/sendfile",
             "id2filename",
-            "lingering",
+            "servers/lingering",
             "rest_generator",
         ),
         tests=(
@@ -95,7 +95,7 @@ ROOMS = {
             "backends/posix/store",
             "backends/posix/sweeping",
             "backends/posix/tree",
-            "scrub",
+            "commands/scrub",
         ),
         tests=(
             "conformance",

@@ -7,8 +7,8 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..backends.abstract.status import AbstractStatus
 from ..digests import Hasher
 from ..fixity import settle_digests
-from ..transmission import TRANSMITTED_FROM, FilePart, ended_early
 from .ranges import Segment
+from .server_calls import TRANSMITTED_FROM, FilePart, ended_early
 
 BLOCK_SIZE = 1 << 18  # bytes
 

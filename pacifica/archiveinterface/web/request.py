@@ -25,11 +25,8 @@ from ..http.options import HttpOptions
 from ..http.request_body import RequestBody
 from ..http.request_head import request_id
 from ..http.response_body import ResponseBody
+from ..http.server_calls import LINGER, TRANSMIT
 from ..rest_generator import ArchiveInterfaceGenerator
-from ..transmission import TRANSMIT
-
-LINGER = "pacifica.linger"
-"""In the WSGI environment: a function that makes the server read up to so many bytes after the answer."""
 
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 # The parts of CherryPy's configuration that concern single requests.

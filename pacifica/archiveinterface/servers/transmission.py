@@ -1,42 +1,17 @@
-"""Files that the kernel sends (sendfile), past the memory of Python.
-
-A server that can do so puts a function under TRANSMIT into the WSGI environment. PEP 3333's
-``wsgi.file_wrapper`` would not do: it sends up to the end of the file, and uWSGI's always from its start.
-"""
+"""Sending a file's bytes with sendfile(), through a socket that does not block."""
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import select
-from collections.abc import Callable
-from typing import NamedTuple
 
-from .exception import StorageError, archive_error
-from .globals import LOG_NAME
-
-TRANSMIT = "pacifica.transmit"
-# Bytes. Below this size sendfile() is not faster.
-TRANSMITTED_FROM = 1 << 18
+from ..exception import archive_error
+from ..http.server_calls import FilePart, ended_early
 
 _BLOCK_SIZE = 1 << 18  # bytes
 _NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # not from this file system
 _UNREACHABLE = (errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH)
-_log = logging.getLogger(LOG_NAME)
-
-
-class FilePart(NamedTuple):
-    """The *length* bytes from *offset* on of the open file *descriptor*, named *filepath* in the log."""
-
-    descriptor: int
-    offset: int
-    length: int
-    filepath: str
-
-
-Transmit = Callable[[FilePart, Callable[[bytes], object]], None]
-"""Sends the head of the answer, of which the second argument writes more, and then the part."""
 
 
 class Transmission:
@@ -105,9 +80,3 @@ def _await_room(connection: int, patience: float | None) -> None:
     poll.register(connection, select.POLLOUT)
     if not poll.poll(None if patience is None else patience * 1000):
         raise TimeoutError("the client took nothing for too long")
-
-
-def ended_early(filepath: str, left: int) -> StorageError:
-    """Return the error of a file that has *left* bytes less than its size said, once it is logged."""
-    _log.error("%s ended %d bytes before its size", filepath, left)
-    return StorageError("the file is shorter than it was")

@@ -16,12 +16,13 @@ from typing import Any
 
 import uwsgi
 
-from .exception import ArchiveInterfaceError
-from .globals import LOG_NAME
-from .http.response_body import ResponseBody
+from ..exception import ArchiveInterfaceError
+from ..globals import LOG_NAME
+from ..http.response_body import ResponseBody
+from ..http.server_calls import LINGER
+from ..web.request import ArchiveAnswer
 from .lingering import linger
 from .transmission import Transmission, send_block
-from .web.request import LINGER, ArchiveAnswer
 
 # A reverse proxy that has decoded a chunked body and encoded it anew says so: `X-Pacifica-Chunked: checked`.
 _CHECKED = ("HTTP_X_PACIFICA_CHUNKED", "checked")

@@ -1,20 +1,58 @@
-"""The administrator's commands: delete, verify and status."""
+"""The command ``pacifica-archiveinterface-cmd``, the administrator's tool: delete, verify and status."""
 
 import argparse
 import io
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .archive_utils import un_abs_path
-from .backends.abstract.archive import AbstractBackendArchive
-from .exception import ArchiveInterfaceError
-from .printing import printable
-from .verify import verify
+from ..archive_utils import un_abs_path
+from ..backends.abstract.archive import AbstractBackendArchive
+from ..exception import ArchiveInterfaceError, ConfigurationError
+from ..printing import printable
+from ..web.application import log_to_stderr
+from .startup import common_options, fail, make_archive
+from .verify import INCOMPLETE, verify
+
+_ADMIN = "pacifica-archiveinterface-cmd"
 
 Action = Callable[[AbstractBackendArchive, argparse.Namespace], int]
+
+
+def cmd(arguments: Sequence[str] | None = None) -> int:
+    """Run one command of the administrator's tool and return the exit code.
+
+    0 when all went well, 1 when not, 2 for a wrong configuration, 3 when the storage failed,
+    130 when interrupted.
+    """
+    given = _admin_parser().parse_args(arguments)
+    log_to_stderr()
+    try:
+        _require_prefix(given)
+        archive, _ = make_archive(given.type, given.prefix, given.config)
+        return run(archive, given)
+    except ConfigurationError as error:
+        return fail(_ADMIN, error)
+    except ArchiveInterfaceError as error:
+        fail(_ADMIN, error)
+        return INCOMPLETE
+
+
+def _admin_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        _ADMIN, description="Administer the archive.", parents=[common_options(default=None)]
+    )
+    # After the command they beat those before it; without a default, they leave those alone.
+    add_commands(parser, common_options(default=argparse.SUPPRESS))
+    return parser
+
+
+def _require_prefix(given: argparse.Namespace) -> None:
+    if given.action is delete and not (given.prefix or os.getenv("PAI_PREFIX")):
+        raise ConfigurationError("delete needs --prefix or PAI_PREFIX")
 
 
 def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentParser) -> None:

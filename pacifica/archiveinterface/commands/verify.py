@@ -14,11 +14,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import globals as places
-from .archive_utils import un_abs_path
-from .backends.abstract.archive import AbstractBackendArchive, Entry
-from .exception import ArchiveInterfaceError, ConfigurationError
-from .printing import printable
+from .. import globals as places
+from ..archive_utils import un_abs_path
+from ..backends.abstract.archive import AbstractBackendArchive, Entry
+from ..exception import ArchiveInterfaceError, ConfigurationError
+from ..printing import printable
 from .scrub import BAD, MISSING, OK, PARTIAL, REMOVED, Finding, Scrub, ScrubStoppedError
 
 INTERRUPTED = 130  # exit code, as shells give it for SIGINT

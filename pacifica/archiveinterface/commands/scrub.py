@@ -8,18 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
-from .backends.abstract.archive import AbstractBackendArchive, Entry
-from .backends.abstract.status import AbstractStatus
-from .digests import SUPPORTED, Digests, Hasher
-from .exception import (
+from ..backends.abstract.archive import AbstractBackendArchive, Entry
+from ..backends.abstract.status import AbstractStatus
+from ..digests import SUPPORTED, Digests, Hasher
+from ..exception import (
     ArchiveInterfaceError,
     BeingStagedError,
     DamagedFileError,
     MissingFileError,
     NotARegularFileError,
 )
-from .fixity import settle_digests
-from .http.response_body import BLOCK_SIZE
+from ..fixity import settle_digests
+from ..http.response_body import BLOCK_SIZE
 
 OK = "ok"
 DAMAGED = "damaged"

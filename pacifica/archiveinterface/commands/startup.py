@@ -1,19 +1,31 @@
-"""From names, files and the environment to an archive and settings: what all ways to start the service share."""
+"""What all ways to start share: from options, files and the environment to an archive and settings."""
 
+import argparse
 import logging
 import os
 import sys
 
-from .backends.abstract.archive import AbstractBackendArchive
-from .backends.factory import ArchiveBackendFactory
-from .config import Config, get_config
-from .exception import ArchiveInterfaceError
-from .globals import LOG_NAME, cherrypy_config_file
-from .web.application import Settings, read_cherrypy_config
+from ..backends.abstract.archive import AbstractBackendArchive
+from ..backends.factory import ArchiveBackendFactory
+from ..config import Config, get_config
+from ..exception import ArchiveInterfaceError
+from ..globals import LOG_NAME, VERSION, cherrypy_config_file
+from ..web.application import Settings, read_cherrypy_config
 
 BAD_CONFIGURATION = 2  # exit code
 
 _log = logging.getLogger(LOG_NAME)
+
+
+def common_options(default: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the options that all commands have; one that is not given has the value *default*."""
+    parser = argparse.ArgumentParser(add_help=False, argument_default=default)
+    names = ", ".join(ArchiveBackendFactory.names())
+    parser.add_argument("-t", "--type", metavar="BACKEND", help=f"backend: {names} (default PAI_BACKEND_TYPE or posix)")
+    parser.add_argument("--prefix", metavar="DIRECTORY", help="where the files are (default PAI_PREFIX or /tmp)")
+    parser.add_argument("-c", "--config", metavar="FILE", help="the archive's configuration, config.ini")
+    parser.add_argument("--version", action="version", version=VERSION)
+    return parser
 
 
 def make_archive(

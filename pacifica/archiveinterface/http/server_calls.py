@@ -1,0 +1,47 @@
+"""What our own servers offer to the application beyond WSGI: functions under two keys of the WSGI environment.
+
+The launcher and uWSGI set them where they can. Without them the application sends a file in blocks, and
+reads what is left of a request's body before it answers.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..exception import StorageError
+from ..globals import LOG_NAME
+
+TRANSMIT = "pacifica.transmit"
+"""A `Transmit`: sends a part of a file with sendfile().
+
+PEP 3333's ``wsgi.file_wrapper`` would not do: it sends up to the end of the file, and uWSGI's always from its start.
+"""
+LINGER = "pacifica.linger"
+"""A `Linger`: closes the connection after the answer, once the client has sent the rest of its body."""
+
+# Bytes. Below this size sendfile() is not faster.
+TRANSMITTED_FROM = 1 << 18
+
+_log = logging.getLogger(LOG_NAME)
+
+
+class FilePart(NamedTuple):
+    """The *length* bytes from *offset* on of the open file *descriptor*, named *filepath* in the log."""
+
+    descriptor: int
+    offset: int
+    length: int
+    filepath: str
+
+
+Transmit = Callable[[FilePart, Callable[[bytes], object]], None]
+"""Sends the head of the answer, of which the second argument writes more, and then the part."""
+
+Linger = Callable[[int], None]
+"""Reads up to so many bytes after the answer."""
+
+
+def ended_early(filepath: str, left: int) -> StorageError:
+    """Return the error of a file that has *left* bytes less than its size said, once it is logged."""
+    _log.error("%s ended %d bytes before its size", filepath, left)
+    return StorageError("the file is shorter than it was")

@@ -1,0 +1,79 @@
+"""Connections of the launcher: accepting them, and waiting for a head without a thread."""
+
+import errno
+import logging
+import socket
+import time
+from typing import Any
+
+import cheroot.server
+from cheroot.makefile import MakeFile
+
+from ..globals import LOG_NAME
+from .lingering import linger
+from .receiving import Receiver
+from .request import Request
+
+_ACCEPT_PAUSE = 0.1  # seconds
+_LOG_INTERVAL = 10  # seconds
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_log = logging.getLogger(LOG_NAME)
+
+
+class Connection(cheroot.server.HTTPConnection):
+    """A connection that collects the head of a request before a thread is needed for it."""
+
+    RequestHandlerClass = Request
+
+    def __init__(self, server: Any, connection: socket.socket, makefile: Any = MakeFile) -> None:
+        super().__init__(server, connection, makefile)
+        self._unwanted = 0  # bytes that are read after the answer
+        self._first_byte = 0.0  # when the head began to arrive
+        if server.ssl_adapter is None:
+            self.rfile = Receiver(connection)
+
+    def has_request(self) -> bool:
+        """Return whether a request can be read without waiting for the rest of its head."""
+        if not isinstance(self.rfile, Receiver):
+            return True  # what TLS has received can be found out only by reading
+        if self.rfile.has_data() or self.rfile.collect(self.server.max_request_header_size):
+            self._first_byte = 0.0
+            return True
+        self._first_byte = self._first_byte or time.monotonic()
+        return False
+
+    def is_late(self) -> bool:
+        """Return whether the head takes longer than ``server.socket_timeout`` in all."""
+        return bool(self._first_byte) and time.monotonic() - self._first_byte > self.server.timeout
+
+    def linger_for(self, most: int) -> None:
+        """After the answer, read up to *most* bytes of what the client still sends."""
+        self._unwanted = most
+
+    def close(self) -> None:
+        if self._unwanted:
+            linger(self.socket, self._unwanted)
+        elif self._first_byte:
+            Request(self.server, self).simple_response("408 Request Timeout", "the request came too slowly")
+        super().close()
+
+
+class Listener(socket.socket):
+    """The listening socket; while the process can open nothing more, accepting pauses and says so."""
+
+    _logged = float("-inf")
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            self._log(error)
+            time.sleep(_ACCEPT_PAUSE)
+            raise TimeoutError from error  # cheroot goes on with the other connections
+
+    def _log(self, error: OSError) -> None:
+        if time.monotonic() - self._logged > _LOG_INTERVAL:
+            self._logged = time.monotonic()
+            _log.error("cannot accept connections: %s; raise the limit (LimitNOFILE, ulimit -n)", error.strerror)

@@ -1,0 +1,90 @@
+"""The HTTP server of the launcher: cheroot's, with a strict reading of requests and bounded waiting.
+
+What differs from cheroot's own: heads are read as `http.request_head` has them, while no thread waits for
+them; ``//12345`` is a path and not a host name; ``100 Continue`` is sent when the body is first read;
+the rest of a refused body is read after the answer, up to a bound; a chunk is read in blocks, whatever
+size it claims; errors of the protocol are JSON like all others; stopping waits for requests in
+flight, for a bounded time.
+"""
+
+import logging
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+
+import cherrypy
+from cheroot.workers.threadpool import WorkerThread
+from cherrypy._cpwsgi_server import CPWSGIServer
+
+from ..globals import LOG_NAME
+from .connection import Connection, Listener
+from .receiving import Receiver
+from .request import Gateway, Request
+
+_log = logging.getLogger(LOG_NAME)
+
+
+class ArchiveServer(CPWSGIServer):
+    """Serves one application with the settings of ``cherrypy.server``."""
+
+    ConnectionClass = Connection
+    keep_alive_conn_limit = None
+
+    def __init__(self, application: Any, drain_seconds: float) -> None:
+        """Serve *application*; requests in flight at `stop` have *drain_seconds* to finish."""
+        super().__init__(cherrypy.server)
+        Connection.RequestHandlerClass = Request  # CherryPy's server puts its own there
+        self.gateway = Gateway
+        self.wsgi_app = application
+        self.shutdown_timeout = drain_seconds
+        self._stopping = threading.Event()
+        self._stopped = threading.Event()
+
+    @classmethod
+    def prepare_socket(cls, *arguments: Any, **options: Any) -> socket.socket:
+        """Return the listening socket."""
+        prepared: socket.socket = super().prepare_socket(*arguments, **options)
+        return Listener(fileno=prepared.detach()) if type(prepared) is socket.socket else prepared
+
+    def prepare(self) -> None:
+        """Listen, and start every thread that is needed, so that stopping needs none."""
+        super().prepare()
+        threading.Thread(target=self._cut_off_late_requests, name="stopping", daemon=True).start()
+
+    def process_conn(self, connection: Connection) -> None:
+        """Give *connection* to a thread, or wait for the rest of its head.
+
+        cheroot calls this for a new connection and for one that can be read.
+        """
+        is_new = connection.last_used is None and isinstance(connection.rfile, Receiver)
+        if not is_new and connection.has_request():
+            super().process_conn(connection)
+        elif connection.is_late():
+            connection.close()
+        else:
+            self.put_conn(connection)
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        """Log what cheroot has to say."""
+        _log.log(level, "%s", msg, exc_info=traceback)
+
+    def stop(self) -> None:
+        """Close the port, let requests in flight finish, and cut off those that take too long."""
+        self._stopping.set()
+        super().stop()
+        self._stopped.set()
+
+    def _cut_off_late_requests(self) -> None:
+        # The pool closes only the reading side in the end, and a slow download would go on and on.
+        self._stopping.wait()
+        if not self._stopped.wait(self.shutdown_timeout + 1):
+            _cut_off_workers()
+
+
+def _cut_off_workers() -> None:
+    for thread in threading.enumerate():
+        connection = thread.conn if isinstance(thread, WorkerThread) else None
+        if connection is not None:
+            with suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR)

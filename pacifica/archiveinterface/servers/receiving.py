@@ -1,0 +1,150 @@
+"""What the launcher reads from a connection: heads without waiting for them, and bodies as they are framed."""
+
+import os
+import re
+import socket
+from collections.abc import Callable
+from typing import BinaryIO, Protocol
+
+_CHUNK_LINE = 4096  # bytes; the size in hex and, rarely, an extension
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
+_LINE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*\r\n")
+_TRAILER_LINES = 100
+_RECEIVED_AT_ONCE = 1 << 16  # bytes
+
+
+class Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Receiver:
+    """What arrives on a connection. Heads are collected without blocking; the rest is read as from a file."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Receive from *connection*, whose time-out bounds each wait."""
+        self._socket = connection
+        self._buffer = bytearray()
+        self.bytes_read = 0
+        self.closed = False
+
+    def collect(self, most: int) -> bool:
+        """Take what has arrived; return whether a request can be read: its head is complete, too long, or broken off.
+
+        A head may have *most* bytes, any number if 0.
+        """
+        looked_at = max(0, len(self._buffer) - 2)
+        try:
+            arrived = os.read(self._socket.fileno(), _RECEIVED_AT_ONCE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # reading it will tell
+        self._buffer += arrived
+        return not arrived or self._has_head(looked_at) or bool(most and len(self._buffer) > most)
+
+    def has_data(self) -> bool:
+        """Return whether the head of another request has arrived already."""
+        return self._has_head(0)
+
+    def readline(self, size: int) -> bytes:
+        """Return the next line, at most *size* bytes of it; less when the connection ends."""
+        while (end := self._buffer.find(b"\n", 0, size)) < 0 and len(self._buffer) < size:
+            arrived = self._socket.recv(_RECEIVED_AT_ONCE)
+            if not arrived:
+                break
+            self._buffer += arrived
+        return self._take(end + 1 if end >= 0 else size)
+
+    def read(self, size: int) -> bytes:
+        """Return the next *size* bytes; less when the connection ends."""
+        taken = self._take(size)
+        if len(taken) == size:
+            return taken
+        block = bytearray(size)
+        filled = len(taken)
+        block[:filled] = taken
+        with memoryview(block) as room:
+            while filled < size and (arrived := self._socket.recv_into(room[filled:])):
+                filled += arrived
+            self.bytes_read += filled - len(taken)
+            return bytes(room[:filled])
+
+    def close(self) -> None:
+        """Forget what was not read."""
+        self.closed = True
+        self._buffer.clear()
+
+    def _has_head(self, start: int) -> bool:
+        # An end of a line without CR is malformed; the request is read at once to say so.
+        return self._buffer.find(b"\n\r\n", start) >= 0 or self._buffer.find(b"\n\n", start) >= 0
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self.bytes_read += len(taken)
+        return taken
+
+
+class ChunkedReader:
+    """The decoded body of a chunked request (RFC 9112, 7.1).
+
+    Raises ValueError for what is not a chunk, and when the connection ends before the last one.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Decode *stream*."""
+        self._stream = stream
+        self._left = 0
+        self._begun = False
+        self.complete = False
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most *size*; none at the end."""
+        if self.complete:
+            return b""
+        if not self._left and not self._next_chunk():
+            return b""
+        block = self._stream.read(min(size, self._left))
+        if not block:
+            raise ValueError("the connection ended within a chunk")
+        self._left -= len(block)
+        return block
+
+    def _next_chunk(self) -> bool:
+        if self._begun and self._line():
+            raise ValueError("a chunk is longer than it said")
+        self._begun = True
+        match = _CHUNK.fullmatch(self._line())
+        if not match:
+            raise ValueError("the size of a chunk is not a number")
+        self._left = int(match[1], 16)
+        if not self._left:
+            self._skip_trailers()
+            self.complete = True
+        return not self.complete
+
+    def _skip_trailers(self) -> None:
+        for _ in range(_TRAILER_LINES):
+            if not self._line():
+                return
+        raise ValueError("too many trailer lines")
+
+    def _line(self) -> bytes:
+        line = self._stream.readline(_CHUNK_LINE)
+        if not _LINE.fullmatch(line):
+            raise ValueError("a line of the chunked coding is broken")
+        return line[:-2]
+
+
+class AwaitedBody:
+    """A body that the client sends only when it is asked to (RFC 9110, 10.1.1)."""
+
+    def __init__(self, stream: Stream, ask: Callable[[bytes], object]) -> None:
+        self._stream = stream
+        self._ask: Callable[[bytes], object] | None = ask
+
+    def read(self, size: int) -> bytes:
+        if self._ask:
+            self._ask(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._ask = None
+        return self._stream.read(size)

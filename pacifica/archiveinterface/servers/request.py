@@ -1,0 +1,142 @@
+"""One request on a connection of the launcher: its head read as http has it, its errors in JSON."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import cheroot.wsgi
+from cheroot.errors import MaxSizeExceeded
+from cherrypy._cpwsgi_server import CPWSGIHTTPRequest
+
+from ..exception import ArchiveInterfaceError
+from ..globals import LOG_NAME, VERSION
+from ..http.errors import status_line
+from ..http.file_headers import file_status
+from ..http.request_head import EMPTY_LINE, body_length, parse_headers, parse_request_line, request_id
+from ..http.server_calls import LINGER, TRANSMIT, FilePart
+from .receiving import AwaitedBody, ChunkedReader
+from .transmission import Transmission
+
+_REST_OF_A_BAD_HEAD = 1 << 20  # bytes that are read after the answer to a malformed request
+_log = logging.getLogger(LOG_NAME)
+
+
+class Request(CPWSGIHTTPRequest):
+    """One request on a connection."""
+
+    asks_before_sending = False
+    method = b""
+
+    def read_request_line(self) -> bool:
+        line = self.rfile.readline()
+        if line == EMPTY_LINE:  # one is allowed (RFC 9112, 2.2)
+            line = self.rfile.readline()
+        self.started_request = bool(line)
+        self.method = line.partition(b" ")[0]  # the answer to HEAD has no body, malformed or not
+        return bool(line) and self._accepts(self._take_request_line, line)
+
+    def read_request_headers(self) -> bool:
+        try:
+            return self._accepts(self._take_headers)
+        except MaxSizeExceeded:
+            most = self.server.max_request_header_size
+            self.simple_response("431 Request Header Fields Too Large", f"a head has at most {most} bytes")
+            return False
+
+    def _accepts(self, step: Callable[..., None], *arguments: bytes) -> bool:
+        try:
+            step(*arguments)
+        except ArchiveInterfaceError as error:
+            self.simple_response(status_line(error), str(error))
+            return False
+        return True
+
+    def _take_request_line(self, line: bytes) -> None:
+        self.method, self.uri, self.request_protocol = parse_request_line(line)
+        self.response_protocol = self.request_protocol.decode()
+        path, _, self.qs = self.uri.partition(b"?")
+        self.path = unquote_to_bytes(path)
+
+    def _take_headers(self) -> None:
+        self.inheaders = parse_headers(self._header_lines())
+        coding, length = self._header(b"Transfer-Encoding"), self._header(b"Content-Length")
+        announced = body_length(coding, length, self.response_protocol)
+        self.chunked_read = announced is None
+        if length is not None:
+            self.inheaders[b"Content-Length"] = str(announced).encode()
+        options = [option.strip().lower() for option in (self._header(b"Connection") or "").split(",")]
+        if self.response_protocol == "HTTP/1.0":
+            self.close_connection = "keep-alive" not in options
+        else:
+            self.close_connection = "close" in options
+            self.asks_before_sending = (self._header(b"Expect") or "").lower() == "100-continue"
+
+    def _header_lines(self) -> Iterator[bytes]:
+        while (line := self.rfile.readline()) != EMPTY_LINE:
+            yield line
+
+    def _header(self, name: bytes) -> str | None:
+        value = self.inheaders.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def linger_for(self, most: int) -> None:
+        """Close the connection after the answer, once up to *most* bytes of what the client still sends are read."""
+        self.close_connection = True
+        self.conn.linger_for(most)
+
+    def send_headers(self) -> None:
+        if not self._body_was_read():
+            self.close_connection = True
+        super().send_headers()
+
+    def _body_was_read(self) -> bool:
+        if isinstance(self.rfile, ChunkedReader):
+            return self.rfile.complete
+        return not getattr(self.rfile, "remaining", 0)
+
+    def simple_response(self, status: str | int, msg: str = "") -> None:
+        """Answer a request that never reached the application."""
+        phrase = str(status)
+        body = json.dumps({"status": phrase, "message": msg or phrase, "traceback": "", "version": VERSION})
+        known_by = request_id(self._header(b"X-Request-Id"))
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            "X-Request-Id": known_by,
+            **(file_status(None) if self.method == b"HEAD" else {}),
+        }
+        if phrase >= "500":
+            _log.warning("request %s: %s", known_by, msg or phrase)
+        lines = [f"{self.server.protocol} {phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        head = "\r\n".join(lines) + "\r\n\r\n"
+        self.linger_for(_REST_OF_A_BAD_HEAD)
+        with suppress(OSError):  # the client may be gone
+            self.conn.wfile.write((head + ("" if self.method == b"HEAD" else body)).encode("latin-1"))
+
+
+class Gateway(cheroot.wsgi.Gateway_10):
+    """Hands the application our readers of bodies, and what transmits a file."""
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        request = self.req
+        if request.chunked_read:
+            request.rfile = environ["wsgi.input"] = ChunkedReader(request.conn.rfile)
+            environ["wsgi.input_terminated"] = True
+        if request.asks_before_sending:
+            environ["wsgi.input"] = AwaitedBody(request.rfile, request.conn.wfile.write)
+        if request.server.ssl_adapter is None:  # the kernel would send it unencrypted
+            environ[TRANSMIT] = partial(_transmit, request)
+        environ[LINGER] = request.linger_for
+        return environ
+
+
+def _transmit(request: Request, part: FilePart, _: Callable[[bytes], object]) -> None:
+    request.ensure_headers_sent()
+    connection = request.conn.socket
+    Transmission(connection.fileno(), part).finish(connection.gettimeout())

@@ -124,7 +124,6 @@ check: $(VENV)/.check
 	$(BIN)/mypy
 
 docs: $(VENV)/.docs
-	$(BIN)/python docs/generate.py
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 # What is given to make as ARCHIVE_URL=... reaches the tests through the environment.

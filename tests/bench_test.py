@@ -213,7 +213,7 @@ def test_the_summary_gives_a_verdict_on_five_rounds(rate: float, reached: int, t
 
 def test_the_summary_of_fewer_rounds_says_so_and_gives_no_verdict(tmp_path: Path) -> None:
     summary = summary_of(2, 80.0, tmp_path)
-    assert "2 rounds were measured, and a verdict needs 5" in summary
+    assert "come from 2 rounds, and a verdict needs 5" in summary
     assert "**0.80 (0.80 to 0.80)**" in summary
 
 

@@ -27,7 +27,8 @@ from .processes import UWSGI
 from .support import TIMEOUT, await_service, free_port
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/exampleusage.md"]
+PAGES = ["README.md", "docs/exampleusage.md", "docs/http.md", "docs/operations.md", "docs/upgrade.md"]
+NO_COMMANDS = {"json", "ini", "nginx"}  # languages of blocks that hold no commands
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROMPT = re.compile(r"^\$ ", re.MULTILINE)
@@ -39,6 +40,7 @@ _VARYING = [
     (re.compile(r"^X-Request-Id: .*", re.MULTILINE), "<request id>"),
     (re.compile(r"\b1[789]\d{8}\.\d+"), "<now>"),
     (re.compile(r'"version": "[^"]*"'), "<version>"),
+    (re.compile(r"^--[0-9a-f]{32}", re.MULTILINE), "--<boundary>"),
 ]
 
 
@@ -161,7 +163,7 @@ def test_what_a_page_shows_is_what_happens(page: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_no_command_hides_from_the_test(page: str) -> None:
     text = (ROOT / page).read_text()
-    assert {language for language, _ in _FENCE.findall(text)} <= {"sh", "console"}
+    assert {language for language, _ in _FENCE.findall(text)} <= {"sh", "console"} | NO_COMMANDS
     assert len(re.findall("^ *(```|~~~)", text, re.MULTILINE)) == 2 * len(_FENCE.findall(text))
 
 
@@ -193,3 +195,14 @@ def test_the_page_on_http_names_every_status() -> None:
     page = (ROOT / "docs/http.md").read_text()
     told = {int(number) for row in re.findall(r"^\| (\d[\d, ]+) \|", page, re.MULTILINE) for number in row.split(",")}
     assert {int(status) for status in STATUS_OF.values()} <= told
+
+
+def test_troubleshooting_names_texts_that_the_service_has() -> None:
+    source = "".join(path.read_text() for path in sorted((ROOT / "pacifica").rglob("*.py")))
+    source = re.sub(r'"\s+f?"', "", source)  # a long text stands on several lines
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    first_cells = re.findall(r"^\| ([^|]*)", page, re.MULTILINE)
+    texts = [text for cell in first_cells for text in re.findall("`([^`]{15,})`", cell) if "nginx" not in text]
+    assert len(texts) > 30
+    missing = [text for text in texts if any(part.strip() not in source for part in text.split("..."))]
+    assert missing == []

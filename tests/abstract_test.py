@@ -1,24 +1,32 @@
 """What all backends inherit."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
-from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
+from pacifica.archiveinterface.backends.abstract.file import ArchiveFile
 from pacifica.archiveinterface.backends.conformance import fails_with, put
-from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
-from pacifica.archiveinterface.exception import BeingStagedError, ConfigurationError, StorageError
+from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
+from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader
+from pacifica.archiveinterface.backends.posix.status import PosixStatus
+from pacifica.archiveinterface.backends.posix.store import Store
+from pacifica.archiveinterface.exception import BeingStagedError, ConfigurationError
 
 
-class ArrivingArchive(PosixBackendArchive):
-    """Its files are on tape when they are looked at first, and on disk when their recall is asked for."""
+class ArrivingFile(PosixFile):
+    """Is on tape when it is looked at first, and on disk when its recall is asked for."""
 
     def is_online(self) -> bool:
         """Return False: the file is still on tape."""
         return False
+
+
+class ArrivingArchive(PosixBackendArchive):
+    """Its files arrive meanwhile."""
+
+    file_type = ArrivingFile
 
 
 def test_a_file_that_arrives_while_its_recall_is_asked_for_is_read(tmp_path: Path) -> None:
@@ -28,12 +36,25 @@ def test_a_file_that_arrives_while_its_recall_is_asked_for_is_read(tmp_path: Pat
         assert file.read(100) == b"arrived"
 
 
+class DecryptingReader(PosixReader):
+    """Its file is not on disk as it is read."""
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, decrypted."""
+        return super().read(size).swapcase()
+
+
+class EncryptedFile(PosixFile):
+    """Is not on disk as it is read."""
+
+    def _open_reader(self) -> PosixReader:
+        return DecryptingReader(self._store, self.path)
+
+
 class EncryptedArchive(PosixBackendArchive):
     """Its files are not on disk as they are read."""
 
-    def read(self, blocksize: int) -> bytes:
-        """Return the next bytes, decrypted."""
-        return super().read(blocksize).swapcase()
+    file_type = EncryptedFile
 
 
 def test_only_the_bytes_that_read_returns_are_sent_from_a_descriptor(tmp_path: Path) -> None:
@@ -48,12 +69,18 @@ def test_only_the_bytes_that_read_returns_are_sent_from_a_descriptor(tmp_path: P
         assert file.read(100) == b"BYTES"
 
 
-class LevelledStatus(AbstractStatus):
-    """Of a file system with a disk before two tapes."""
+class LevelledStatus(PosixStatus):
+    """Of a file system with a disk before two tapes; files with an odd size are on tape."""
 
-    def define_levels(self) -> Sequence[str]:
+    def define_levels(self) -> tuple[str, ...]:
         """Return the media of the levels."""
         return ("disk", "tape", "tape")
+
+    @classmethod
+    def of(cls, stat: os.stat_result, filepath: str) -> "LevelledStatus":
+        """Return the status that *stat* describes, of the file at *filepath*."""
+        counts = (0, stat.st_size, 0) if stat.st_size % 2 else (stat.st_size, 0, 0)
+        return cls(stat.st_mtime, stat.st_ctime, counts, stat.st_size)
 
 
 @pytest.mark.parametrize(
@@ -90,20 +117,28 @@ def test_a_status_knows_nothing_that_it_was_not_told() -> None:
     assert status.etag in (f'"sha-256-{"00" * 32}"', f'"sha-512-{"00" * 64}"')
 
 
-class TapeArchive(PosixBackendArchive):
-    """Files with an odd size are on tape; the rest is inherited from all archives."""
+class LevelledStore(Store):
+    """Its files have levels."""
 
-    is_online = AbstractBackendArchive.is_online
-    entries = AbstractBackendArchive.entries
+    status_type = LevelledStatus
 
-    def describe(self, found: os.stat_result, filepath: str) -> AbstractStatus:
-        """Return the status of the file at *filepath*, of which stat said *found*."""
-        counts = (0, found.st_size, 0) if found.st_size % 2 else (found.st_size, 0, 0)
-        return LevelledStatus(found.st_mtime, found.st_ctime, counts, found.st_size)
+
+class TapeFile(PosixFile):
+    """A file that may be on tape."""
+
+    is_online = ArchiveFile.is_online
 
     def stage(self) -> bool:
         """Return False: the recall takes its time."""
         return False
+
+
+class TapeArchive(PosixBackendArchive):
+    """Files with an odd size are on tape; the rest is inherited from all archives."""
+
+    store_type = LevelledStore
+    file_type = TapeFile
+    entries = AbstractBackendArchive.entries
 
 
 def test_what_is_inherited_follows_the_status(tmp_path: Path) -> None:
@@ -119,5 +154,3 @@ def test_what_is_inherited_follows_the_status(tmp_path: Path) -> None:
         list(archive.entries())
     with fails_with(ConfigurationError):
         PosixBackendArchive("relative")
-    with fails_with(StorageError):
-        archive.read(100)  # nothing is open

@@ -12,21 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from pacifica.archiveinterface.backends.abstract.archive import Guard
+from pacifica.archiveinterface.backends.abstract.precondition import Precondition
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
-from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
+from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
+from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader, PosixWriter
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
 from pacifica.archiveinterface.exception import StorageError
 
 from .processes import Server, launcher, uwsgi
 from .support import TIMEOUT, serving
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 SUITE = Path(__file__).parents[1] / "post_deployment_tests" / "deployment_test.py"
 SUITE_TIMEOUT = 300  # seconds; never a measure of speed
@@ -160,14 +157,10 @@ class TapeStatus(PosixStatus):
         return ("disk", "tape")
 
 
-class TapeArchive(PosixBackendArchive):
-    """A file is on tape while the directory *tape* names it; a recall is over after two looks at its status."""
+class TapeFile(PosixFile):
+    """Is on tape while the directory of tape names it; a recall is over after two looks at its status."""
 
-    def __init__(self, prefix: Path, tape: Path) -> None:
-        """Keep the files below *prefix*."""
-        super().__init__(str(prefix))
-        self._tape = tape
-        self._looks_left: dict[str, int] = {}
+    _archive: "TapeArchive"
 
     def is_online(self) -> bool:
         """Return whether the file is not on tape."""
@@ -176,20 +169,33 @@ class TapeArchive(PosixBackendArchive):
     def stage(self) -> bool:
         """Start the recall of a file on tape."""
         if not self.is_online():
-            self._looks_left.setdefault(self.path, 2)
+            self._archive.looks_left.setdefault(self.path, 2)
         return self.is_online()
 
-    def _stat(self) -> AbstractStatus:
-        found, marker = super()._stat(), self._tape / self.path
+    def status(self) -> AbstractStatus:
+        """Return the status of the file, on tape or not."""
+        found, marker, looks_left = super().status(), self._archive.tape / self.path, self._archive.looks_left
         if not marker.exists():
             return found
-        if self.path in self._looks_left:
-            self._looks_left[self.path] -= 1
-            if not self._looks_left[self.path]:
+        if self.path in looks_left:
+            looks_left[self.path] -= 1
+            if not looks_left[self.path]:
                 marker.unlink()
         status = TapeStatus(found.mtime, found.ctime, (0, found.filesize), found.filesize)
         status.filepath, status.version = found.filepath, found.version
         return status
+
+
+class TapeArchive(PosixBackendArchive):
+    """Files of which the directory *tape* holds the names are on tape."""
+
+    file_type = TapeFile
+
+    def __init__(self, prefix: Path, tape: Path) -> None:
+        """Keep the files below *prefix*."""
+        super().__init__(str(prefix))
+        self.tape = tape
+        self.looks_left: dict[str, int] = {}
 
 
 def test_the_suite_passes_through_tape(archive: Path, tmp_path: Path, run_suite: RunSuite) -> None:
@@ -200,60 +206,114 @@ def test_the_suite_passes_through_tape(archive: Path, tmp_path: Path, run_suite:
     assert len((tmp_path / "migrated").read_text()) == 4  # text, binary, large, and the one that nobody stages
 
 
+class CorruptingReader(PosixReader):
+    """Changes what it reads."""
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, letters in the other case."""
+        return super().read(size).swapcase()
+
+
+class CorruptingFile(PosixFile):
+    """Changes what it reads."""
+
+    def _open_reader(self) -> PosixReader:
+        return CorruptingReader(self._store, self.path)
+
+
 class CorruptingArchive(PosixBackendArchive):
     """Changes what it reads."""
 
-    def read(self, blocksize: int) -> bytes:
-        """Return the next bytes, letters in the other case."""
-        return super().read(blocksize).swapcase()
+    file_type = CorruptingFile
+
+
+class MixingFile(PosixFile):
+    """Gives a reader another file's bytes now and then."""
+
+    _archive: "MixingArchive"
+
+    def open_reader(self) -> PosixReader:
+        """Open the file, or the one before it."""
+        return self._archive.reader_of(self.path)
 
 
 class MixingArchive(PosixBackendArchive):
     """Gives a reader another file's bytes now and then."""
+
+    file_type = MixingFile
 
     def __init__(self, prefix: str) -> None:
         """Keep the files below *prefix*."""
         super().__init__(prefix)
         self._asked: list[str] = []
 
-    def open(self, filepath: str, mode: str, *, length: int | None = None, guard: Guard | None = None) -> "Self":
-        """Open the file, or the one before it."""
-        if mode == "r":
-            self._asked.append(filepath)
-            filepath = self._asked[-2] if len(self._asked) % 10 == 0 else filepath
-        return super().open(filepath, mode, length=length, guard=guard)
+    def reader_of(self, path: str) -> PosixReader:
+        """Open the file at *path*, or the one before it."""
+        self._asked.append(path)
+        return PosixReader(self.store, self._asked[-2] if len(self._asked) % 10 == 0 else path)
 
 
-class TimelessArchive(PosixBackendArchive):
-    """Forgets modification times."""
+class TimelessWriter(PosixWriter):
+    """Forgets the modification time."""
 
     def set_mod_time(self, mod_time: float) -> None:
         """Do nothing."""
 
 
+class TimelessFile(PosixFile):
+    """Forgets its modification time."""
+
+    def open_writer(self, length: int | None = None, precondition: Precondition | None = None) -> PosixWriter:
+        """Start to replace the file."""
+        return TimelessWriter(self._store, self.path, length, precondition)
+
+
+class TimelessArchive(PosixBackendArchive):
+    """Forgets modification times."""
+
+    file_type = TimelessFile
+
+
+class UndeletableFile(PosixFile):
+    """Is on a disk that fails when it comes to deleting."""
+
+    def remove(self, precondition: Precondition | None = None) -> None:
+        """Fail."""
+        raise StorageError("the disk does not answer")
+
+
 class UndeletableArchive(PosixBackendArchive):
     """Has failed disks when it comes to deleting."""
 
-    def remove(self) -> None:
-        """Fail."""
-        raise StorageError("the disk does not answer")
+    file_type = UndeletableFile
+
+
+class KeptFile(PosixFile):
+    """Says that it was removed, and is not."""
+
+    def remove(self, precondition: Precondition | None = None) -> None:
+        """Do nothing to a file that is there."""
+        self.status()
 
 
 class KeepingArchive(PosixBackendArchive):
     """Deletes nothing and says that it did."""
 
-    def remove(self) -> None:
-        """Do nothing to a file that is there."""
-        self.status()
+    file_type = KeptFile
+
+
+class CopiedFile(PosixFile):
+    """Is copied where it should be moved."""
+
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
+        """Put the content of the old file under the new id."""
+        self.store([Path(old_path).read_bytes()], 0.0)
 
 
 class CopyingArchive(PosixBackendArchive):
     """Copies where it should move."""
 
-    def patch(self, file_id: str, old_path: str, guard: Guard | None = None) -> None:
-        """Put the content of the old file under the new id."""
-        with self.open(file_id, "w") as file:
-            file.write(Path(old_path).read_bytes())
+    file_type = CopiedFile
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ import pytest
 from pacifica.archiveinterface import globals as places
 from pacifica.archiveinterface.backends.abstract.archive import Entry
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
-from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
+from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
 from pacifica.archiveinterface.commands.admin import add_commands
 from pacifica.archiveinterface.commands.admin import run as run_command
 from pacifica.archiveinterface.commands.scrub import Finding, Scrub, Throttle
@@ -406,14 +406,20 @@ def test_any_name_is_printed_on_a_line_of_its_own(
         assert ended.stderr.startswith("\\x1b[2J: ")
 
 
-class _TapeThatNeverComes(PosixBackendArchive):
-    """Every file is on tape, and stays there."""
+class _FileThatNeverComes(PosixFile):
+    """On tape, and stays there."""
 
     def is_online(self) -> bool:
         return False
 
     def stage(self) -> bool:
         return False
+
+
+class _TapeThatNeverComes(PosixBackendArchive):
+    """Every file is on tape, and stays there."""
+
+    file_type = _FileThatNeverComes
 
 
 class _UnlistableArchive(PosixBackendArchive):
@@ -424,12 +430,18 @@ class _UnlistableArchive(PosixBackendArchive):
         raise StorageError("the storage failed")
 
 
+class _FileWithATelltaleName(PosixFile):
+    """Is on tape only if its name says so."""
+
+    def is_online(self) -> bool:
+        """Return whether the name says nothing of tape."""
+        return super().is_online() and self.path != "tape"
+
+
 class _PartlyOnTape(PosixBackendArchive):
     """One of its files is on tape only."""
 
-    def is_online(self) -> bool:
-        """Return whether the bound file is another one."""
-        return super().is_online() and self.path != "tape"
+    file_type = _FileWithATelltaleName
 
 
 def test_a_scrub_tells_all_that_was_found_of_a_file(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Run by parsers_test in a process of its own, under a limit of processor time.
 
 from contextlib import suppress
 
+from pacifica.archiveinterface.backends.abstract.precondition import Precondition
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
 from pacifica.archiveinterface.digests import SUPPORTED
 from pacifica.archiveinterface.exception import ArchiveInterfaceError
@@ -27,7 +28,7 @@ def parse(text: str) -> None:
     status = PosixStatus(0, 0, (1,), 1)
     conditions = Conditions(dict.fromkeys(("If-Match", "If-Unmodified-Since", "If-Modified-Since", "If-Range"), text))
     for step in (
-        lambda: conditions.check(status),
+        lambda: (conditions.of_writing or Precondition()).check(status),
         lambda: conditions.not_modified(status),
         lambda: conditions.allow_range(status),
         lambda: Conditions({"If-None-Match": text}).not_modified(status),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from docs.examples.memory_backend import MemoryBackendArchive
+from docs.examples.memory_backend import MemoryBackendArchive, MemoryFile
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.conformance import ConformanceSuite, MakeArchive
 
@@ -33,11 +33,9 @@ class TestMemoryBackend(ConformanceSuite):
         """Return what puts a file beside the archived ones; by default the suite writes it to a disk."""
 
         def place_file(name: str, content: bytes) -> str:
-            path = f"{files.prefix}/{name}"
-            source = files.file("0")
-            source.path = name
-            source.store(content, 0.0)
-            return path
+            file = MemoryFile(files, name)
+            file.keep(content, 0.0, {})
+            return file.filepath
 
         return place_file
 

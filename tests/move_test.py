@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.archiveinterface.backends.abstract.archive import Guard
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
+from pacifica.archiveinterface.backends.abstract.precondition import ABSENT, Precondition
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
 from pacifica.archiveinterface.backends.conformance import fail_while_writing, get, put
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
@@ -28,7 +28,7 @@ from pacifica.archiveinterface.exception import (
 from .mounts import mounted_new, require_mounts, run
 from .ordeals import Site, error_faults, site_in
 from .ordeals import left_overs as left_overs_of
-from .support import open_files, serving
+from .support import Meanwhile, open_files, serving
 
 OLD, NEW = b"archived before", b"brought by PATCH"
 
@@ -58,14 +58,14 @@ def archive(prefix: Path, uploads: Path) -> PosixBackendArchive:
     return archive
 
 
-def just_before(archive: PosixBackendArchive, deed: Callable[[], object]) -> Guard:
-    """Return a guard that does *deed* when all of the file is there and gets its name next."""
+def just_before(archive: PosixBackendArchive, deed: Callable[[], object]) -> Precondition:
+    """Return a precondition that does *deed* when all of the file is there and gets its name next."""
 
-    def guard(existing: AbstractStatus | None) -> None:
+    def do(existing: AbstractStatus | None) -> None:
         if any(path.read_bytes() == NEW for path in Path(archive.prefix, ".partial").iterdir()):
             deed()
 
-    return guard
+    return Meanwhile(deed=do)
 
 
 def content(archive: PosixBackendArchive, file_id: str) -> bytes | None:
@@ -142,7 +142,7 @@ def test_a_change_during_a_copy_is_noticed_though_size_and_time_are_the_same(pre
             os.utime(source, ns=(found.st_atime_ns, found.st_mtime_ns))
 
     with pytest.raises(ConflictError):
-        archive.patch("7", str(source), change)
+        archive.patch("7", str(source), Meanwhile(deed=change))
     assert content(archive, "7") == OLD
     assert left_overs(archive) == []
 
@@ -280,14 +280,9 @@ def test_a_source_in_a_read_only_file_system_stays(tmp_path: Path, prefix: Path)
 # What every verb owes: no descriptor and no file is left, whether it succeeds or fails.
 
 
-def refuse(existing: AbstractStatus | None) -> None:
-    """Keep what is there."""
-    raise PreconditionError("no")
-
-
-def store(archive: PosixBackendArchive, guard: Guard | None = None) -> None:
+def store(archive: PosixBackendArchive, precondition: Precondition | None = None) -> None:
     """Replace 7."""
-    with archive.open("7", "w", guard=guard) as file:
+    with archive.open("7", "w", precondition=precondition) as file:
         file.write(b"stored anew")
         file.set_file_permissions()
 
@@ -310,7 +305,7 @@ def remove(archive: PosixBackendArchive) -> None:
 def fail_to_store(archive: PosixBackendArchive) -> None:
     """Fail to replace 7: before the upload, in it, and at its end."""
     with pytest.raises(PreconditionError):
-        store(archive, refuse)
+        store(archive, ABSENT)
     fail_while_writing(archive, "7")
     with pytest.raises(ConflictError), archive.open("directory", "w") as file:
         file.write(b"whole")
@@ -319,7 +314,7 @@ def fail_to_store(archive: PosixBackendArchive) -> None:
 def fail_to_remove(archive: PosixBackendArchive) -> None:
     """Fail to remove 7 and a directory."""
     with pytest.raises(PreconditionError):
-        archive.file("7", refuse).remove()
+        archive.file("7").remove(ABSENT)
     with pytest.raises(ConflictError):
         archive.file("directory").remove()
 
@@ -333,7 +328,7 @@ def fail_to_move(archive: PosixBackendArchive, source: Path) -> None:
     """Fail to move a file: refused, changed, gone, a directory, and over a directory."""
     source.with_name("directory").mkdir()
     with pytest.raises(PreconditionError):
-        archive.patch("7", str(source), refuse)
+        archive.patch("7", str(source), ABSENT)
     with pytest.raises(ConflictError):
         archive.patch("directory", str(source))
     with pytest.raises(NotARegularFileError):

@@ -28,7 +28,7 @@ from pacifica.archiveinterface.exception import (
     StorageError,
 )
 
-from .support import open_files
+from .support import Meanwhile, SidecarArchive, open_files
 
 OLD, NEW = b"archived before", b"brought by PATCH"
 NESTED = "12345"  # 39/3039 in a tree
@@ -66,12 +66,6 @@ def archive(prefix: Path, uploads: Path) -> PosixBackendArchive:
     """An archive that holds OLD as NESTED."""
     made: PosixBackendArchive = make(prefix, uploads)
     return made
-
-
-class SidecarArchive(PosixBackendArchive):
-    """Keeps digests in files of their own, as on a file system without extended attributes."""
-
-    tree_type = SamQfsTree
 
 
 @pytest.fixture
@@ -322,9 +316,9 @@ def test_a_condition_holds_for_a_file_that_is_moved_to_its_own_place(archive: Po
             raise PreconditionError("it has to stay")
 
     with fails_with(PreconditionError):
-        archive.patch(NESTED, place, refuse)
+        archive.patch(NESTED, place, Meanwhile(deed=refuse))
     assert seen == [(len(OLD), place)]
-    archive.patch(NESTED, place, lambda existing: seen.append((0, "")))
+    archive.patch(NESTED, place, Meanwhile(deed=lambda existing: seen.append((0, ""))))
     assert get(archive, NESTED) == OLD
 
 
@@ -525,7 +519,7 @@ def test_the_lock_of_a_source_is_beside_the_uploads_and_the_service_s_alone(
             locks[path.name] = path.stat().st_mode & 0o777
 
     found = source.stat()
-    archive.patch(NESTED, str(source), look)
+    archive.patch(NESTED, str(source), Meanwhile(deed=look))
     assert locks == {f"moving-{found.st_dev:x}-{found.st_ino:x}": 0o600}
     assert left_overs(archive) == []
 

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.archiveinterface.backends.abstract.extendedfile import ExtendedFile
+from pacifica.archiveinterface.backends.abstract.file import Reader, Writer
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.conformance import fails_with, get, put
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import (
-    SamQfsTree,
     extended_hsmsideband_factory,
 )
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
@@ -26,13 +25,7 @@ from pacifica.archiveinterface.exception import BodyTooLargeError, NoSpaceError
 
 from .mounts import require_mounts, run
 from .ordeals import site_in
-from .support import POSIX_TREE, open_files, serving
-
-
-class SidecarArchive(PosixBackendArchive):
-    """Keeps digests in files of their own, as on a file system without extended attributes."""
-
-    tree_type = SamQfsTree
+from .support import POSIX_TREE, SidecarArchive, open_files, serving
 
 
 @pytest.fixture
@@ -401,17 +394,17 @@ def test_a_file_that_goes_takes_no_other_file_s_digest_along(sidecars: SidecarAr
 # The documented factories
 
 
-def _posix(path: str, mode: str) -> ExtendedFile:
+def _posix(path: str, mode: str) -> Reader | Writer:
     return extended_file_factory(path, mode)
 
 
-def _sideband(path: str, mode: str) -> ExtendedFile:
+def _sideband(path: str, mode: str) -> Reader | Writer:
     return extended_hsmsideband_factory(path, mode, path)
 
 
 @pytest.mark.parametrize("factory", [_posix, _sideband])
 def test_a_factory_s_files_leave_no_descriptor_open(
-    tmp_path: Path, factory: Callable[[str, str], ExtendedFile]
+    tmp_path: Path, factory: Callable[[str, str], Reader | Writer]
 ) -> None:
     path = str(tmp_path / "file")
     before = open_files()
@@ -424,7 +417,7 @@ def test_a_factory_s_files_leave_no_descriptor_open(
 @pytest.mark.parametrize("factory", [_posix, _sideband])
 @pytest.mark.parametrize("mode", ["rb", "wb", "a", "r+", "", "x"])
 def test_a_factory_refuses_a_mode_that_it_does_not_know(
-    tmp_path: Path, factory: Callable[[str, str], ExtendedFile], mode: str
+    tmp_path: Path, factory: Callable[[str, str], Reader | Writer], mode: str
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"stays")

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
+from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
 from pacifica.archiveinterface.exception import BackendUnavailableError, BodyError
 from pacifica.archiveinterface.http.request_body import RequestBody
 
 from .support import serving
 
 
-class TapeArchive(PosixBackendArchive):
-    """Keeps every file on a tape that nobody mounts."""
+class TapeFile(PosixFile):
+    """Is on a tape that nobody mounts."""
 
     def is_online(self) -> bool:
         """Return False."""
@@ -25,12 +25,24 @@ class TapeArchive(PosixBackendArchive):
         return False
 
 
-class HangingArchive(PosixBackendArchive):
-    """A storage whose time-outs have no text."""
+class TapeArchive(PosixBackendArchive):
+    """Keeps every file on tape."""
+
+    file_type = TapeFile
+
+
+class HangingFile(PosixFile):
+    """Is on a storage whose time-outs have no text."""
 
     def stage(self) -> bool:
         """Raise BackendUnavailableError."""
         raise BackendUnavailableError("the storage does not answer") from TimeoutError()
+
+
+class HangingArchive(PosixBackendArchive):
+    """A storage whose time-outs have no text."""
+
+    file_type = HangingFile
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:

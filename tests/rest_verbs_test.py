@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
-from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
+from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
 from pacifica.archiveinterface.http.options import HttpOptions
 
 from .conftest import Serve
@@ -37,8 +37,8 @@ def test_staging_a_file_on_disk(service: Service) -> None:
     assert answer.json() == {"file": "/12345", "message": "File was staged"}
 
 
-class _OnTape(PosixBackendArchive):
-    """Every file is on tape, and its recall takes its time."""
+class _FileOnTape(PosixFile):
+    """Is on tape, and its recall takes its time."""
 
     def is_online(self) -> bool:
         """Return False."""
@@ -48,6 +48,12 @@ class _OnTape(PosixBackendArchive):
         """Return False: the recall has just begun."""
         self.status()
         return False
+
+
+class _OnTape(PosixBackendArchive):
+    """Every file is on tape."""
+
+    file_type = _FileOnTape
 
 
 def test_staging_a_file_on_tape(prefix: Path) -> None:

@@ -21,9 +21,13 @@ import requests
 
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
+from pacifica.archiveinterface.backends.abstract.precondition import Precondition
+from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import SamQfsTree
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.options import PosixOptions
+from pacifica.archiveinterface.backends.posix.store import Store
 from pacifica.archiveinterface.http.options import HttpOptions
 from pacifica.archiveinterface.servers.launcher import ArchiveServer
 from pacifica.archiveinterface.web.application import Settings, make_application
@@ -96,6 +100,29 @@ class _HsmHosts:
             self._host.daemons.stop()
             shutil.rmtree(self._host.filesystem.root)
             self._host = None
+
+
+class SidecarStore(Store):
+    """Has no extended attributes."""
+
+    tree_type = SamQfsTree
+
+
+class SidecarArchive(PosixBackendArchive):
+    """Keeps digests in files of their own, as on a file system without extended attributes."""
+
+    store_type = SidecarStore
+
+
+@dataclass(frozen=True)
+class Meanwhile(Precondition):
+    """Holds unless *deed* raises, which is done when all of an upload is there and gets its name next."""
+
+    deed: Callable[[AbstractStatus | None], object] = lambda existing: None
+
+    def check(self, existing: AbstractStatus | None) -> None:
+        """Do it."""
+        self.deed(existing)
 
 
 POSIX_FLAT = Backend("posix-flat", _posix(False))

@@ -7,18 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import RLock
 
-from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive, Entry, Guard
-from pacifica.archiveinterface.backends.abstract.extendedfile import ExtendedFile
+from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive, Entry
+from pacifica.archiveinterface.backends.abstract.file import PUBLISHED_MODE, ArchiveFile, Reader, Writer
+from pacifica.archiveinterface.backends.abstract.moving import allowed_place
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
+from pacifica.archiveinterface.backends.abstract.precondition import Precondition
+from pacifica.archiveinterface.backends.abstract.replacing import OtherBytesError, refuse_early
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
 from pacifica.archiveinterface.digests import Digests
-from pacifica.archiveinterface.exception import (
-    ConflictError,
-    ForbiddenPathError,
-    MissingFileError,
-    NotARegularFileError,
-    RequestError,
-)
+from pacifica.archiveinterface.exception import MissingFileError, NotARegularFileError
 
 _versions = itertools.count()
 
@@ -39,11 +36,12 @@ class Stored:
     status: MemoryStatus
 
 
-class MemoryReader(ExtendedFile):
+class MemoryReader(Reader):
     """A stored file, open for reading."""
 
     def __init__(self, stored: Stored) -> None:
         """Read *stored*, whatever becomes of its name meanwhile."""
+        self.filepath = stored.status.filepath
         self._stored = stored
         self._stream = io.BytesIO(stored.content)
 
@@ -56,7 +54,7 @@ class MemoryReader(ExtendedFile):
         self._stream.seek(offset)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._stream.close()
 
     def status(self) -> AbstractStatus:
@@ -72,27 +70,29 @@ class MemoryReader(ExtendedFile):
         self._stored.status.damaged = finding
 
 
-class MemoryWriter(ExtendedFile):
-    """A file being written; `close` lets *archive* store it."""
+class MemoryWriter(Writer):
+    """A file being written; `close` lets *file* have what was written."""
 
-    def __init__(self, archive: "MemoryBackendArchive") -> None:
-        """Start to write the file that *archive* is bound to."""
-        self._archive = archive
+    def __init__(self, file: "MemoryFile", precondition: Precondition | None) -> None:
+        """Start to write *file*."""
+        self.filepath = file.filepath
+        self._file = file
+        self._precondition = precondition
         self._content = bytearray()
         self._mod_time = time.time()
         self._digests: Digests = {}
         self._stored: Stored | None = None
 
-    def write(self, block: bytes) -> int:
-        """Append *block*."""
-        self._content += block
-        return len(block)
+    def write(self, buf: bytes) -> int:
+        """Append *buf*."""
+        self._content += buf
+        return len(buf)
 
     def set_mod_time(self, mod_time: float) -> None:
         """Set the modification time."""
         self._mod_time = mod_time
 
-    def set_file_permissions(self, mode: int) -> None:
+    def set_file_permissions(self, mode: int = PUBLISHED_MODE) -> None:
         """Do nothing: memory knows no permissions."""
 
     def set_digests(self, digests: Digests) -> None:
@@ -107,88 +107,106 @@ class MemoryWriter(ExtendedFile):
 
     def close(self) -> None:
         """Put the file in its place."""
-        self._stored = self._archive.store(bytes(self._content), self._mod_time, self._digests)
+        self._stored = self._file.keep(bytes(self._content), self._mod_time, self._digests, self._precondition)
 
     def discard(self) -> None:
         """Forget what was written."""
         self._content.clear()
 
 
+class MemoryFile(ArchiveFile):
+    """One file in memory."""
+
+    def __init__(self, archive: "MemoryBackendArchive", path: str) -> None:
+        """Be the file at *path* in *archive*."""
+        super().__init__(archive.prefix, path, archive.archive_options)
+        self._archive = archive
+
+    def status(self) -> AbstractStatus:
+        """Return the status of the file. Raises MissingFileError."""
+        return self._archive.find(self.filepath).status
+
+    def stage(self) -> bool:
+        """Return True: the file is at hand. Raises MissingFileError."""
+        self.status()
+        return True
+
+    def _open_reader(self) -> MemoryReader:
+        return MemoryReader(self._archive.find(self.filepath))
+
+    def open_writer(self, length: int | None = None, precondition: Precondition | None = None) -> MemoryWriter:
+        """Start to replace the file."""
+        refuse_early(self.options, precondition, self._existing(), length)
+        return MemoryWriter(self, precondition)
+
+    def remove(self, precondition: Precondition | None = None) -> None:
+        """Remove the file. Raises MissingFileError."""
+        with self._archive.lock:
+            status = self.status()
+            if precondition:
+                precondition.check(status)
+            del self._archive.stored[self.filepath]
+
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
+        """Let the file at *old_path* become this file."""
+        root, path = allowed_place(old_path, (self._archive.prefix,), closed=())
+        source = f"{root}/{path}"
+        with self._archive.lock:
+            if any(path.startswith(f"{source}/") for path in self._archive.stored):
+                raise NotARegularFileError("this is a directory")
+            moved = self._archive.find(source)
+            self.keep(moved.content, moved.status.mtime, moved.status.digests, precondition)
+            if self.filepath != source:
+                del self._archive.stored[source]
+
+    def keep(
+        self, content: bytes, mod_time: float, digests: Digests, precondition: Precondition | None = None
+    ) -> Stored:
+        """Let the file have *content*, unless the *precondition* or ``overwrite`` forbids it."""
+        with self._archive.lock:  # so that what the precondition is compared with is what is replaced
+            existing = self._archive.stored.get(self.filepath)
+            if precondition:
+                precondition.check(existing.status if existing else None)
+            if existing and not self.options.may_replace:
+                if existing.content != content:
+                    raise OtherBytesError
+                return existing
+            status = MemoryStatus(mod_time, time.time(), (len(content),), len(content))
+            status.filepath = self.filepath
+            status.digests = digests
+            status.version = str(next(_versions))
+            self._archive.stored[self.filepath] = Stored(content, status)
+            return self._archive.stored[self.filepath]
+
+    def _existing(self) -> AbstractStatus | None:
+        stored = self._archive.stored.get(self.filepath)
+        return stored.status if stored else None
+
+
 class MemoryBackendArchive(AbstractBackendArchive):
-    """Files in a dictionary, by their paths; a lock keeps what a guard saw true until it is acted upon."""
+    """Files in a dictionary, by their paths."""
 
     def __init__(self, prefix: str, archive_options: ArchiveOptions | None = None, options: None = None) -> None:
         """Start empty."""
         super().__init__(prefix, archive_options)
         self.stored: dict[str, Stored] = {}
-        self._lock = RLock()
+        self.lock = RLock()
 
-    def stage(self) -> bool:
-        """Return True: the file is at hand. Raises MissingFileError."""
-        self._stat()
-        return True
+    def file(self, file_id: str) -> MemoryFile:
+        """Return the file *file_id*. Raises FileIdError."""
+        return MemoryFile(self, self.path_of(file_id))
 
-    def remove(self) -> None:
-        """Remove the file. Raises MissingFileError."""
-        with self._lock:
-            status = self._stat()
-            if self._guard:
-                self._guard(status)
-            del self.stored[self.filepath]
-
-    def patch(self, file_id: str, old_path: str, guard: Guard | None = None) -> None:
-        """Move the file at *old_path* to *file_id*."""
-        target = self.file(file_id, guard)
-        if not old_path.startswith("/") or "\0" in old_path or not old_path.isascii():
-            raise RequestError("path is no absolute path")
-        if not old_path.startswith(f"{self.prefix}/") or "/../" in old_path:
-            raise ForbiddenPathError("path lies outside the archive")
-        with self._lock:
-            if any(path.startswith(f"{old_path}/") for path in self.stored):
-                raise NotARegularFileError("this is a directory")
-            source = self._find(old_path)
-            target.store(source.content, source.status.mtime, source.status.digests)
-            if target.filepath != old_path:
-                del self.stored[old_path]
-
-    def entries(self, after: str = "") -> Iterator[Entry]:
-        """Yield every file whose path below the prefix comes after *after*."""
-        with self._lock:
-            paths = sorted(path.removeprefix(f"{self.prefix}/").split("/") for path in self.stored)
-        for names in paths:
-            if not after or names > after.split("/"):
-                yield Entry("/".join(names), self.id_of("/".join(names)))
-
-    def store(self, content: bytes, mod_time: float, digests: Digests | None = None) -> Stored:
-        """Make *content* the bound file, unless the guard or ``overwrite`` forbid it."""
-        with self._lock:
-            existing = self.stored.get(self.filepath)
-            if self._guard:
-                self._guard(existing.status if existing else None)
-            if existing and self.archive_options.overwrite == "refuse":
-                if existing.content != content:
-                    raise ConflictError("the file exists with other bytes and may not be replaced")
-                return existing
-            status = MemoryStatus(mod_time, time.time(), (len(content),), len(content))
-            status.filepath = self.filepath
-            status.digests = digests or {}
-            status.version = str(next(_versions))
-            self.stored[self.filepath] = Stored(content, status)
-            return self.stored[self.filepath]
-
-    def _find(self, path: str) -> Stored:
+    def find(self, path: str) -> Stored:
+        """Return what is stored at *path*. Raises MissingFileError."""
         try:
             return self.stored[path]
         except KeyError:
             raise MissingFileError("no such file in the archive") from None
 
-    def _stat(self) -> AbstractStatus:
-        return self._find(self.filepath).status
-
-    def _open_reader(self) -> MemoryReader:
-        return MemoryReader(self._find(self.filepath))
-
-    def _open_writer(self, length: int | None) -> MemoryWriter:
-        if self._guard:
-            self._guard(self.stored[self.filepath].status if self.filepath in self.stored else None)
-        return MemoryWriter(self)
+    def entries(self, after: str = "") -> Iterator[Entry]:
+        """Yield every file whose path below the prefix comes after *after*."""
+        with self.lock:
+            paths = sorted(path.removeprefix(f"{self.prefix}/").split("/") for path in self.stored)
+        for names in paths:
+            if not after or names > after.split("/"):
+                yield Entry("/".join(names), self.id_of("/".join(names)))

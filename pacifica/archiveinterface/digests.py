@@ -11,7 +11,7 @@ import sys
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
@@ -118,6 +118,12 @@ class Hasher:
             begins = len(self._held) == 1
         if begins:
             self._hash_later()
+
+    def hashed(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield *blocks*, each of which is being hashed. Raises as `update` does."""
+        for block in blocks:
+            self.update(block)
+            yield block
 
     def digests(self) -> Digests:
         """Return the digests of all that was taken, the strongest first. Raises as `update` does."""

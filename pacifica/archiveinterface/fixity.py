@@ -3,7 +3,7 @@
 import logging
 from itertools import count
 
-from .backends.abstract.archive import AbstractBackendArchive
+from .backends.abstract.file import Reader
 from .backends.abstract.status import AbstractStatus
 from .digests import Digests
 from .exception import ArchiveInterfaceError, DamagedFileError
@@ -13,7 +13,7 @@ _log = logging.getLogger(LOG_NAME)
 _damaged_files = count(1)  # found by reading since the process started
 
 
-def settle_digests(file: AbstractBackendArchive, status: AbstractStatus, computed: Digests) -> None:
+def settle_digests(file: Reader, status: AbstractStatus, computed: Digests) -> None:
     """Compare the digests *computed* of the whole open *file* with the stored ones, or store them if there are none.
 
     Raises DamagedFileError, once the file is marked as damaged. That a mark or a digest cannot

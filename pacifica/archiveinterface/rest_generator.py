@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import closing
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
@@ -11,8 +12,10 @@ import cherrypy
 
 from . import digests
 from .archive_utils import un_abs_path
-from .backends.abstract.archive import AbstractBackendArchive, Guard
+from .backends.abstract.archive import AbstractBackendArchive
+from .backends.abstract.file import Reader
 from .backends.abstract.options import ArchiveOptions
+from .backends.abstract.precondition import Precondition
 from .backends.abstract.status import AbstractStatus
 from .exception import (
     ByteRangeError,
@@ -67,7 +70,7 @@ class ArchiveInterfaceGenerator:
         wanted = None if byte_range is None else _parse_byte_range_query(byte_range)
         file = self._archive.open(file_id, "r")
         try:
-            answer = _file_answer(file, wanted, self._options.sendfile)
+            answer = _file_answer(self._archive, file, wanted, self._options.sendfile)
         except BaseException:
             file.close()
             raise
@@ -101,17 +104,20 @@ class ArchiveInterfaceGenerator:
             raise RequestError("PUT stores whole files: Content-Range, part of a file, is not supported")
         mod_time, announced = get_http_modified_time(request_headers), digest_fields.announced(request_headers)
         hasher = digests.Hasher({*self._archive.archive_options.digests, *announced})
-        with self._archive.open(file_id, "w", length=body.length, guard=_guard()) as file:
-            total_bytes = body.copy_to(file, hasher)
-            digests.check(announced, hasher.digests())
-            file.set_digests(hasher.digests())
-            file.set_mod_time(mod_time)
-            file.set_file_permissions()
+
+        def checked() -> digests.Digests:
+            computed = hasher.digests()
+            digests.check(announced, computed)
+            return computed
+
+        with closing(body.hashed_blocks(hasher)) as blocks:
+            status = self._archive.file(file_id).store(
+                blocks, mod_time, checked, length=body.length, precondition=_precondition()
+            )
         cherrypy.serving.response.status = 201
-        status = file.status()
         set_headers({"ETag": status.etag, **_digest_headers(status)})
         # A string, sic. ingest treats the upload as successful if this number is right, and looks at nothing else.
-        return _json({"message": "File added to archive", "total_bytes": str(total_bytes)})
+        return _json({"message": "File added to archive", "total_bytes": str(status.filesize)})
 
     def POST(self, /, *_path: str, **_query: Any) -> Any:
         """Stage the file: 200 when it is on disk, 202 while it is being recalled."""
@@ -126,12 +132,12 @@ class ArchiveInterfaceGenerator:
         """Move the file that the JSON body names, ``{"path": ...}``, to this id: 200."""
         file_id, body = _required_file_id(), _request_body()
         body.require()
-        self._archive.patch(file_id, _path_in(body), _guard())
+        self._archive.patch(file_id, _path_in(body), _precondition())
         return _json({"message": "File Moved Successfully"})
 
     def DELETE(self, /, *_path: str, **_query: Any) -> Any:
         """Remove the file: 200."""
-        self._archive.file(_required_file_id(), _guard()).remove()
+        self._archive.file(_required_file_id()).remove(_precondition())
         return _json({"message": "File deleted"})
 
     def OPTIONS(self, /, *_path: str, **_query: Any) -> Any:
@@ -178,9 +184,8 @@ def _request_body() -> RequestBody:
     return RequestBody(request.wsgi_environ) if body is None else body
 
 
-def _guard() -> Guard | None:
-    conditions = Conditions(_request_headers())
-    return conditions.check if conditions.restrict_writing else None
+def _precondition() -> Precondition | None:
+    return Conditions(_request_headers()).of_writing
 
 
 def _root() -> bytes:
@@ -207,7 +212,9 @@ def _parse_byte_range_query(text: Any) -> Segment:
     return parse_byte_range(text)
 
 
-def _file_answer(file: AbstractBackendArchive, wanted: Segment | None, sendfile: str) -> bytes | ResponseBody:
+def _file_answer(
+    archive: AbstractBackendArchive, file: Reader, wanted: Segment | None, sendfile: str
+) -> bytes | ResponseBody:
     """Return the whole answer, or a body that owns *file* from now on."""
     status = file.status()
     _refuse_damaged(status)
@@ -224,11 +231,11 @@ def _file_answer(file: AbstractBackendArchive, wanted: Segment | None, sendfile:
         }
     )
     parts = _requested_parts(status.filesize, wanted, conditions.allow_range(status))
-    algorithms = _algorithms_to_compute(file.archive_options, status)
+    algorithms = _algorithms_to_compute(archive.archive_options, status)
     is_whole = parts == [Segment(0, status.filesize)]
-    if is_whole and status.digests and not algorithms and file.archive_options.verify_reads:
+    if is_whole and status.digests and not algorithms and archive.archive_options.verify_reads:
         raise UncheckedFileError(f"the file cannot be verified: {', '.join(status.digests)} cannot be computed here")
-    elsewhere = {} if wanted or algorithms else redirection(file, status, _request_headers(), sendfile)
+    elsewhere = {} if wanted or algorithms else redirection(archive, status, _request_headers(), sendfile)
     if elsewhere:
         del cherrypy.serving.response.headers["Content-Length"]
         set_headers(elsewhere)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
-from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
+from pacifica.archiveinterface.backends.hpss.file import HpssFile
 from pacifica.archiveinterface.backends.hpss.options import HpssOptions
 from pacifica.archiveinterface.exception import ConfigurationError, ConflictError
 
@@ -239,7 +239,7 @@ def test_sending_a_file_to_tape_twice_is_refused_and_loses_nothing(
 ) -> None:
     send_to_tape(hpss_service, simulator)
     file = hpss_service.archive.file("12345")
-    assert isinstance(file, HpssBackendArchive)
+    assert isinstance(file, HpssFile)
     with pytest.raises(ConflictError, match="on tape already"):
         file.send_to_tape()
     assert simulator.show(path_of(hpss_service))["level1"] == f"tape {len(CONTENT)}"

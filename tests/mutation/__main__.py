@@ -82,8 +82,15 @@ ROOMS = {
     "storage": Room(
         modules=(
             "backends/abstract/archive",
-            "backends/abstract/extendedfile",
+            "backends/abstract/file",
+            "backends/abstract/moving",
+            "backends/abstract/naming",
+            "backends/abstract/notes",
+            "backends/abstract/precondition",
+            "backends/abstract/replacing",
             "backends/abstract/status",
+            "backends/abstract/undoing",
+            "backends/abstract/walking",
             "backends/posix/archive",
             "backends/posix/durability",
             "backends/posix/extendedfile",

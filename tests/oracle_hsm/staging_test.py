@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import requests
 
+from pacifica.archiveinterface.backends.abstract.file import Reader, Writer
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import extended_hsmsideband_factory
@@ -587,10 +588,12 @@ def test_digests_that_are_on_tape_are_not_waited_for(
 
 def test_the_documented_factory_opens_files(host: HsmHost) -> None:
     filepath = str(host.filesystem.mount / "upload")
-    file = extended_hsmsideband_factory(filepath, "w", "/upload")
-    file.write(CONTENT)
-    file.close()
+    writer = extended_hsmsideband_factory(filepath, "w", "/upload")
+    assert isinstance(writer, Writer)
+    writer.write(CONTENT)
+    writer.close()
     file = extended_hsmsideband_factory(filepath, "r", "/upload")
+    assert isinstance(file, Reader)
     assert file.read(100) == CONTENT
     status = file.status()
     assert (status.filepath, status.file_storage_media, tuple(status.bytes_per_level)) == ("/upload", "disk", (18, 0))

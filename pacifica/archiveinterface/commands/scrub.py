@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from ..backends.abstract.archive import AbstractBackendArchive, Entry
+from ..backends.abstract.file import Reader
 from ..backends.abstract.status import AbstractStatus
 from ..digests import SUPPORTED, Digests, Hasher
 from ..exception import (
@@ -163,7 +164,7 @@ class Scrub:
             self._raise_if_stopped()
         return True
 
-    def _hash(self, file: AbstractBackendArchive, status: AbstractStatus) -> Digests:
+    def _hash(self, file: Reader, status: AbstractStatus) -> Digests:
         known = [name for name in status.digests if name in SUPPORTED]
         hasher = Hasher(known or self._archive.archive_options.digests)
         while block := file.read(BLOCK_SIZE):
@@ -176,9 +177,7 @@ class Scrub:
         if self._stopping.is_set():
             raise ScrubStoppedError
 
-    def _settle(
-        self, path: str, file_id: str, file: AbstractBackendArchive, status: AbstractStatus, computed: Digests
-    ) -> Finding:
+    def _settle(self, path: str, file_id: str, file: Reader, status: AbstractStatus, computed: Digests) -> Finding:
         if not status.digests:
             if self._record:
                 settle_digests(file, status, computed)

@@ -1,10 +1,9 @@
 """The body of a request, read in blocks."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Protocol
 
-from ..backends.abstract.archive import AbstractBackendArchive
 from ..digests import BLOCKS_HELD, Hasher
 from ..exception import BodyError, BodyTooLargeError, LengthRequiredError
 from .request_head import body_length
@@ -86,14 +85,12 @@ class RequestBody:
             if block:
                 yield block
 
-    def copy_to(self, file: AbstractBackendArchive, hasher: Hasher) -> int:
-        """Write the whole body to *file* and to *hasher*; return its length in bytes. Raises as `blocks` does."""
+    def hashed_blocks(self, hasher: Hasher) -> Generator[bytes, None, None]:
+        """Yield the body of an upload, which *hasher* hashes as well. Raises as `blocks` does."""
         with _uploads:
-            for block in self.blocks():
-                hasher.update(block)
-                file.write(block)
+            for block in hasher.hashed(self.blocks()):
+                yield block
                 self._block_size = _uploads.block_size()
-        return self._received
 
     def read_at_most(self, most: int) -> bytes:
         """Return the whole body. Raises BodyTooLargeError when it has more than *most* bytes."""

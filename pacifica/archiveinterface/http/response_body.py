@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterable, Iterator
 
-from ..backends.abstract.archive import AbstractBackendArchive
+from ..backends.abstract.file import Reader
 from ..backends.abstract.status import AbstractStatus
 from ..digests import Hasher
 from ..fixity import settle_digests
@@ -20,7 +20,7 @@ class ResponseBody:
     ``finally``, and a client may leave before the first block.
     """
 
-    def __init__(self, file: AbstractBackendArchive, parts: list[Segment | bytes]) -> None:
+    def __init__(self, file: Reader, parts: list[Segment | bytes]) -> None:
         """Send *parts*; the body owns *file* from now on."""
         self._file = file
         self._parts = parts
@@ -74,7 +74,7 @@ class HashedResponseBody(ResponseBody):
     client takes a damaged file for whole. A file without a digest gets one.
     """
 
-    def __init__(self, file: AbstractBackendArchive, status: AbstractStatus, algorithms: Iterable[str]) -> None:
+    def __init__(self, file: Reader, status: AbstractStatus, algorithms: Iterable[str]) -> None:
         """Send the whole *file* of which *status* tells, and compute *algorithms* of it."""
         super().__init__(file, [Segment(0, status.filesize)])
         self._status = status

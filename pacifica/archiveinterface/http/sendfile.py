@@ -23,9 +23,9 @@ def require_local_files(archive: AbstractBackendArchive, sendfile: str) -> None:
 
 
 def redirection(
-    file: AbstractBackendArchive, status: AbstractStatus, request_headers: Mapping[str, str], sendfile: str
+    archive: AbstractBackendArchive, status: AbstractStatus, request_headers: Mapping[str, str], sendfile: str
 ) -> dict[str, str]:
-    """Return the header that lets the reverse proxy send all of *file*; none when the service has to do it.
+    """Return the header that lets the reverse proxy send a whole file; none when the service has to send it.
 
     The path in it is percent-encoded: Apache, lighttpd and nginx decode it.
     """
@@ -33,5 +33,5 @@ def redirection(
     if sendfile == "off" or status.file_storage_media != "disk" or any(name in request_headers for name in _JUDGED):
         return {}
     if sendfile == "x-sendfile":
-        return {"X-Sendfile": quote(os.fsencode(file.filepath))}
-    return {"X-Accel-Redirect": LOCATION + quote(os.fsencode(file.path))}
+        return {"X-Sendfile": quote(os.fsencode(status.filepath))}
+    return {"X-Accel-Redirect": LOCATION + quote(os.fsencode(status.filepath.removeprefix(f"{archive.prefix}/")))}

@@ -53,3 +53,8 @@ class ArchiveOptions:
         " the recall",
         one_of("stage", "wait"),
     )
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether a stored file may be replaced by one with other bytes."""
+        return self.overwrite == "replace"

@@ -23,8 +23,10 @@ from ...exception import (
     translated_os_errors,
 )
 from ...globals import LOG_NAME
-from ..abstract.extendedfile import ExtendedFile
-from .notes import Notes, keep_checksum, write_notes
+from ..abstract.file import PUBLISHED_MODE, Reader, Writer
+from ..abstract.notes import Notes
+from ..abstract.undoing import UndoOnError
+from .notes import keep_checksum, write_notes
 from .session import Session
 from .status import HpssStatus
 from .workers import Workers
@@ -77,17 +79,18 @@ class HpssExtended:
 
     def _reopened(self) -> Any:
         descriptor = self._session.open(self.filepath, self._flags)
-        try:
-            descriptor.seek(self.position, os.SEEK_SET)
-        except BaseException:
+
+        def close() -> None:
             # Now: whenever it is collected, its number may be another file's.
             with suppress(self._session.client.HPSSError):
                 descriptor.close()
-            raise
+
+        with UndoOnError(close):
+            descriptor.seek(self.position, os.SEEK_SET)
         return descriptor
 
 
-class HpssReader(HpssExtended, ExtendedFile):
+class HpssReader(HpssExtended, Reader):
     """A stored file, open for reading in large blocks."""
 
     def __init__(
@@ -144,7 +147,7 @@ class HpssReader(HpssExtended, ExtendedFile):
         write_notes(self._session, self.filepath, Notes(self._status.digests, finding))
 
 
-class HpssWriter(HpssExtended, ExtendedFile):
+class HpssWriter(HpssExtended, Writer):
     """A file being written under a name of its own; `close` has it published."""
 
     def __init__(
@@ -167,14 +170,14 @@ class HpssWriter(HpssExtended, ExtendedFile):
         """The MD5 of what was written, in hex: the one that hpsssum and GridFTP know."""
         return self._md5.hexdigest()
 
-    def write(self, block: bytes) -> int:
-        """Append the whole *block*."""
-        self._md5.update(block)
-        self._pending += block
+    def write(self, buf: bytes) -> int:
+        """Append the whole *buf*."""
+        self._md5.update(buf)
+        self._pending += buf
         if len(self._pending) >= self._session.options.io_block_size:
             with translated_os_errors():
                 self._flush()
-        return len(block)
+        return len(buf)
 
     def set_mod_time(self, mod_time: float) -> None:
         """Set the modification time, whole seconds. Raises ModTimeError beyond the year 2106."""
@@ -182,7 +185,7 @@ class HpssWriter(HpssExtended, ExtendedFile):
             raise ModTimeError("HPSS cannot hold this Last-Modified: its years are 1970 to 2106")
         self._mod_time = int(mod_time)
 
-    def set_file_permissions(self, mode: int) -> None:
+    def set_file_permissions(self, mode: int = PUBLISHED_MODE) -> None:
         """Set the permission bits."""
         self._mode = mode
 
@@ -198,15 +201,11 @@ class HpssWriter(HpssExtended, ExtendedFile):
 
     def close(self) -> None:
         """Have the file published. Raises ConflictError, PreconditionError and leaves the old one."""
-        try:
-            with translated_os_errors():
-                self._flush()
-                self._close_descriptor()
-                self._finish()
-                self._published = self._publish(self)
-        except BaseException:
-            self.discard()
-            raise
+        with UndoOnError(self.discard), translated_os_errors():
+            self._flush()
+            self._close_descriptor()
+            self._finish()
+            self._published = self._publish(self)
 
     def discard(self) -> None:
         """Forget what was written."""

@@ -3,29 +3,23 @@
 import errno
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from .session import Session
 
 _STALE_AFTER = 86400.0  # seconds without a change; an upload writes more often
 
 
-def files_below(session: Session, root: str, directory: str = "", after: Sequence[str] = ()) -> Iterator[str]:
-    """Yield the path, below *root*, of what is below *directory* and is not a directory, by the names along the paths.
+def children(session: Session, root: str, directory: str, start: str) -> Iterator[tuple[str, bool]]:
+    """Yield the names in *directory*, below *root*, from *start* on, in order, each with whether it is a directory.
 
-    Only what comes after the path of names *after* is looked at. Raises HPSSError.
+    Raises HPSSError.
     """
     client = session.client
-    top = f"{root}/{directory}" if directory else root
-    for name in sorted(session.call(lambda: client.listdir(top))):
-        if after and name < after[0]:
-            continue
-        path = f"{directory}/{name}" if directory else name
-        begun = bool(after) and name == after[0]
-        if stat.S_ISDIR(_found(session, f"{root}/{path}")["mode"]):
-            yield from files_below(session, root, path, after[1:] if begun else ())
-        elif not begun:
-            yield path
+    path = f"{root}/{directory}" if directory else root
+    for name in sorted(session.call(lambda: client.listdir(path))):
+        if name >= start:
+            yield name, stat.S_ISDIR(_found(session, f"{path}/{name}")["mode"])
 
 
 def _found(session: Session, path: str) -> dict[str, int]:

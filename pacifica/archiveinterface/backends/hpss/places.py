@@ -1,11 +1,11 @@
-"""Directories of HPSS: making those that are missing, and telling where a file may be moved from."""
+"""Directories of HPSS: making those that are missing, and following a path without links."""
 
 import errno
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
-from ...exception import ForbiddenPathError, NotARegularFileError, RequestError, StorageError
+from ...exception import ForbiddenPathError, NotARegularFileError, StorageError
 from .session import Session
 
 T = TypeVar("T")
@@ -40,28 +40,6 @@ def _make_directories(session: Session, prefix: str, path: str) -> None:
 
 def _make_directory(session: Session, path: str) -> None:
     session.call(lambda: session.client.mkdir(path, _DIRECTORY_MODE))
-
-
-def allowed_place(path: str, places: Sequence[str]) -> tuple[str, str]:
-    """Return *path* without its oddities and the one of *places* that it lies below. Raises ForbiddenPathError."""
-    if not path.startswith("/") or "\0" in path or not _is_encodable(path):
-        raise RequestError("path is not an absolute path")
-    names = [name for name in path.split("/") if name not in ("", ".")]
-    if ".." in names or PARTIAL in names:
-        raise ForbiddenPathError("path leads out of the places that files may be moved from")
-    path = "/" + "/".join(names)
-    for place in places:
-        if path.startswith(place.rstrip("/") + "/"):
-            return path, place.rstrip("/")
-    raise ForbiddenPathError("path lies outside the places that files may be moved from")
-
-
-def _is_encodable(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def mode_of(session: Session, path: str, place: str) -> int:

@@ -13,16 +13,17 @@ from ...exception import (
     MissingFileError,
     StorageError,
 )
-from ...id2filename import id2filename, parse_file_id
-from ..abstract.archive import AbstractBackendArchive
+from ..abstract.file import ArchiveFile
+from ..abstract.naming import path_of_id
 from ..abstract.options import ArchiveOptions
+from ..abstract.precondition import Precondition
 from ..abstract.status import AbstractStatus
-from ..posix.archive import PosixBackendArchive
+from ..posix.archive import PosixBackendArchive, PosixFile
 from ..posix.extendedfile import PosixReader
 from ..posix.moving import Source
 from ..posix.options import PosixOptions
 from ..posix.tree import split
-from .extended_file_factory import HsmSidebandWriter, SamQfsTree
+from .extended_file_factory import HsmSidebandWriter, SamQfsStore
 from .libsam import Libsam
 from .options import HsmSidebandOptions
 from .orm import Sideband, SidebandConnection
@@ -32,89 +33,71 @@ from .stagers import CommandStager, FirstSupported, LibsamStager, ReadStager, St
 from .status import HsmSidebandStatus
 from .tls import tls_of
 
+path_info_munge = path_of_id
 
-class HsmSidebandBackendArchive(PosixBackendArchive):
-    """Files below a directory of a SAM-QFS mount; the sideband database or libsam tells where their bytes are."""
 
-    section = "hsm_sideband"
-    options_type = HsmSidebandOptions
-    tree_type = SamQfsTree
+class HsmSidebandFile(PosixFile):
+    """One file on a SAM-QFS mount, whose bytes may be on tape."""
 
-    def __init__(
-        self, prefix: str, archive_options: ArchiveOptions | None = None, options: HsmSidebandOptions | None = None
-    ) -> None:
-        """Open the directory *prefix*, a place on the mount. The database is first asked when it is needed."""
-        super().__init__(prefix, archive_options, PosixOptions(use_id2filename=True))
-        options = options or HsmSidebandOptions()
-        self._sam_qfs_prefix = options.sam_qfs_prefix
-        libsam = _libsam(options)
-        self._sideband = Sideband(_connection(options))
-        self._residency_of = FirstAnswer(_residency_ways(options, libsam, self._sideband))
-        self._recalls = Recalls(FirstSupported(_stagers(options, libsam)), _limits(options))
+    _archive: "HsmSidebandBackendArchive"
 
-    @staticmethod
-    def path_info_munge(filepath: str) -> str:
-        """Return the path below the prefix of the file *filepath*: ``12345`` -> ``39/3039``."""
-        return id2filename(parse_file_id(filepath))[1:]
-
-    def describe(self, found: os.stat_result, filepath: str) -> AbstractStatus:
-        """Return the status of the file at *filepath* from its blocks alone: no guard or ETag needs more."""
-        return HsmSidebandStatus.of(found, filepath)
-
-    def is_online(self) -> bool:
-        """Return whether the whole file can be read from disk now. Raises MissingFileError."""
-        return AbstractBackendArchive.is_online(self)
-
-    def stage(self) -> bool:
-        """Ask for the file to be recalled, once, and return whether it is on disk. Raises ConflictError."""
-        status = self._located()
-        if status.file_storage_media == "disk":
-            return True
-        key = _key(status.stat)
-        if status.recall_failed and self._recalls.was_submitted(key):
-            self._recalls.forget(key)
-            raise BackendUnavailableError("the recall from tape failed, try again later")
-        self._recalls.ask(key, self.filepath)
-        return False
-
-    def _stat(self) -> AbstractStatus:
+    def status(self) -> AbstractStatus:
+        """Return the status of the file; without a mount, what the database has. Raises MissingFileError."""
         try:
             return self._located()
         except _NotMountedError:
             return self._recorded()
 
+    def is_online(self) -> bool:
+        """Return whether the whole file can be read from disk now. Raises MissingFileError."""
+        return ArchiveFile.is_online(self)
+
+    def stage(self) -> bool:
+        """Ask for the file to be recalled, once, and return whether it is on disk. Raises ConflictError."""
+        status, recalls = self._located(), self._archive.recalls
+        if status.file_storage_media == "disk":
+            return True
+        key = _key(status.stat)
+        if status.recall_failed and recalls.was_submitted(key):
+            recalls.forget(key)
+            raise BackendUnavailableError("the recall from tape failed, try again later")
+        recalls.ask(key, self.filepath)
+        return False
+
     def _open_reader(self) -> PosixReader:
         with self._mounted():
             return super()._open_reader()
 
-    def _open_writer(self, length: int | None) -> HsmSidebandWriter:
+    def open_writer(self, length: int | None = None, precondition: Precondition | None = None) -> HsmSidebandWriter:
+        """Start to replace the file. Raises PreconditionError, NoSpaceError."""
         with self._mounted():
-            return HsmSidebandWriter(self._store, self.path, length=length, guard=self._guard, recall=self.stage)
+            return HsmSidebandWriter(self._store, self.path, length, precondition, recall=self.stage)
 
-    def _copy_here(self, source: Source) -> None:
-        if not self._tree.is_at_hand(os.fstat(source.fd)):
+    def _copy_here(self, source: Source, precondition: Precondition | None) -> None:
+        if not self._store.tree.is_at_hand(os.fstat(source.fd)):
             raise ConflictError("the file to move is on tape; it has to be staged first")
-        super()._copy_here(source)
+        super()._copy_here(source, precondition)
 
     def _located(self) -> HsmSidebandStatus:
-        """Return the status of the bound file on the mount. Raises MissingFileError, _NotMountedError."""
+        """Return the status of the file on the mount. Raises MissingFileError, _NotMountedError."""
         with self._mounted():
-            status = cast("HsmSidebandStatus", super()._stat())
-        residency, key = self._residency_of(status.stat, self.filepath), _key(status.stat)
+            status = cast("HsmSidebandStatus", super().status())
+        recalls, key = self._archive.recalls, _key(status.stat)
+        residency = self._archive.residency_of(status.stat, self.filepath)
         if residency.disk == status.filesize:
-            if status.stat.st_blocks * BLOCK < status.filesize and self._recalls.is_under_way(key):
+            if status.stat.st_blocks * BLOCK < status.filesize and recalls.is_under_way(key):
                 residency = residency._replace(disk=0, tape=status.filesize)  # the first blocks are back, not the last
             else:
-                self._recalls.forget(key)
+                recalls.forget(key)
         status.locate(residency)
         if status.file_storage_media != "disk":
-            status.recall = self._recalls.state_of(key) or status.recall
+            status.recall = recalls.state_of(key) or status.recall
         return status
 
     def _recorded(self) -> HsmSidebandStatus:
         """Return the status that the database has of the file, for when there is no mount to ask."""
         directory, name = split(self.path)
-        row = self._sideband.inode_at(f"{self._sam_qfs_prefix}/{directory}", name)
+        row = self._archive.sideband.inode_at(f"{self._archive.sam_qfs_prefix}/{directory}", name)
         if row is None:
             raise BackendUnavailableError("the file system is not mounted, try again later")
         return HsmSidebandStatus.recorded(row, self.filepath)
@@ -125,9 +108,31 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
         try:
             yield
         except (MissingFileError, StorageError, BackendUnavailableError) as error:
-            if os.path.isdir(self.prefix):
+            if os.path.isdir(self._archive.prefix):
                 raise
             raise _NotMountedError("the file system is not mounted, try again later") from error
+
+
+class HsmSidebandBackendArchive(PosixBackendArchive):
+    """Files below a directory of a SAM-QFS mount; the sideband database or libsam tells where their bytes are."""
+
+    section = "hsm_sideband"
+    options_type = HsmSidebandOptions
+    store_type = SamQfsStore
+    file_type = HsmSidebandFile
+    path_info_munge = staticmethod(path_of_id)
+
+    def __init__(
+        self, prefix: str, archive_options: ArchiveOptions | None = None, options: HsmSidebandOptions | None = None
+    ) -> None:
+        """Open the directory *prefix*, a place on the mount. The database is first asked when it is needed."""
+        super().__init__(prefix, archive_options, PosixOptions(use_id2filename=True))
+        options = options or HsmSidebandOptions()
+        libsam = _libsam(options)
+        self.sam_qfs_prefix = options.sam_qfs_prefix
+        self.sideband = Sideband(_connection(options))
+        self.residency_of = FirstAnswer(_residency_ways(options, libsam, self.sideband))
+        self.recalls = Recalls(FirstSupported(_stagers(options, libsam)), _limits(options))
 
 
 class _NotMountedError(BackendUnavailableError):

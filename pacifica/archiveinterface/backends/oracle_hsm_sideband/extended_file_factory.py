@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable
 
 from ...exception import BeingStagedError, translated_os_errors
-from ..abstract.archive import Guard
-from ..abstract.extendedfile import ExtendedFile
+from ..abstract.file import Reader, Writer
+from ..abstract.precondition import Precondition
 from ..abstract.status import AbstractStatus
 from ..posix.extendedfile import PosixWriter, open_stored
 from ..posix.store import Store
@@ -25,19 +25,33 @@ class SamQfsTree(Tree):
         return of_blocks(found, "").disk == found.st_size
 
 
-def extended_hsmsideband_factory(filepath: str, mode: str, sam_qfs_path: str) -> ExtendedFile:
+class SamQfsStore(Store):
+    """Files on a SAM-QFS mount; their status goes by the blocks alone: no precondition or ETag needs more."""
+
+    tree_type = SamQfsTree
+    status_type = HsmSidebandStatus
+
+
+class _StoreOfOneFile(SamQfsStore):
+    """A file that has another path on the SAM-QFS server."""
+
+    def __init__(self, root: str, sam_qfs_path: str) -> None:
+        super().__init__(root)
+        self._sam_qfs_path = sam_qfs_path
+
+    def filepath(self, path: str) -> str:
+        return self._sam_qfs_path
+
+
+def extended_hsmsideband_factory(filepath: str, mode: str, sam_qfs_path: str) -> Reader | Writer:
     """Return the file at the absolute path *filepath* open to read (``r``) or to replace (``w``).
 
     Its status tells where its bytes are, going by the blocks on disk, and names it *sam_qfs_path*.
     Reading a file that is on tape waits for the tape. Raises MissingFileError, ForbiddenPathError,
     ValueError for another *mode*.
     """
-
-    def describe(found: os.stat_result, _: str) -> AbstractStatus:
-        return HsmSidebandStatus.of(found, sam_qfs_path)
-
     with translated_os_errors():
-        store = Store(SamQfsTree(os.path.dirname(filepath)), describe=describe)
+        store = _StoreOfOneFile(os.path.dirname(filepath), sam_qfs_path)
     return open_stored(store, os.path.basename(filepath), mode)
 
 
@@ -45,10 +59,15 @@ class HsmSidebandWriter(PosixWriter):
     """A file being written; it never waits for a tape."""
 
     def __init__(
-        self, store: Store, path: str, *, length: int | None, guard: Guard | None, recall: Callable[[], object]
+        self,
+        store: Store,
+        path: str,
+        length: int | None,
+        precondition: Precondition | None,
+        recall: Callable[[], object],
     ) -> None:
         """Start to write as PosixWriter does; *recall* brings the stored file back if it has to be read."""
-        super().__init__(store, path, length=length, guard=guard)
+        super().__init__(store, path, length, precondition)
         self._recall = recall
 
     def _equal_stored_file(self) -> AbstractStatus:

@@ -5,70 +5,46 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import ClassVar
 
-from ...digests import SUPPORTED, Hasher
-from ...exception import (
-    ConfigurationError,
-    DamagedFileError,
-    ForbiddenPathError,
-    MissingFileError,
-    RequestError,
-    translated_os_errors,
-)
-from ..abstract.archive import PUBLISHED_MODE, AbstractBackendArchive, Entry, Guard, absolute_prefix
+from ...digests import SUPPORTED, Digests, Hasher
+from ...exception import ConfigurationError, DamagedFileError, MissingFileError, translated_os_errors
+from ..abstract.archive import AbstractBackendArchive, Entry, absolute_prefix
+from ..abstract.file import PUBLISHED_MODE, ArchiveFile
+from ..abstract.moving import allowed_place
+from ..abstract.notes import Notes
 from ..abstract.options import ArchiveOptions
+from ..abstract.precondition import Precondition
 from ..abstract.status import AbstractStatus
+from ..abstract.undoing import UndoOnError
+from ..abstract.walking import files_below
 from .extendedfile import PosixReader, PosixWriter
 from .moving import Source, moving
-from .notes import NOTES, Notes, forget_sidecar, read_notes, write_notes
+from .notes import NOTES, forget_sidecar, read_notes, write_notes
 from .options import PosixOptions
 from .partial import PARTIAL, LinkedPartial, exclusive
 from .placing import NO_LINKS, Placement
-from .status import PosixStatus
 from .store import Store
 from .sweeping import orphans, sweep
-from .tree import Tree, files_below, split
+from .tree import children, split
 
 _COPY_SIZE = 1 << 20  # bytes
 
 
-class PosixBackendArchive(AbstractBackendArchive):
-    """Files below a directory; uploads grow in ``.partial`` beside them and are renamed into place."""
+class PosixFile(ArchiveFile):
+    """One file on a POSIX file system."""
 
-    section = "posix"
-    options_type: ClassVar[type] = PosixOptions
-    has_local_files = True
-    tree_type: type[Tree] = Tree
+    def __init__(self, archive: "PosixBackendArchive", path: str) -> None:
+        """Be the file at *path* in *archive*."""
+        super().__init__(archive.prefix, path, archive.archive_options)
+        self._archive = archive
+        self._store = archive.store
 
-    def __init__(
-        self, prefix: str, archive_options: ArchiveOptions | None = None, options: PosixOptions | None = None
-    ) -> None:
-        """Keep files below the directory *prefix*, an absolute path, which exists."""
-        super().__init__(absolute_prefix(prefix), archive_options)
-        self.use_id2filename = (options or PosixOptions()).use_id2filename
-        try:
-            self._tree = self.tree_type(self.prefix or "/")
-        except OSError as error:
-            raise ConfigurationError(f"prefix {prefix!r}: {os.strerror(error.errno or 0).lower()}") from error
-        self._store = Store(self._tree, self.archive_options, self.describe)
-
-    def sweep(self) -> None:
-        """Remove what killed processes left half-written."""
-        sweep(self._tree)
-
-    def entries(self, after: str = "") -> Iterator[Entry]:
-        """Yield every file below the prefix whose path comes after *after*, by the names along their paths."""
-        with translated_os_errors():
-            for name in orphans(self._tree):
-                yield Entry(f"{PARTIAL}/{name}", None, is_partial=True)
-            for path in files_below(self._tree, after=after.split("/")):
-                if path.split("/")[0] not in (PARTIAL, NOTES):
-                    yield Entry(path, self.id_of(path))
-
-    def describe(self, found: os.stat_result, filepath: str) -> AbstractStatus:
-        """Return the status of the file at *filepath*, of which stat said *found*."""
-        return PosixStatus.of(found, filepath)
+    def status(self) -> AbstractStatus:
+        """Return the status of the file. Raises MissingFileError."""
+        with self._open_reader() as reader:
+            return reader.status()
 
     def is_online(self) -> bool:
         """Return True: disk is all there is."""
@@ -79,138 +55,145 @@ class PosixBackendArchive(AbstractBackendArchive):
         self.status()
         return True
 
-    def remove(self) -> None:
-        """Remove the file. Raises MissingFileError."""
-        directory, name = split(self.path)
-        with translated_os_errors(), ExitStack() as stack:
-            parent = stack.enter_context(self._tree.directory(directory))
-            os.stat(name, dir_fd=parent, follow_symlinks=False)  # a missing file makes no directory for the lock
-            with exclusive(self._tree):
-                old = stack.enter_context(self._store.admitted(self._guard, parent, name, self.path))
-                os.unlink(name, dir_fd=parent)
-            self._store.durability.sync_names(self._tree, [directory])
-            if old and old.found.st_nlink == 1:
-                forget_sidecar(self._tree, old.found)
-
-    def patch(self, file_id: str, old_path: str, guard: Guard | None = None) -> None:
-        """Move the file at *old_path* to *file_id*; between file systems by a copy that is published whole.
-
-        A failure leaves both as they were.
-        """
-        target = self.file(file_id, guard)
-        root, path = self._allowed_place(old_path)
-        self._tree.require_root()
-        with translated_os_errors(), moving(self._tree, root, path) as source:
-            if target._is_place_of(source):
-                return
-            # Of several names of a file, PATCH changes only the one it moves.
-            if source.found.st_nlink > 1 or not target._link_here(source):
-                target._copy_here(source)
-            self._store.durability.sync_names(source.tree, [source.path])
-
-    def _stat(self) -> AbstractStatus:
-        with closing(self._open_reader()) as reader:
-            return reader.status()
-
     def _open_reader(self) -> PosixReader:
         return PosixReader(self._store, self.path)
 
-    def _open_writer(self, length: int | None) -> PosixWriter:
-        return PosixWriter(self._store, self.path, length=length, guard=self._guard)
+    def open_writer(self, length: int | None = None, precondition: Precondition | None = None) -> PosixWriter:
+        """Start to replace the file. Raises PreconditionError, NoSpaceError."""
+        return PosixWriter(self._store, self.path, length, precondition)
 
-    def _allowed_place(self, old_path: str) -> tuple[str, str]:
-        """Return the root that *old_path* lies below and the path from there."""
-        names = [name for name in old_path.split("/") if name not in ("", ".")]
-        if not old_path.startswith("/") or "\0" in old_path or not _is_encodable(old_path):
-            raise RequestError("path is not an absolute path")
-        if {"..", PARTIAL, NOTES} & set(names):
-            raise ForbiddenPathError("path leads out of the places that files may be moved from")
-        path = "/" + "/".join(names)
-        for place in (self._tree.root, *self.archive_options.move_roots):
-            for root in (place, os.path.realpath(place)):
-                if path.startswith(root.rstrip("/") + "/"):
-                    return root, path[len(root.rstrip("/")) + 1 :]
-        raise ForbiddenPathError("path lies outside the places that files may be moved from")
+    def remove(self, precondition: Precondition | None = None) -> None:
+        """Remove the file. Raises MissingFileError."""
+        tree, (directory, name) = self._store.tree, split(self.path)
+        with translated_os_errors(), ExitStack() as stack:
+            parent = stack.enter_context(tree.directory(directory))
+            os.stat(name, dir_fd=parent, follow_symlinks=False)  # a missing file makes no directory for the lock
+            with exclusive(tree):
+                old = stack.enter_context(self._store.admitted(precondition, parent, name, self.path))
+                os.unlink(name, dir_fd=parent)
+            self._store.durability.sync_names(tree, [directory])
+            if old and old.found.st_nlink == 1:
+                forget_sidecar(tree, old.found)
 
-    def _is_place_of(self, source: Source) -> bool:
-        """Return whether *source* has the name of the bound file already, and may have it."""
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
+        """Let the file at *old_path* become this file; between file systems by a copy that is published whole.
+
+        A failure leaves both as they were.
+        """
+        root, path = allowed_place(old_path, self._roots(), (PARTIAL, NOTES))
+        self._store.tree.require_root()
+        with translated_os_errors(), moving(self._store.tree, root, path) as source:
+            if self._is_place_of(source, precondition):
+                return
+            # Of several names of a file, PATCH changes only the one it moves.
+            if source.found.st_nlink > 1 or not self._link_here(source, precondition):
+                self._copy_here(source, precondition)
+            self._store.durability.sync_names(source.tree, [source.path])
+
+    def _roots(self) -> Iterator[str]:
+        for place in (self._store.tree.root, *self.options.move_roots):
+            yield place
+            yield os.path.realpath(place)
+
+    def _is_place_of(self, source: Source, precondition: Precondition | None) -> bool:
+        """Return whether *source* has the name of this file already, and may have it."""
         directory, name = split(self.path)
         try:
-            with self._tree.directory(directory) as parent, exclusive(self._tree):
+            with self._store.tree.directory(directory) as parent, exclusive(self._store.tree):
                 if not source.is_at(parent, name):
                     return False
-                with self._store.admitted(self._guard, parent, name, self.path):
+                with self._store.admitted(precondition, parent, name, self.path):
                     return True
         except (FileNotFoundError, MissingFileError):
             return False
 
-    def _link_here(self, source: Source) -> bool:
+    def _link_here(self, source: Source, precondition: Precondition | None) -> bool:
         """Move *source* within the file system and return True; False when only a copy of it can be stored."""
         try:
-            partial = LinkedPartial(self._tree, source.directory, source.name)
+            link = LinkedPartial(self._store.tree, source.directory, source.name)
         except OSError as error:
             if error.errno not in (errno.EXDEV, *NO_LINKS):
                 raise
             return False
-        with closing(partial):
+        with closing(link), UndoOnError(link.remove):
+            source.require_same(link.fd)
             try:
-                return self._place_link(source, partial)
-            except BaseException:
-                partial.remove()
-                raise
-
-    def _place_link(self, source: Source, partial: LinkedPartial) -> bool:
-        source.require_same(partial.fd)
-        changed = [split(self.path)[0]]
-        try:
-            os.fchmod(partial.fd, PUBLISHED_MODE)
-        except PermissionError:  # another owner's file
-            partial.remove()
-            source.look_again()
-            return False
-        try:
-            if not self._is_archived(source):
-                # What stands beside it or in its attributes is not ours, and its digests need not be right.
-                changed += write_notes(self._tree, partial.fd, Notes({}))
-            self._store.durability.sync_file(partial.fd)
-            with Placement(self._store, partial, self.path) as placement:
-                placement.take(self._guard)
-                self._store.durability.sync_names(self._tree, changed)
-                source.remove()
-        except BaseException:
-            os.fchmod(partial.fd, stat.S_IMODE(source.found.st_mode))
-            raise
+                os.fchmod(link.fd, PUBLISHED_MODE)
+            except PermissionError:  # another owner's file
+                link.remove()
+                source.look_again()
+                return False
+            with UndoOnError(lambda: os.fchmod(link.fd, stat.S_IMODE(source.found.st_mode))):
+                self._place_link(source, link, precondition)
         return True
+
+    def _place_link(self, source: Source, link: LinkedPartial, precondition: Precondition | None) -> None:
+        changed = [split(self.path)[0]]
+        if not self._is_archived(source):
+            # What stands beside it or in its attributes is not ours, and its digests need not be right.
+            changed += write_notes(self._store.tree, link.fd, Notes({}))
+        self._store.durability.sync_file(link.fd)
+        with Placement(self._store, link, self.path) as placement:
+            placement.take(precondition)
+            self._store.durability.sync_names(self._store.tree, changed)
+            source.remove()
 
     def _is_archived(self, source: Source) -> bool:
         path = f"{source.path}/{source.name}" if source.path else source.name
-        return source.tree.root == self._tree.root and self.id_of(path) is not None
+        return source.tree.root == self._store.tree.root and self._archive.id_of(path) is not None
 
-    def _copy_here(self, source: Source) -> None:
-        known = read_notes(self._tree, source.fd).digests if self._is_archived(source) else {}
+    def _copy_here(self, source: Source, precondition: Precondition | None) -> None:
+        known = read_notes(self._store.tree, source.fd).digests if self._is_archived(source) else {}
         known = {name: value for name, value in known.items() if name in SUPPORTED}
-        writer = self._open_writer(source.found.st_size)
-        hasher = Hasher({*self.archive_options.digests, *known})
-        try:
-            while block := os.read(source.fd, _COPY_SIZE):
-                writer.write(block)
-                hasher.update(block)
+        hasher = Hasher({*self.options.digests, *known})
+
+        def digests() -> Digests:
             source.require_unchanged()
-            digests = hasher.digests()
-            if known.items() - digests.items():
+            computed = hasher.digests()
+            if known.items() - computed.items():
                 raise DamagedFileError("the file is damaged: its bytes are not those that were stored")
-            writer.set_mod_time(source.found.st_mtime_ns / 1e9)
-            writer.set_file_permissions(PUBLISHED_MODE)
-            writer.set_digests(digests)
-        except BaseException:
-            writer.discard()
-            raise
+            return computed
+
+        writer = self.open_writer(source.found.st_size, precondition)
+        with UndoOnError(writer.discard):
+            blocks = iter(partial(os.read, source.fd, _COPY_SIZE), b"")
+            writer.fill(hasher.hashed(blocks), source.found.st_mtime_ns / 1e9, digests)
         writer.close_with(source.remove)
 
 
-def _is_encodable(path: str) -> bool:
-    try:
-        os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    return True
+class PosixBackendArchive(AbstractBackendArchive):
+    """Files below a directory; uploads grow in ``.partial`` beside them and are renamed into place."""
+
+    section = "posix"
+    options_type: ClassVar[type] = PosixOptions
+    has_local_files = True
+    store_type: type[Store] = Store
+    file_type: type[PosixFile] = PosixFile
+
+    def __init__(
+        self, prefix: str, archive_options: ArchiveOptions | None = None, options: PosixOptions | None = None
+    ) -> None:
+        """Keep files below the directory *prefix*, an absolute path, which exists."""
+        super().__init__(absolute_prefix(prefix), archive_options)
+        self.use_id2filename = (options or PosixOptions()).use_id2filename
+        try:
+            self.store = self.store_type(self.prefix or "/", self.archive_options)
+        except OSError as error:
+            raise ConfigurationError(f"prefix {prefix!r}: {os.strerror(error.errno or 0).lower()}") from error
+
+    def file(self, file_id: str) -> PosixFile:
+        """Return the file *file_id*. Raises FileIdError."""
+        return self.file_type(self, self.path_of(file_id))
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half-written."""
+        sweep(self.store.tree)
+
+    def entries(self, after: str = "") -> Iterator[Entry]:
+        """Yield every file below the prefix whose path comes after *after*, by the names along their paths."""
+        with translated_os_errors():
+            for name in orphans(self.store.tree):
+                yield Entry(f"{PARTIAL}/{name}", None, is_partial=True)
+            for path in files_below(partial(children, self.store.tree), after=after.split("/")):
+                if path.split("/")[0] not in (PARTIAL, NOTES):
+                    yield Entry(path, self.id_of(path))

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 
 from ...exception import ConflictError, StorageError
 from ...globals import LOG_NAME
+from ..abstract.undoing import UndoOnError
 from .partial import claimed, move, partials
 from .tree import Tree, open_regular, split
 
@@ -63,12 +64,9 @@ class Source:
             # Others do not know this name: between the comparison and the removal it cannot get another file.
             aside = f".moved-{secrets.token_hex(16)}"
             place = self._set_aside(aside, beside)
-            try:
+            with UndoOnError(lambda: self._put_back(place, aside)):
                 self._require_name(place, aside)
                 os.unlink(aside, dir_fd=place)
-            except BaseException:
-                self._put_back(place, aside)
-                raise
 
     def _set_aside(self, aside: str, beside: int) -> int:
         """Give the file the name *aside* in the directory *beside* and return that.

@@ -9,12 +9,13 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from contextlib import closing, contextmanager, suppress
+from typing import Any
 
-from ...digests import Digests
 from ...exception import ForbiddenPathError, MissingFileError, NotARegularFileError
 from ...id2filename import id2filename
+from ..abstract.notes import DAMAGED, Notes
+from ..abstract.undoing import UndoOnError
 from .partial import Partial
 from .tree import Tree, open_regular, split
 
@@ -22,63 +23,28 @@ NOTES = ".notes"  # below the prefix; no id reaches it
 
 _ATTRIBUTE = "user.pacifica."
 _DIGEST = "digest."
-_DAMAGED = "damaged"
-
-
-class Notes(NamedTuple):
-    """The digests of a file's content as it was stored, and what damage was found since."""
-
-    digests: Digests
-    damaged: str = ""
-
-    def attributes(self) -> dict[str, bytes]:
-        """Return the notes as attributes; one sha-256 as bytes fits into the inode of ext4, in hex it does not."""
-        attributes = {_ATTRIBUTE + _DIGEST + name: value for name, value in self.digests.items()}
-        return {**attributes, _ATTRIBUTE + _DAMAGED: self.damaged.encode()} if self.damaged else attributes
-
-    @classmethod
-    def of_attributes(cls, attributes: dict[str, bytes]) -> "Notes":
-        """Return the notes that *attributes* say."""
-        start = _ATTRIBUTE + _DIGEST
-        digests = {name[len(start) :]: value for name, value in attributes.items() if name.startswith(start)}
-        return cls(digests, attributes.get(_ATTRIBUTE + _DAMAGED, b"").decode("ascii", "replace"))
-
-    def texts(self) -> dict[str, str]:
-        """Return the notes as keys and values of text."""
-        digests = {_DIGEST + name: value.hex() for name, value in self.digests.items()}
-        return {**digests, _DAMAGED: self.damaged} if self.damaged else digests
-
-    @classmethod
-    def of_texts(cls, texts: dict[str, str]) -> "Notes":
-        """Return the notes that *texts* say; a digest that is not hex is left out."""
-        digests = {}
-        for key, text in texts.items():
-            if key.startswith(_DIGEST):
-                with suppress(ValueError):
-                    digests[key.removeprefix(_DIGEST)] = bytes.fromhex(text)
-        return cls(digests, texts.get(_DAMAGED, ""))
 
 
 def read_notes(tree: Tree, fd: int) -> Notes:
     """Return the notes of the open file *fd* below *tree*. Raises OSError."""
     try:
-        return Notes.of_attributes(_read_attributes(tree, fd))
+        return _notes_of(_read_attributes(tree, fd))
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
-    return Notes.of_texts(_read_sidecar(tree, os.fstat(fd)))
+    return Notes.of_texts(_read_sidecar(tree, os.fstat(fd)), _DIGEST)
 
 
 def write_notes(tree: Tree, fd: int, notes: Notes) -> list[str]:
     """Note *notes*, and nothing else, of the open file *fd*; return the directories that got a new entry."""
     try:
         with _writable(fd):
-            for name in _read_attributes(tree, fd).keys() - notes.attributes().keys():
+            for name in _read_attributes(tree, fd).keys() - _attributes_of(notes).keys():
                 os.removexattr(fd, name)
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
-        return _write_sidecar(tree, os.fstat(fd), notes.texts())
+        return _write_sidecar(tree, os.fstat(fd), notes.texts(_DIGEST))
     with _writable(fd):
         return add_notes(tree, fd, notes)
 
@@ -87,12 +53,12 @@ def add_notes(tree: Tree, fd: int, notes: Notes) -> list[str]:
     """Do as `write_notes` does for a new file that can be written to, of which nothing is noted yet."""
     try:
         _require_attributes(tree)
-        for name, value in notes.attributes().items():
+        for name, value in _attributes_of(notes).items():
             os.setxattr(fd, name, value)
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
-        return _write_sidecar(tree, os.fstat(fd), notes.texts())
+        return _write_sidecar(tree, os.fstat(fd), notes.texts(_DIGEST))
     return []
 
 
@@ -104,6 +70,18 @@ def forget_sidecar(tree: Tree, found: os.stat_result) -> None:
     directory, name = split(_sidecar(found))
     with suppress(OSError, MissingFileError), tree.directory(directory) as parent:
         os.unlink(name, dir_fd=parent)
+
+
+def _attributes_of(notes: Notes) -> dict[str, bytes]:
+    # One sha-256 as bytes fits into the inode of ext4, in hex it does not.
+    attributes = {_ATTRIBUTE + _DIGEST + name: value for name, value in notes.digests.items()}
+    return {**attributes, _ATTRIBUTE + DAMAGED: notes.damaged.encode()} if notes.damaged else attributes
+
+
+def _notes_of(attributes: dict[str, bytes]) -> Notes:
+    start = _ATTRIBUTE + _DIGEST
+    digests = {name[len(start) :]: value for name, value in attributes.items() if name.startswith(start)}
+    return Notes(digests, attributes.get(_ATTRIBUTE + DAMAGED, b"").decode("ascii", "replace"))
 
 
 def _require_attributes(tree: Tree) -> None:
@@ -121,7 +99,7 @@ def _read_attributes(tree: Tree, fd: int) -> dict[str, bytes]:
 
 def _raise_if_unsupported(fd: int) -> None:
     try:
-        os.getxattr(fd, _ATTRIBUTE + _DAMAGED)
+        os.getxattr(fd, _ATTRIBUTE + DAMAGED)
     except OSError as error:
         if error.errno != errno.ENODATA:
             raise
@@ -175,16 +153,10 @@ def _write_sidecar(tree: Tree, found: os.stat_result, texts: dict[str, str]) -> 
     if not texts:
         forget_sidecar(tree, found)
         return []
-    partial = Partial(tree)
-    try:
+    with closing(Partial(tree)) as partial, UndoOnError(partial.remove):
         with open(partial.fd, "w", encoding="utf-8", closefd=False) as file:
             json.dump({"file": _identity(found), "notes": texts}, file)
         os.fsync(partial.fd)
         with tree.directory(directory, create=True) as parent:
             partial.move_to(parent, name, replace=True)
-    except BaseException:
-        partial.remove()
-        raise
-    finally:
-        partial.close()
     return [directory]

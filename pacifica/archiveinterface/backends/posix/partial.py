@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 
 from ...exception import ConflictError
 from ...globals import LOG_NAME
+from ..abstract.undoing import UndoOnError
 from .tree import Tree, open_regular
 
 PARTIAL = ".partial"  # below the prefix; ids and plain file names start with no dot
@@ -89,11 +90,8 @@ class LinkedPartial(Partial):
 
     def _make(self) -> tuple[str, int]:
         link = self.keep(*self._source)
-        try:
+        with UndoOnError(lambda: self.forget(link)):
             fd, _ = open_regular(link, self._directory)
-        except BaseException:
-            self.forget(link)
-            raise
         _lock(fd)
         return link, fd
 
@@ -107,7 +105,7 @@ def partials(tree: Tree) -> AbstractContextManager[int]:
 def exclusive(tree: Tree) -> Iterator[None]:
     """Keep every other writer, of any process, from changing names in the archive within the block.
 
-    What a guard saw is then what is replaced. Where the file system has no locks (some network
+    What a precondition was compared with is then what is replaced. Where the file system has no locks (some network
     file systems), only the threads of this process are kept out.
     """
     with partials(tree) as directory:
@@ -173,9 +171,6 @@ def move(source: int, old: str, target: int, new: str, *, replace: bool) -> None
         os.rename(old, new, src_dir_fd=source, dst_dir_fd=target)
         return
     os.link(old, new, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-    try:
+    # With two names, what is written to the old one would change what is stored.
+    with UndoOnError(lambda: os.unlink(new, dir_fd=target)):
         os.unlink(old, dir_fd=source)
-    except BaseException:
-        # With two names, what is written to the old one would change what is stored.
-        os.unlink(new, dir_fd=target)
-        raise

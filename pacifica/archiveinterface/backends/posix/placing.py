@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...exception import ArchiveInterfaceError
 from ...globals import LOG_NAME
-from ..abstract.archive import Guard
+from ..abstract.precondition import Precondition
 from .notes import forget_sidecar
 from .partial import Partial, exclusive
 from .store import Old, Store, entry
@@ -41,13 +41,13 @@ class Placement:
         self._is_taken = False
         self._open = ExitStack()
 
-    def take(self, guard: Guard | None) -> None:
-        """Take the name, if *guard* admits it. Raises FileExistsError when the store may not replace a file."""
+    def take(self, precondition: Precondition | None) -> None:
+        """Take the name. Raises PreconditionError, FileExistsError when the store may not replace a file."""
         with self._store.tree.directory(self._directory, create=True) as parent, exclusive(self._store.tree):
-            self._old = self._open.enter_context(self._store.admitted(guard, parent, self._name, self._path))
-            if self._old and self._store.may_replace:
+            self._old = self._open.enter_context(self._store.admitted(precondition, parent, self._name, self._path))
+            if self._old and self._store.options.may_replace:
                 self._keep(self._old, parent)
-            self._partial.move_to(parent, self._name, replace=self._store.may_replace)
+            self._partial.move_to(parent, self._name, replace=self._store.options.may_replace)
             self._is_taken = True
 
     def __enter__(self) -> "Self":

@@ -1,22 +1,20 @@
-"""What the open files of one archive share: the tree, the durability of its files, and their statuses."""
+"""What all files of one archive share: the tree, the durability of files, and how their status is made."""
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from ...exception import ConflictError, ForbiddenPathError, MissingFileError, NoSpaceError, NotARegularFileError
-from ..abstract.archive import Guard
+from ..abstract.notes import Notes
 from ..abstract.options import ArchiveOptions
+from ..abstract.precondition import Precondition
 from ..abstract.status import AbstractStatus
 from .durability import Durability
-from .notes import Notes, read_notes
+from .notes import read_notes
 from .status import PosixStatus
 from .tree import Tree, open_regular, split
-
-Describe = Callable[[os.stat_result, str], AbstractStatus]
-"""Makes the status of the file at a path from what stat said of it."""
 
 _NOT_A_FILE = "something that is not a file has this name"
 
@@ -29,31 +27,28 @@ class Old(NamedTuple):
 
 
 class Store:
-    """The files below *tree*, kept as *options* say; shared by all threads."""
+    """The files below a directory, kept as *options* say; shared by all threads."""
 
-    def __init__(self, tree: Tree, options: ArchiveOptions | None = None, describe: Describe = PosixStatus.of) -> None:
-        """Keep files below *tree*; *describe* makes their statuses."""
-        self.tree = tree
+    tree_type: type[Tree] = Tree
+    status_type: type[PosixStatus] = PosixStatus
+
+    def __init__(self, root: str, options: ArchiveOptions | None = None) -> None:
+        """Keep files below the directory *root*. Raises OSError."""
+        self.tree = self.tree_type(root)
         self.options = options or ArchiveOptions()
         self.durability = Durability(self.options.durability)
-        self._describe = describe
 
-    @property
-    def may_replace(self) -> bool:
-        """Whether a stored file may give way to another one."""
-        return self.options.overwrite == "replace"
+    def filepath(self, path: str) -> str:
+        """Return the whole path of the file *path*."""
+        return os.path.join(self.tree.root, path)
 
-    def status_of(self, fd: int, path: str) -> AbstractStatus:
+    def status(self, fd: int, path: str) -> AbstractStatus:
         """Return the status of the open file *fd*, stored as *path*, with its notes. Raises OSError."""
-        return self.status_of_found(os.fstat(fd), fd, path)
+        return self.status_with(read_notes(self.tree, fd), fd, path)
 
-    def status_of_found(self, found: os.stat_result, fd: int, path: str) -> AbstractStatus:
-        """Return the status of the open file *fd*, stored as *path*, of which stat said *found*. Raises OSError."""
-        return self.describe(found, path, read_notes(self.tree, fd))
-
-    def describe(self, found: os.stat_result, path: str, notes: Notes) -> AbstractStatus:
-        """Return the status of *path*, of which stat said *found* and *notes* are kept."""
-        status = self._describe(found, os.path.join(self.tree.root, path))
+    def status_with(self, notes: Notes, fd: int, path: str) -> AbstractStatus:
+        """Return the status of the open file *fd*, stored as *path*, of which *notes* are kept. Raises OSError."""
+        status = self.status_type.of(os.fstat(fd), self.filepath(path))
         status.digests, status.damaged = notes
         return status
 
@@ -75,18 +70,18 @@ class Store:
         except (ForbiddenPathError, NotARegularFileError) as error:
             raise ConflictError(_NOT_A_FILE) from error
         try:
-            return self.status_of(fd, path)
+            return self.status(fd, path)
         finally:
             os.close(fd)
 
     @contextmanager
-    def admitted(self, guard: Guard | None, parent: int, name: str, path: str) -> Iterator[Old | None]:
-        """Let *guard* decide over what has the *name* in *parent* now; give what that is, None for nothing.
+    def admitted(self, precondition: Precondition | None, parent: int, name: str, path: str) -> Iterator[Old | None]:
+        """Compare *precondition* with what has the *name* in *parent* now; give what that is, None for nothing.
 
         It stays open within the block, so that its inode number is not another file's before its notes are removed.
         """
-        if guard:
-            guard(self.entry_status(parent, name, path))
+        if precondition:
+            precondition.check(self.entry_status(parent, name, path))
         found = entry(parent, name)
         if found is None:
             yield None

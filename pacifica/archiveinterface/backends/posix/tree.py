@@ -5,7 +5,7 @@ import stat
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from ...exception import (
@@ -15,6 +15,7 @@ from ...exception import (
     NotARegularFileError,
     StorageError,
 )
+from ..abstract.undoing import UndoOnError
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Should a FIFO or a device get the name of a file just before it is opened, opening does not wait for it.
@@ -157,12 +158,9 @@ def open_regular(name: str, directory: int) -> tuple[int, os.stat_result]:
         raise ForbiddenPathError("the path leads through a symbolic link")
     _require_regular(found)
     fd = os.open(name, _FILE, dir_fd=directory)
-    try:
+    with UndoOnError(lambda: os.close(fd)):
         found = os.fstat(fd)  # the name may have got another file since
         _require_regular(found)
-    except BaseException:
-        os.close(fd)
-        raise
     return fd, found
 
 
@@ -177,19 +175,7 @@ def split(path: str) -> tuple[str, str]:
     return directory, name
 
 
-def files_below(tree: Tree, directory: str = "", after: Sequence[str] = ()) -> Iterator[str]:
-    """Yield the path of everything below *directory* that is not a directory, by the names along the paths.
-
-    Only what comes after the path of names *after* is looked at.
-    """
+def children(tree: Tree, directory: str, start: str) -> list[tuple[str, bool]]:
+    """Return the names in *directory* from *start* on, in order, each with whether it is a directory."""
     with tree.directory(directory) as fd, os.scandir(fd) as found:
-        children = sorted((child.name, child.is_dir(follow_symlinks=False)) for child in found)
-    for name, is_directory in children:
-        if after and name < after[0]:
-            continue
-        path = f"{directory}/{name}" if directory else name
-        begun = bool(after) and name == after[0]
-        if is_directory:
-            yield from files_below(tree, path, after[1:] if begun else ())
-        elif not begun:
-            yield path
+        return sorted((child.name, child.is_dir(follow_symlinks=False)) for child in found if child.name >= start)

@@ -1,0 +1,98 @@
+"""What every backend owes of moves: files that the storage holds already become files of the archive."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ...exception import (
+    ArchiveInterfaceError,
+    ConflictError,
+    FileIdError,
+    ForbiddenPathError,
+    MissingFileError,
+    NotARegularFileError,
+    PreconditionError,
+    RequestError,
+)
+from ..abstract.archive import AbstractBackendArchive
+from ..abstract.options import ArchiveOptions
+from ..abstract.precondition import ABSENT
+from .base import ArchiveSuite, MakeArchive, fails_with, get, put
+
+
+class MoveSuite(ArchiveSuite):
+    """The promises about moves."""
+
+    def test_a_file_beside_is_moved_in(
+        self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str], holds: Callable[[str], bool]
+    ) -> None:
+        source = place("incoming/upload", b"moved")
+        archive.patch("7", source)
+        assert get(archive, "7") == b"moved"
+        assert not holds(source)
+
+    def test_a_move_replaces(self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str]) -> None:
+        put(archive, "7", b"old")
+        archive.patch("7", place("incoming/upload", b"moved"))
+        assert get(archive, "7") == b"moved"
+
+    def test_a_move_whose_precondition_does_not_hold_leaves_both(
+        self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str], holds: Callable[[str], bool]
+    ) -> None:
+        put(archive, "7", b"old")
+        source = place("incoming/upload", b"stays")
+        with fails_with(PreconditionError):
+            archive.patch("7", source, ABSENT)
+        assert get(archive, "7") == b"old"
+        assert holds(source)
+        with fails_with(PreconditionError):
+            archive.patch("7", archive.file("7").filepath, ABSENT)  # its own place
+        archive.patch("8", source, ABSENT)
+        assert get(archive, "8") == b"stays"
+
+    def test_a_refused_move_leaves_both(
+        self, make_archive: MakeArchive, place: Callable[[str, bytes], str], holds: Callable[[str], bool]
+    ) -> None:
+        archive = make_archive(ArchiveOptions(overwrite="refuse"))
+        put(archive, "7", b"old")
+        source = place("incoming/upload", b"moved")
+        with fails_with(ConflictError):
+            archive.patch("7", source)
+        assert get(archive, "7") == b"old"
+        assert holds(source)
+
+    @pytest.mark.parametrize(
+        ("path", "error"),
+        [
+            ("{prefix}/incoming/nothing", MissingFileError),
+            ("{prefix}/incoming", NotARegularFileError),
+            ("{prefix}/../outside", ForbiddenPathError),
+            ("{prefix}-beside/file", ForbiddenPathError),
+            ("/etc/hostname", ForbiddenPathError),
+            ("/", ForbiddenPathError),
+            ("", RequestError),
+            ("incoming/upload", RequestError),
+            ("{prefix}/incoming/\0", RequestError),
+            ("{prefix}/incoming/\udc80\ud800", RequestError),
+        ],
+    )
+    def test_a_move_from_a_wrong_place_is_refused(
+        self,
+        archive: AbstractBackendArchive,
+        place: Callable[[str, bytes], str],
+        path: str,
+        error: type[ArchiveInterfaceError],
+    ) -> None:
+        place("incoming/upload", b"stays")
+        with fails_with(error):
+            archive.patch("7", path.format(prefix=archive.prefix))
+        with fails_with(MissingFileError):
+            archive.file("7").status()
+
+    def test_a_move_to_a_wrong_id_leaves_the_file(
+        self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str], holds: Callable[[str], bool]
+    ) -> None:
+        source = place("incoming/upload", b"stays")
+        with fails_with(FileIdError):
+            archive.patch("../7", source)
+        assert holds(source)

@@ -1,0 +1,133 @@
+"""What a backend with tape owes: files go to tape and come back, asked for once, and nobody waits unawares."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ...exception import BackendUnavailableError, BeingStagedError, ConflictError, MissingFileError
+from ..abstract.archive import AbstractBackendArchive
+from .base import ArchiveSuite, fails_with, get, put
+
+MOST_ATTEMPTS = 10  # to recall a file, before a backend says that it fails
+
+
+class TapeSuite(ArchiveSuite):
+    """The promises about tape; a backend without tape does not run it."""
+
+    @pytest.fixture
+    def to_tape(self, archive: AbstractBackendArchive) -> Callable[[str], None]:
+        """Return what leaves a stored file on tape only, by its id."""
+        raise NotImplementedError("fill in to_tape")
+
+    @pytest.fixture
+    def let_recalls_finish(self, archive: AbstractBackendArchive) -> Callable[[], None]:
+        """Return what lets the storage bring to disk, or fail to, all that was asked for."""
+        raise NotImplementedError("fill in let_recalls_finish")
+
+    @pytest.fixture
+    def break_tape(self, archive: AbstractBackendArchive) -> Callable[[str], None]:
+        """Return what lets every recall of a file fail, by its id."""
+        raise NotImplementedError("fill in break_tape")
+
+    @pytest.fixture
+    def count_recalls(self, archive: AbstractBackendArchive) -> Callable[[], int]:
+        """Return what tells how many recalls the storage was asked for."""
+        raise NotImplementedError("fill in count_recalls")
+
+    def test_a_file_goes_to_tape_and_comes_back(
+        self,
+        archive: AbstractBackendArchive,
+        to_tape: Callable[[str], None],
+        let_recalls_finish: Callable[[], None],
+        count_recalls: Callable[[], int],
+    ) -> None:
+        tag, file = put(archive, "7", b"bytes").etag, archive.file("7")
+        for turn in (1, 2):
+            to_tape("7")
+            assert (file.status().file_storage_media, file.is_online()) == ("tape", False)
+            assert (file.status().filesize, file.status().etag) == (5, tag)
+            assert not file.stage()
+            assert not file.is_online()
+            let_recalls_finish()
+            assert (file.status().file_storage_media, file.is_online()) == ("disk", True)
+            assert file.stage()
+            assert (get(archive, "7"), file.status().etag) == (b"bytes", tag)
+            assert count_recalls() == turn
+
+    def test_many_who_ask_make_one_recall(
+        self, archive: AbstractBackendArchive, to_tape: Callable[[str], None], count_recalls: Callable[[], int]
+    ) -> None:
+        put(archive, "7", b"bytes")
+        to_tape("7")
+        with ThreadPoolExecutor(16) as pool:
+            assert not any(pool.map(lambda _: archive.file("7").stage(), range(64)))
+        with fails_with(BeingStagedError):
+            archive.open("7", "r")
+        assert count_recalls() == 1
+
+    def test_reading_recalls_and_says_so(
+        self,
+        archive: AbstractBackendArchive,
+        to_tape: Callable[[str], None],
+        let_recalls_finish: Callable[[], None],
+        count_recalls: Callable[[], int],
+    ) -> None:
+        put(archive, "7", b"bytes")
+        to_tape("7")
+        with fails_with(BeingStagedError):
+            archive.open("7", "r")
+        assert count_recalls() == 1
+        let_recalls_finish()
+        assert get(archive, "7") == b"bytes"
+
+    def test_nothing_is_recalled_that_is_on_disk_or_missing(
+        self, archive: AbstractBackendArchive, to_tape: Callable[[str], None], count_recalls: Callable[[], int]
+    ) -> None:
+        put(archive, "7", b"bytes")
+        put(archive, "8", b"")
+        to_tape("8")
+        assert archive.file("7").stage()
+        assert archive.file("8").stage()  # nothing of an empty file can be missing from disk
+        assert (get(archive, "7"), get(archive, "8")) == (b"bytes", b"")
+        with fails_with(MissingFileError):
+            archive.file("404").stage()
+        with fails_with(MissingFileError):
+            archive.open("404", "r")
+        assert count_recalls() == 0
+
+    def test_a_recall_that_fails_is_told(
+        self,
+        archive: AbstractBackendArchive,
+        to_tape: Callable[[str], None],
+        let_recalls_finish: Callable[[], None],
+        break_tape: Callable[[str], None],
+    ) -> None:
+        put(archive, "7", b"bytes")
+        to_tape("7")
+        break_tape("7")
+
+        def ask_again_and_again() -> None:
+            for _ in range(MOST_ATTEMPTS):
+                assert not archive.file("7").stage()
+                let_recalls_finish()
+                assert not archive.file("7").is_online()
+
+        with pytest.raises((BackendUnavailableError, ConflictError), match="recall"):
+            ask_again_and_again()
+        assert not archive.file("7").stage()  # another attempt is the client's to ask for
+
+    def test_a_file_on_tape_is_replaced_moved_and_removed_without_a_recall(
+        self, archive: AbstractBackendArchive, to_tape: Callable[[str], None], count_recalls: Callable[[], int]
+    ) -> None:
+        put(archive, "7", b"bytes")
+        to_tape("7")
+        archive.patch("80", archive.file("7").filepath)
+        assert not archive.file("80").is_online()
+        put(archive, "80", b"new")
+        assert get(archive, "80") == b"new"
+        to_tape("80")
+        archive.file("80").remove()
+        with fails_with(MissingFileError):
+            archive.file("80").status()
+        assert count_recalls() == 0

@@ -1,0 +1,247 @@
+"""One file of an archive in HPSS."""
+
+import errno
+import hashlib
+import logging
+import os
+import stat
+import time
+from functools import partial
+from typing import Any
+
+from ...digests import Hasher
+from ...exception import (
+    BeingStagedError,
+    BodyTooLargeError,
+    ConflictError,
+    MissingFileError,
+    translated_os_errors,
+)
+from ...globals import LOG_NAME
+from ..abstract.file import PUBLISHED_MODE, ArchiveFile
+from ..abstract.moving import allowed_place
+from ..abstract.naming import id_of_path
+from ..abstract.notes import Notes
+from ..abstract.precondition import Precondition
+from ..abstract.replacing import OtherBytesError, refuse_early
+from ..abstract.undoing import UndoOnError
+from .extended import HpssReader, HpssWriter
+from .notes import remove_notes, write_notes
+from .places import PARTIAL, in_directory, mode_of
+from .publishing import publish, withdraw
+from .recalls import request_id
+from .status import HpssStatus
+from .store import NoFileError, Store
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds between two looks at a recall
+_log = logging.getLogger(LOG_NAME)
+
+
+class HpssFile(ArchiveFile):
+    """One file in HPSS."""
+
+    def __init__(self, store: Store, path: str) -> None:
+        """Be the file at *path* below the prefix of *store*."""
+        super().__init__(store.prefix, path, store.options)
+        self._store = store
+        self._client, self._session = store.client, store.session
+
+    def status(self) -> HpssStatus:
+        """Return the status of the file. Raises MissingFileError."""
+        self._store.require_prompt_server()
+        try:
+            with translated_os_errors():
+                status = self._store.describe(self.filepath)
+        except NoFileError as error:
+            raise MissingFileError("no such file in the archive") from error
+        if status.file_storage_media == "disk":
+            self._store.recalls.arrived(status.bitfile)
+        return status
+
+    def stage(self) -> bool:
+        """Ask for the file's recall unless it is under way, and return whether the file is on disk."""
+        status = self.status()
+        if status.file_storage_media == "disk":
+            return True
+        request = request_id(status.bitfile)
+        with translated_os_errors(), self._session.lock_for(self.filepath):
+            if self._store.call(self._client.stage_status, request, status.bitfile) != "unknown":
+                return False
+            if self._store.describe(self.filepath).file_storage_media == "disk":  # since the first look
+                return True
+            self._submit(request, status.bitfile)
+        return False
+
+    def _submit(self, request: bytes, bitfile: bytes) -> None:
+        if self._store.recalls.has_failed(bitfile):
+            raise ConflictError("the recall has failed again and again: the tape copy cannot be read now")
+        self._store.call(self._client.stage, self.filepath, request, *self._store.callback)
+        in_vain = self._store.recalls.submitted(bitfile)
+        if in_vain:
+            _log.warning("%s was recalled %d times and did not come to disk", self.filepath, in_vain)
+
+    def _wait_until_online(self) -> None:
+        if self.stage():
+            return
+        self._session.require_room_for_tape()
+        wait, end = _FIRST_WAIT, time.monotonic() + self._store.hpss.stage_timeout
+        with self._session.waiting_for_tape():
+            while not self.stage():
+                if time.monotonic() > end:
+                    raise BeingStagedError("the file is still being staged from tape, try again later")
+                time.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+
+    def _open_reader(self) -> HpssReader:
+        self._session.require_room()
+        if self.options.offline_read == "wait":
+            self._wait_until_online()
+        with translated_os_errors(), self._session.lock_for(self.filepath):
+            while True:
+                before = self._store.describe(self.filepath)
+                reader = self._reader_of(before)
+                with UndoOnError(reader.close):
+                    now = self._store.existing(self.filepath)
+                # Another process may have replaced the file between the two calls.
+                if now and now.version == before.version:
+                    return reader
+                reader.close()
+
+    def _reader_of(self, status: HpssStatus) -> HpssReader:
+        if status.is_read_from_tape:
+            self._session.require_room_for_tape()
+        reader = HpssReader(self.filepath, self._session, status, self._leave)
+        self._store.readers.add(reader)
+        return reader
+
+    def _leave(self, reader: HpssReader) -> None:
+        """Take note that *reader* is closed; a file that was kept for its readers only goes with the last."""
+        path = reader.filepath
+        if self._store.readers.discard(reader) and path.startswith(f"{self._store.prefix}/{PARTIAL}/"):
+            self._store.call(self._client.unlink, path)
+
+    def open_writer(self, length: int | None = None, precondition: Precondition | None = None) -> HpssWriter:
+        """Start to replace the file. Raises PreconditionError, BodyTooLargeError."""
+        self._store.require_prompt_server()
+        with translated_os_errors():
+            if precondition or not self.options.may_replace:
+                refuse_early(self.options, precondition, self._store.existing(self.filepath), length)
+            name = self._store.new_name()
+            publish_writer = partial(self._publish, precondition=precondition)
+            make = partial(HpssWriter, name, self._session, length, publish_writer)
+            try:
+                return in_directory(self._session, self._store.prefix, name, make)
+            except self._client.HPSSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                raise BodyTooLargeError("no class of service of the archive takes this many bytes") from error
+
+    def _publish(self, writer: HpssWriter, *, precondition: Precondition | None) -> HpssStatus:
+        # Asked before, so that nothing can fail once the file has its place.
+        status = self._store.describe(writer.filepath)
+        status.filepath = self.filepath
+        try:
+            publish(self._store, writer.filepath, self.filepath, precondition)
+        except FileExistsError:
+            return self._equal_stored_file(writer)
+        return status
+
+    def _equal_stored_file(self, writer: HpssWriter) -> HpssStatus:
+        """Return the status of the file in the way if it holds the same bytes, by digest: it may be on tape."""
+        stored = self._store.describe(self.filepath)
+        if stored.filesize != writer.position or not self._is_content_of(stored, writer):
+            raise OtherBytesError
+        writer.discard()
+        return stored
+
+    def _is_content_of(self, stored: HpssStatus, writer: HpssWriter) -> bool:
+        # HPSS's own checksum is not asked: a file that was moved here may have brought any.
+        common = stored.digests.keys() & writer.digests.keys()
+        if common:
+            return all(stored.digests[name] == writer.digests[name] for name in common)
+        return stored.file_storage_media == "disk" and self._stored_md5() == writer.checksum
+
+    def _stored_md5(self) -> str:
+        md5 = hashlib.md5(usedforsecurity=False)
+        with self._open_reader() as reader:
+            while block := reader.read(self._store.hpss.io_block_size):
+                md5.update(block)
+        return md5.hexdigest()
+
+    def remove(self, precondition: Precondition | None = None) -> None:
+        """Remove the file; who is reading it reads on."""
+        self._store.require_prompt_server()
+        with translated_os_errors():
+            withdraw(self._store, self.filepath, precondition)
+
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
+        """Let the file at *old_path* become this file: renamed, or copied from another file set."""
+        roots = (self._store.prefix, *self.options.move_roots)
+        root, path = allowed_place(old_path, roots, (PARTIAL,), str.encode)
+        place = root.rstrip("/")
+        source = f"{place}/{path}"
+        self._store.require_prompt_server()
+        with translated_os_errors():
+            mode = mode_of(self._session, source, place)
+            is_archived = place == self._store.prefix and id_of_path(path) is not None
+            # Whoever put another file there may have put anything beside it.
+            notes = Notes({}) if is_archived else remove_notes(self._session, source)
+            with UndoOnError(partial(self._restore, source, mode, notes)):
+                self._store.call(self._client.chmod, source, PUBLISHED_MODE)
+                self._move_here(source, precondition)
+
+    def _restore(self, source: str, mode: int, notes: Notes) -> None:
+        self._store.call(self._client.chmod, source, mode)
+        if notes != Notes({}):
+            write_notes(self._session, source, notes)
+
+    def _move_here(self, source: str, precondition: Precondition | None) -> None:
+        moved, existing = self._store.describe(source), self._store.existing(self.filepath)
+        if existing and existing.bitfile == moved.bitfile:  # renaming does nothing between two names of one file
+            if precondition:
+                precondition.check(existing)
+            if source != self.filepath:
+                self._store.call(self._client.unlink, source)
+            return
+        try:
+            publish(self._store, source, self.filepath, precondition)
+        except self._client.HPSSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._copy_here(moved, precondition)
+
+    def _copy_here(self, source: HpssStatus, precondition: Precondition | None) -> None:
+        """Move a file from another file set, by a copy that is published whole."""
+        if source.file_storage_media != "disk":
+            raise ConflictError("the file is on tape only and lies in another file set: have it recalled first")
+        hasher = Hasher(self.options.digests)
+        with HpssReader(source.filepath, self._session, source, self._leave) as reader:
+            blocks = hasher.hashed(iter(partial(reader.read, self._store.hpss.io_block_size), b""))
+            self.store(blocks, source.mtime, hasher.digests, length=source.filesize, precondition=precondition)
+        self._store.call(self._client.unlink, source.filepath)
+
+    def send_to_tape(self) -> None:
+        """Copy the file to tape now and free its place on disk, as HPSS does by itself in time.
+
+        Raises ConflictError when it is not on disk: migrating would copy what is left there over the tape.
+        """
+        client, path, session = self._client, self.filepath, self._session
+        with translated_os_errors(), session.lock_for(path):
+            found = self._store.describe(path)
+            if found.file_storage_media != "disk" or found.is_read_from_tape:
+                raise ConflictError("the file is on tape already, or is being staged")
+            self._store.call(client.chmod, path, PUBLISHED_MODE | stat.S_IWUSR)
+            try:
+                session.call(
+                    lambda: _migrate_and_purge(session.open(path, os.O_RDWR | os.O_NONBLOCK)), session.transfers
+                )
+            finally:
+                self._store.call(client.chmod, path, PUBLISHED_MODE)
+
+
+def _migrate_and_purge(descriptor: Any) -> None:
+    try:
+        descriptor.migrate(0)
+        descriptor.purge(0)
+    finally:
+        descriptor.close()

@@ -94,7 +94,7 @@ def test_crc32c_is_castagnoli_s() -> None:
     ],
 )
 def test_announced_digests_are_read(header: str, text: str, expected: dict[str, bytes]) -> None:
-    assert digest_fields.announced({header: text}) == expected
+    assert digest_fields.announced_digests({header: text}) == expected
 
 
 @pytest.mark.parametrize(
@@ -118,18 +118,18 @@ def test_announced_digests_are_read(header: str, text: str, expected: dict[str, 
 )
 def test_a_malformed_announcement_is_refused(header: str, text: str) -> None:
     with fails_with(DigestError):
-        digest_fields.announced({header: text})
+        digest_fields.announced_digests({header: text})
 
 
 def test_announcements_that_disagree_are_refused() -> None:
     with fails_with(DigestError):
-        digest_fields.announced({"Content-MD5": b64(MD5), "Digest": f"md5={b64(bytes(16))}"})
+        digest_fields.announced_digests({"Content-MD5": b64(MD5), "Digest": f"md5={b64(bytes(16))}"})
 
 
 @given(st.sampled_from(["Content-Digest", "Repr-Digest", "Digest", "Content-MD5"]), st.text(max_size=60))
 def test_any_announcement_is_read_or_refused(header: str, text: str) -> None:
     try:
-        digest_fields.announced({header: text})
+        digest_fields.announced_digests({header: text})
     except RequestError:
         return
 
@@ -138,9 +138,9 @@ def test_any_announcement_is_read_or_refused(header: str, text: str) -> None:
 def test_what_is_written_is_read_again(values: dict[str, bytes]) -> None:
     lengths = {"sha-256": 32, "sha": 20, "md5": 16, "adler32": 4}
     known = {name: value.ljust(lengths[name], b"\0")[: lengths[name]] for name, value in values.items()}
-    assert digest_fields.announced({"Repr-Digest": digest_fields.repr_digest(known)}) == known
+    assert digest_fields.announced_digests({"Repr-Digest": digest_fields.repr_digest(known)}) == known
     wanted = ", ".join(known)
-    assert digest_fields.announced({"Digest": digest_fields.digest(known, wanted)}) == known
+    assert digest_fields.announced_digests({"Digest": digest_fields.digest(known, wanted)}) == known
 
 
 def test_only_what_is_wanted_is_told() -> None:

@@ -56,7 +56,6 @@ LAYERS = [
     {"backends.abstract.archive", f"{HPSS}.waiting", f"{HPSS}.workers"},
     {
         "fixity",
-        "http.errors",
         "http.request_body",
         "http.sendfile",
         "servers.transmission",
@@ -80,9 +79,23 @@ LAYERS = [
         f"{HPSS}.listing",
         f"{HPSS}.places",
     },
-    {"backends.posix.moving", "backends.posix.notes", f"{HSM}.recalls", f"{HSM}.status", f"{HPSS}.extended"},
-    {"backends.conformance.base", "backends.posix.store", "backends.posix.sweeping", f"{HPSS}.store"},
-    {"backends.posix.placing", f"{HPSS}.publishing"},
+    {
+        "http.answers",
+        "backends.posix.moving",
+        "backends.posix.notes",
+        f"{HSM}.recalls",
+        f"{HSM}.status",
+        f"{HPSS}.extended",
+    },
+    {
+        "http.errors",
+        "http.file_answers",
+        "backends.conformance.base",
+        "backends.posix.store",
+        "backends.posix.sweeping",
+        f"{HPSS}.store",
+    },
+    {"backends.posix.placing", f"{HPSS}.publishing", "web.writing"},
     {"backends.posix.extendedfile", f"{HPSS}.file"},
     {
         "rest_generator",
@@ -102,10 +115,10 @@ LAYERS = [
     {"__main__"},
 ]
 CHERRYPY = {
-    "http.errors",
     "rest_generator",
     "web.application",
     "web.request",
+    "web.writing",
     "servers.connection",
     "servers.launcher",
     "servers.request",

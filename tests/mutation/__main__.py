@@ -50,10 +50,12 @@ ROOMS = {
         modules=(
             "digests",
             "fixity",
+            "http/answers",
             "http/conditions",
             "http/dates",
             "http/digest_fields",
             "http/errors",
+            "http/file_answers",
             "http/file_headers",
             "http/ranges",
             "http/request_body",

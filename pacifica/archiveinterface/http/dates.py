@@ -4,6 +4,8 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from email.utils import formatdate
+from functools import lru_cache
 
 from ..exception import ModTimeError
 
@@ -47,6 +49,16 @@ def parse_http_date(text: str) -> float | None:
             return moment.replace(tzinfo=timezone.utc).timestamp()
     moment = _strptime(text, _CTIME)
     return moment.replace(tzinfo=timezone.utc).timestamp() if moment else None
+
+
+def http_date(mtime: float) -> str:
+    """Return the HTTP date of the second in which *mtime*, epoch seconds, lies."""
+    return _date_of_second(int(mtime))
+
+
+@lru_cache(maxsize=4096)
+def _date_of_second(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _epoch_seconds(text: str) -> float:

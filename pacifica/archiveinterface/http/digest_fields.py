@@ -14,7 +14,7 @@ _MEMBER = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)\s*=\s*:([A-Za-z0-9+/=]*):\s*(?:;
 _PREFERENCE = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)\s*=\s*(\d+)\s*", re.ASCII)
 
 
-def announced(headers: Mapping[str, str]) -> Digests:
+def announced_digests(headers: Mapping[str, str]) -> Digests:
     """Return the digests that the headers of an upload announce, of the algorithms at hand.
 
     Content-Digest and Repr-Digest (RFC 9530), Digest (RFC 3230), Content-MD5. Raises DigestError
@@ -32,6 +32,17 @@ def announced(headers: Mapping[str, str]) -> Digests:
             if known and found.setdefault(known, value := _value(known, text, header)) != value:
                 raise DigestError(f"the headers announce two different {known} digests")
     return found
+
+
+def digest_headers(digests: Digests, request_headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that tell the stored *digests*, as Want-Repr-Digest and Want-Digest ask for them."""
+    if not digests:
+        return {}
+    headers = {"Repr-Digest": repr_digest(digests, request_headers.get("Want-Repr-Digest"))}
+    wanted = request_headers.get("Want-Digest")
+    if wanted is not None and (told := digest(digests, wanted)):
+        headers["Digest"] = told
+    return headers
 
 
 def repr_digest(digests: Digests, wanted: str | None = None) -> str:

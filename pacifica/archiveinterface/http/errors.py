@@ -1,14 +1,9 @@
 """Errors as HTTP answers: the one table of statuses, and the one JSON shape."""
 
-import html
 import json
 import logging
-import sys
-import traceback
-from collections.abc import Mapping
 from http import HTTPStatus
-
-import cherrypy
+from typing import NamedTuple
 
 from ..exception import (
     ArchiveInterfaceError,
@@ -29,6 +24,7 @@ from ..exception import (
     TransferCodingError,
 )
 from ..globals import LOG_NAME, VERSION
+from .answers import JSON_TYPE, Answer
 from .file_headers import file_status
 
 STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
@@ -55,9 +51,6 @@ _RFC_9110_PHRASES = {
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
 }
 
-# An answer that failed on its way may have them already.
-_OF_THE_FILE = ("Accept-Ranges", "Content-Length", "Content-Range", "Digest", "ETag", "Last-Modified", "Repr-Digest")
-
 _log = logging.getLogger(LOG_NAME)
 
 
@@ -75,37 +68,33 @@ def status_line(error: BaseException) -> str:
     return f"{int(status)} {_RFC_9110_PHRASES.get(status, status.phrase)}"
 
 
-def error_response() -> None:
-    """Answer the request with the error that is being handled; CherryPy's hook for it."""
-    error = sys.exc_info()[1]
-    assert error is not None
-    status = status_of(error)
-    phrase = status_line(error)
-    response = cherrypy.serving.response
-    response.status = phrase
-    for name in _OF_THE_FILE:
-        response.headers.pop(name, None)
-    set_headers(_headers_of(error))
-    response.body = error_page_default(phrase, _message_of(error, status), _traceback_of(error))
+class Asked(NamedTuple):
+    """What error answers and the log tell of a request."""
+
+    method: str
+    line: str
+    request_id: str
 
 
-def error_page_default(status: str, message: str, traceback: str = "", version: str = "") -> bytes:
-    """Return the JSON body of an error and set the headers that go with it.
-
-    CherryPy calls it too, for the errors it finds itself, with its own version and an HTML message.
-    """
-    request, response = cherrypy.serving.request, cherrypy.serving.response
-    response.headers["Content-Type"] = "application/json"
-    if request.method == "HEAD":
-        set_headers(file_status(None))
-    body = {"status": status, "message": html.unescape(message), "traceback": traceback or "", "version": VERSION}
-    return json.dumps(body).encode()
+def error_answer(error: BaseException, asked: Asked, trace: str = "") -> Answer:
+    """Return the answer to a request in which *error* was raised, with the traceback *trace*; log what is worth it."""
+    answer = refusal(status_line(error), _message_of(error, asked), asked.method, trace)
+    return answer._replace(headers={**answer.headers, **_headers_of(error)})
 
 
-def set_headers(headers: Mapping[str, str]) -> None:
-    """Set *headers* of the answer. CherryPy finds them in any case then; update() would keep the case as written."""
-    for name, value in headers.items():
-        cherrypy.serving.response.headers[name] = value
+def refusal(status: str, message: str, method: str, trace: str = "") -> Answer:
+    """Return the answer with the status line *status* of an error."""
+    return Answer(status, error_headers(method), error_body(status, message, trace))
+
+
+def error_headers(method: str) -> dict[str, str]:
+    """Return the headers of an error answer; a failed HEAD has all of its documented ones."""
+    return {"Content-Type": JSON_TYPE, **(file_status(None) if method == "HEAD" else {})}
+
+
+def error_body(status: str, message: str, trace: str = "") -> bytes:
+    """Return the one JSON shape of all errors."""
+    return json.dumps({"status": status, "message": message, "traceback": trace, "version": VERSION}).encode()
 
 
 def _headers_of(error: BaseException) -> dict[str, str]:
@@ -119,26 +108,20 @@ def _headers_of(error: BaseException) -> dict[str, str]:
     return headers
 
 
-def _message_of(error: BaseException, status: HTTPStatus) -> str:
-    request = cherrypy.serving.request
+def _message_of(error: BaseException, asked: Asked) -> str:
+    status = status_of(error)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return str(error)
     if status != HTTPStatus.INTERNAL_SERVER_ERROR:
         # Clients ask again and again for a file that is being staged.
         level = logging.DEBUG if isinstance(error, BeingStagedError) else logging.WARNING
-        _log.log(level, "request %s, %a: %s", request.unique_id, request.request_line, _reason_of(error))
+        _log.log(level, "request %s, %a: %s", asked.request_id, asked.line, _reason_of(error))
         return str(error)
-    _log.error("request %s, %a, failed", request.unique_id, request.request_line, exc_info=error)
+    _log.error("request %s, %a, failed", asked.request_id, asked.line, exc_info=error)
     reason = str(error) if isinstance(error, ArchiveInterfaceError) else "the service failed"
-    return f"{reason}; its log tells more under request {request.unique_id}"
+    return f"{reason}; its log tells more under request {asked.request_id}"
 
 
 def _reason_of(error: BaseException) -> str:
     cause = error.__cause__ or error
     return str(cause) or f"{error} ({type(cause).__name__})"  # a time-out, for one, has no text
-
-
-def _traceback_of(error: BaseException) -> str:
-    if not cherrypy.serving.request.show_tracebacks:
-        return ""
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))

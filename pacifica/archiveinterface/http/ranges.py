@@ -37,6 +37,15 @@ def parse_byte_range(text: str) -> Segment:
     return Segment(first, end - first)
 
 
+def wanted_by_query(byte_range: object) -> Segment | None:
+    """Return what parse_byte_range says of the parameter *byte_range* of a URL, None when it is not there."""
+    if byte_range is None:
+        return None
+    if not isinstance(byte_range, str):  # the list of a parameter that was given twice
+        raise ByteRangeError("byte_range is given once")
+    return parse_byte_range(byte_range)
+
+
 def clip(segment: Segment, filesize: int) -> Segment:
     """Return what of *segment* lies within *filesize* bytes.
 

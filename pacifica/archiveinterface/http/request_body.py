@@ -1,11 +1,12 @@
 """The body of a request, read in blocks."""
 
+import json
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Protocol
 
 from ..digests import BLOCKS_HELD, Hasher
-from ..exception import BodyError, BodyTooLargeError, LengthRequiredError
+from ..exception import BodyError, BodyTooLargeError, LengthRequiredError, MediaTypeError, RequestError
 from .request_head import body_length
 
 _BLOCK_SIZE = 1 << 18  # bytes
@@ -13,6 +14,7 @@ _BLOCK_SIZE = 1 << 18  # bytes
 _LARGEST_BLOCK = 1 << 20  # bytes
 _SMALLEST_BLOCK = 1 << 16  # bytes
 _ALL_UPLOADS = 12 << 20  # bytes of all blocks of a process together
+_LONGEST_JSON = 1 << 16  # bytes; a path is shorter
 _BROKEN = "the body ended before it was complete"
 
 
@@ -136,3 +138,18 @@ class RequestBody:
         if self._most and self._received > self._most:
             raise BodyTooLargeError(f"the body is longer than the {self._most} bytes that this site takes")
         return block
+
+
+def path_in(body: RequestBody, request_headers: Mapping[str, str]) -> str:
+    """Return the path in the JSON *body* of a PATCH. Raises MediaTypeError, RequestError, and as `read_at_most`."""
+    media_type = request_headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise MediaTypeError("send the path as application/json")
+    try:
+        content = json.loads(body.read_at_most(_LONGEST_JSON))
+    except (ValueError, RecursionError) as error:
+        raise RequestError("the body is not JSON") from error
+    path = content.get("path") if isinstance(content, dict) else None
+    if not isinstance(path, str):
+        raise RequestError('the body is {"path": "/absolute/path/of/the/file"}')
+    return path

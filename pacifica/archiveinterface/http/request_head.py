@@ -6,10 +6,11 @@ itself must agree on where a request ends.
 
 import re
 import uuid
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
-from ..exception import BodyError, BodyTooLargeError, HeadError, HttpVersionError, TransferCodingError
+from ..exception import BodyError, BodyTooLargeError, FileIdError, HeadError, HttpVersionError, TransferCodingError
 
 LARGEST_LENGTH = (1 << 63) - 1  # bytes; no file is longer
 EMPTY_LINE = b"\r\n"
@@ -125,3 +126,20 @@ def _length(text: str) -> int:
 def request_id(given: str | None) -> str:
     """Return the id of a request: the *given* one if it is short and plain, else a new one."""
     return given if given and _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def file_id_of(environ: Mapping[str, Any]) -> str:
+    """Return the one path segment that *environ* (PEP 3333) asks for, empty for the root. Raises FileIdError."""
+    # PATH_INFO is decoded, and by some servers tidied: what the client really wrote is in REQUEST_URI.
+    written = environ.get("REQUEST_URI", "").partition("?")[0]
+    if (
+        "#" in written
+        or "%2f" in written.lower()
+        or any(unquote(segment) in (".", "..") for segment in written.split("/"))
+    ):
+        raise FileIdError("a file id is one path segment, without slash, encoded or not, and not a dot segment")
+    try:
+        path: str = environ["PATH_INFO"].encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        raise FileIdError("a file id is UTF-8") from error
+    return path.lstrip("/")

@@ -1,6 +1,5 @@
 """One request on a connection of the launcher: its head read as http has it, its errors in JSON."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,9 +12,8 @@ from cheroot.errors import MaxSizeExceeded
 from cherrypy._cpwsgi_server import CPWSGIHTTPRequest
 
 from ..exception import ArchiveInterfaceError
-from ..globals import LOG_NAME, VERSION
-from ..http.errors import status_line
-from ..http.file_headers import file_status
+from ..globals import LOG_NAME
+from ..http.errors import error_body, error_headers, status_line
 from ..http.request_head import EMPTY_LINE, body_length, parse_headers, parse_request_line, request_id
 from ..http.server_calls import LINGER, TRANSMIT, FilePart
 from .receiving import AwaitedBody, ChunkedReader
@@ -101,22 +99,21 @@ class Request(CPWSGIHTTPRequest):
     def simple_response(self, status: str | int, msg: str = "") -> None:
         """Answer a request that never reached the application."""
         phrase = str(status)
-        body = json.dumps({"status": phrase, "message": msg or phrase, "traceback": "", "version": VERSION})
+        body = error_body(phrase, msg or phrase)
         known_by = request_id(self._header(b"X-Request-Id"))
         headers = {
-            "Content-Type": "application/json",
+            **error_headers(self.method.decode("latin-1")),
             "Content-Length": str(len(body)),
             "Connection": "close",
             "X-Request-Id": known_by,
-            **(file_status(None) if self.method == b"HEAD" else {}),
         }
         if phrase >= "500":
             _log.warning("request %s: %s", known_by, msg or phrase)
         lines = [f"{self.server.protocol} {phrase}", *(f"{name}: {value}" for name, value in headers.items())]
-        head = "\r\n".join(lines) + "\r\n\r\n"
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         self.linger_for(_REST_OF_A_BAD_HEAD)
         with suppress(OSError):  # the client may be gone
-            self.conn.wfile.write((head + ("" if self.method == b"HEAD" else body)).encode("latin-1"))
+            self.conn.wfile.write(head if self.method == b"HEAD" else head + body)
 
 
 class Gateway(cheroot.wsgi.Gateway_10):

@@ -20,13 +20,13 @@ from cherrypy._cpwsgi import AppResponse
 from cherrypy.lib.httputil import HeaderMap
 
 from ..exception import HttpVersionError, MethodError, RequestError
-from ..http.errors import error_page_default, error_response
 from ..http.options import HttpOptions
 from ..http.request_body import RequestBody
 from ..http.request_head import request_id
 from ..http.response_body import ResponseBody
 from ..http.server_calls import LINGER, TRANSMIT
 from ..rest_generator import ArchiveInterfaceGenerator
+from .writing import error_page_default, error_response
 
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 # The parts of CherryPy's configuration that concern single requests.

@@ -1,0 +1,45 @@
+"""Answers, written to CherryPy's response here and nowhere else."""
+
+import html
+import sys
+import traceback
+
+import cherrypy
+
+from ..http.answers import Answer
+from ..http.errors import Asked, error_answer, refusal
+from ..http.response_body import ResponseBody
+
+# An answer that failed after it was written has set them.
+_OF_THE_FILE = ("Accept-Ranges", "Content-Length", "Content-Range", "Digest", "ETag", "Last-Modified", "Repr-Digest")
+
+
+def write(answer: Answer) -> bytes | ResponseBody:
+    """Give status and headers of *answer* to CherryPy's response, and return the body, as a handler does."""
+    response = cherrypy.serving.response
+    response.status = answer.status
+    headers = response.headers
+    if "Content-Type" not in answer.headers:
+        headers.pop("Content-Type", None)  # CherryPy's default
+    # Not by update(): CherryPy's finds no header then that is not in title case, ETag for one.
+    for name, value in answer.headers.items():
+        headers[name] = value
+    response.stream = not isinstance(answer.body, bytes)
+    return answer.body
+
+
+def error_response() -> None:
+    """Answer the request with the error that is being handled; CherryPy's hook for it."""
+    error = sys.exc_info()[1]
+    assert error is not None
+    request, response = cherrypy.serving.request, cherrypy.serving.response
+    trace = "".join(traceback.format_exception(error)) if request.show_tracebacks else ""
+    for name in _OF_THE_FILE:
+        response.headers.pop(name, None)
+    asked = Asked(request.method, request.request_line, str(request.unique_id))
+    response.body = write(error_answer(error, asked, trace))
+
+
+def error_page_default(status: str, message: str, traceback: str, version: str) -> bytes | ResponseBody:
+    """Return the body for an error that CherryPy or a tool found; *message* is HTML, *version* CherryPy's."""
+    return write(refusal(status, html.unescape(message), cherrypy.serving.request.method, traceback or ""))

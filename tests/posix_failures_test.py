@@ -506,6 +506,51 @@ def test_uploads_that_may_not_be_listed_are_told(
     assert os.strerror(errno.EACCES) in record.getMessage()
 
 
+# The lock of all names
+
+
+def store(archive: PosixBackendArchive) -> None:
+    """Replace the file."""
+    put(archive, NESTED, NEW)
+
+
+def remove(archive: PosixBackendArchive) -> None:
+    """Remove the file."""
+    archive.file(NESTED).remove()
+
+
+def move(archive: PosixBackendArchive) -> None:
+    """Replace the file by another."""
+    source = Path(archive.prefix, "upload")
+    source.write_bytes(NEW)
+    archive.patch(NESTED, str(source))
+
+
+@pytest.mark.parametrize(("deed", "call"), [(store, "rename"), (move, "rename"), (remove, "unlink")])
+def test_names_change_while_every_other_writer_is_kept_out(
+    prefix: Path, before_call: BeforeCall, deed: Callable[[PosixBackendArchive], None], call: str
+) -> None:
+    archive = make(prefix)
+    name = os.path.basename(archive.file(NESTED).filepath)
+    is_locked: list[bool] = []
+
+    def try_the_lock(*names: str, **_options: Any) -> None:
+        if names[-1] != name:
+            return
+        fd = os.open(prefix / ".partial", os.O_RDONLY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_locked.append(False)
+        except BlockingIOError:
+            is_locked.append(True)
+        finally:
+            os.close(fd)
+
+    before_call(call, try_the_lock)
+    deed(archive)
+    assert is_locked == [True]
+
+
 # The lock of a file that is being moved
 
 

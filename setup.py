@@ -87,6 +87,8 @@ setup(
             "granian>=1.6",
             "gunicorn>=22",
             "waitress>=3",
+            "peewee>=4.0",
+            "psycopg[binary]>=3.1",
         ],
         # Upper bound: its results are read as this version prints them.
         "mutation": ["mutmut>=3.8,<4"],
@@ -103,6 +105,8 @@ setup(
         "crc32c": ["google-crc32c>=1.5"],
         # MySQL 8's caching_sha2_password over connections without TLS.
         "hsm": ["pymysql[rsa]>=1.2"],
+        "mysql": ["pymysql[rsa]>=1.2"],
+        "postgresql": ["peewee>=4.0", "psycopg[binary]>=3.1"],
         "deployment-test": ["pytest>=8", "requests>=2.31"],
     },
     entry_points={

@@ -26,6 +26,7 @@ HPSS = "backends.hpss"
 LAYERS = [
     {"exception", "globals"},
     {
+        "connections",
         "digests",
         "id2filename",
         "options",
@@ -48,6 +49,8 @@ LAYERS = [
         "backends.posix.options",
         f"{HPSS}.options",
         f"{HSM}.options",
+        f"{HSM}.orm",
+        "database",
         "http.digest_fields",
         "http.options",
     },
@@ -62,8 +65,8 @@ LAYERS = [
         "backends.posix.status",
         "backends.posix.tree",
         f"{HSM}.libsam",
-        f"{HSM}.tls",
-        f"{HSM}.orm",
+        f"{HSM}.connecting",
+        f"{HSM}.sideband",
         f"{HPSS}.client",
         f"{HPSS}.recalls",
         f"{HPSS}.session",

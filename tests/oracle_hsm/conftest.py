@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.archiveinterface.backends.oracle_hsm_sideband.orm import Sideband, SidebandConnection
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.connecting import connections_of
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.options import HsmSidebandOptions
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.sideband import Sideband
 from tests.mariadb import MariaDB, shared_server
 from tests.needs import need
 from tests.samqfs_emulator import stubs
 from tests.samqfs_emulator.filesystem import SamQfs
-from tests.samqfs_emulator.host import READER, READER_PASSWORD, SCHEMA, HsmHost
+from tests.samqfs_emulator.host import HsmHost
 from tests.samqfs_emulator.updater import Updater
 
 
@@ -53,18 +55,11 @@ def updater(host: HsmHost) -> Updater:
 
 
 @pytest.fixture
-def connection(mariadb: MariaDB) -> SidebandConnection:
+def options(host: HsmHost) -> HsmSidebandOptions:
     """How the service reaches the database, with an account that may only read."""
-    return SidebandConnection(
-        host=mariadb.host,
-        port=mariadb.port,
-        user=READER,
-        password=READER_PASSWORD,
-        schema=SCHEMA,
-        retry_seconds=0.0,
-    )
+    return host.options()
 
 
 @pytest.fixture
-def sideband(host: HsmHost, connection: SidebandConnection) -> Sideband:
-    return Sideband(connection)
+def sideband(options: HsmSidebandOptions) -> Sideband:
+    return Sideband(connections_of(options))

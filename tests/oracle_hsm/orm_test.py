@@ -3,13 +3,14 @@
 import os
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.connecting import connections_of
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.options import HsmSidebandOptions
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.orm import (
     BaseModel,
     SamArchive,
@@ -17,15 +18,13 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.orm import (
     SamInode,
     SamPath,
     SamVersion,
-    Sideband,
-    SidebandConnection,
-    SidebandError,
 )
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.sideband import Sideband
+from pacifica.archiveinterface.connections import DatabaseUnavailableError
 from tests.mariadb import MariaDB
 from tests.samqfs_emulator.filesystem import SamQfs
-from tests.samqfs_emulator.host import READER, SCHEMA, HsmHost
+from tests.samqfs_emulator.host import READER, SCHEMA
 from tests.samqfs_emulator.updater import Updater
-from tests.support import TIMEOUT
 
 
 @pytest.fixture
@@ -157,7 +156,7 @@ def test_a_schema_that_gets_the_other_spelling_is_read_again(
     ino = stored.stat().st_ino
     assert sideband.inode(ino)
     mariadb.execute("ALTER TABLE sam_archive RENAME COLUMN `offset` TO off_set", database=SCHEMA)
-    with pytest.raises(SidebandError):
+    with pytest.raises(DatabaseUnavailableError):
         sideband.inode(ino)
     inode = sideband.inode(ino)
     assert inode is not None
@@ -211,8 +210,8 @@ def test_a_changed_row_is_seen_at_once(sideband: Sideband, stored: Path, mariadb
     assert inode.online is False
 
 
-def test_nothing_connects_before_a_question(updater: Updater, connection: SidebandConnection, mariadb: MariaDB) -> None:
-    Sideband(connection)
+def test_nothing_connects_before_a_question(updater: Updater, options: HsmSidebandOptions, mariadb: MariaDB) -> None:
+    Sideband(connections_of(options))
     assert mariadb.connections(READER) == 0
 
 
@@ -246,62 +245,52 @@ def test_a_server_that_is_down_is_an_error_until_it_is_back(sideband: Sideband, 
     ino = stored.stat().st_ino
     assert sideband.inode(ino)
     mariadb.kill()
-    with pytest.raises(SidebandError):
+    with pytest.raises(DatabaseUnavailableError):
         sideband.inode(ino)
     mariadb.start()
     assert sideband.inode(ino)
 
 
 def test_after_a_failure_nobody_asks_for_a_while(
-    updater: Updater, connection: SidebandConnection, mariadb: MariaDB
+    updater: Updater, options: HsmSidebandOptions, mariadb: MariaDB
 ) -> None:
-    sideband = Sideband(replace(connection, retry_seconds=3600))
+    sideband = Sideband(connections_of(replace(options, retry_seconds=3600)))
     mariadb.kill()
-    with pytest.raises(SidebandError):
+    with pytest.raises(DatabaseUnavailableError):
         sideband.inode(2)
     mariadb.start()
-    with pytest.raises(SidebandError):
+    with pytest.raises(DatabaseUnavailableError):
         sideband.inode(2)
     assert mariadb.connections(READER) == 0
 
 
 @pytest.mark.parametrize("wrong", [{"user": "nobody"}, {"password": "guess"}, {"schema": "another"}, {"port": 1}])
 def test_refused_credentials_are_an_error_without_the_password(
-    updater: Updater, connection: SidebandConnection, wrong: dict[str, Any]
+    updater: Updater, options: HsmSidebandOptions, wrong: dict[str, Any]
 ) -> None:
-    with pytest.raises(SidebandError) as caught:
-        Sideband(replace(connection, **wrong)).inode(2)
-    assert connection.password not in str(caught.value)
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        Sideband(connections_of(replace(options, **wrong))).inode(2)
+    assert options.password not in str(caught.value)
     assert "guess" not in str(caught.value)
 
 
-def test_missing_tables_are_an_error(mariadb: MariaDB, connection: SidebandConnection) -> None:
+def test_missing_tables_are_an_error(mariadb: MariaDB, options: HsmSidebandOptions) -> None:
     mariadb.create_database(SCHEMA)
-    with pytest.raises(SidebandError):
-        Sideband(connection).inode(2)
+    with pytest.raises(DatabaseUnavailableError):
+        Sideband(connections_of(options)).inode(2)
 
 
-def test_a_server_that_never_answers_is_an_error(connection: SidebandConnection) -> None:
+def test_a_server_that_never_answers_is_an_error(options: HsmSidebandOptions) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        silent = replace(connection, port=deaf.getsockname()[1], connect_timeout=1, read_timeout=1)
-        with pytest.raises(SidebandError):
-            Sideband(silent).inode(2)
-
-
-def test_threads_share_the_pool(host: HsmHost, connection: SidebandConnection, mariadb: MariaDB) -> None:
-    sideband = Sideband(replace(connection, pool_timeout=TIMEOUT))
-    for ino in range(5000, 5050):
-        insert_inode(mariadb, ino, 1, size=ino)
-    with ThreadPoolExecutor(16) as threads:
-        found = list(threads.map(sideband.inode, [*range(5000, 5050)] * 10))
-    assert [inode.size for inode in found if inode] == [*range(5000, 5050)] * 10
-    assert mariadb.connections(READER) <= 10
+        silent = replace(options, port=deaf.getsockname()[1], connect_timeout=1, read_timeout=1)
+        with pytest.raises(DatabaseUnavailableError):
+            Sideband(connections_of(silent)).inode(2)
 
 
 def test_threads_that_end_leave_their_connection_to_others(
-    updater: Updater, connection: SidebandConnection, mariadb: MariaDB
+    updater: Updater, options: HsmSidebandOptions, mariadb: MariaDB
 ) -> None:
-    sideband = Sideband(replace(connection, pool_size=2))
+    sideband = Sideband(connections_of(replace(options, pool_size=2)))
     for _ in range(5):
         thread = threading.Thread(target=sideband.inode, args=(2,))
         thread.start()

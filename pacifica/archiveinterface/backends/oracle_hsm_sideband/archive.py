@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import cast
 
 from ...exception import (
@@ -23,15 +22,15 @@ from ..posix.extendedfile import PosixReader
 from ..posix.moving import Source
 from ..posix.options import PosixOptions
 from ..posix.tree import split
+from .connecting import connections_of
 from .extended_file_factory import HsmSidebandWriter, SamQfsStore
 from .libsam import Libsam
 from .options import HsmSidebandOptions
-from .orm import Sideband, SidebandConnection
 from .recalls import Key, Limits, Recalls
 from .residency import BLOCK, Ask, DatabaseResidency, FirstAnswer, SamStatResidency
+from .sideband import Sideband
 from .stagers import CommandStager, FirstSupported, LibsamStager, ReadStager, Stager
 from .status import HsmSidebandStatus
-from .tls import tls_of
 
 path_info_munge = path_of_id
 
@@ -130,7 +129,7 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
         options = options or HsmSidebandOptions()
         libsam = _libsam(options)
         self.sam_qfs_prefix = options.sam_qfs_prefix
-        self.sideband = Sideband(_connection(options))
+        self.sideband = Sideband(connections_of(options))
         self.residency_of = FirstAnswer(_residency_ways(options, libsam, self.sideband))
         self.recalls = Recalls(FirstSupported(_stagers(options, libsam)), _limits(options))
 
@@ -141,36 +140,6 @@ class _NotMountedError(BackendUnavailableError):
 
 def _key(found: os.stat_result) -> Key:
     return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _connection(options: HsmSidebandOptions) -> SidebandConnection:
-    return SidebandConnection(
-        host=options.host,
-        port=options.port,
-        unix_socket=options.unix_socket,
-        tls=tls_of(options),
-        user=options.user,
-        password=_password(options),
-        schema=options.schema,
-        pool_size=options.pool_size,
-        connect_timeout=options.connect_timeout,
-        read_timeout=options.read_timeout,
-        retry_seconds=options.retry_seconds,
-    )
-
-
-def _password(options: HsmSidebandOptions) -> str:
-    if options.password_env:
-        try:
-            return os.environ[options.password_env]
-        except KeyError:
-            raise ConfigurationError(f"[hsm_sideband] password_env: {options.password_env} is not set") from None
-    if options.password_file:
-        try:
-            return Path(options.password_file).read_text(encoding="utf-8").partition("\n")[0]
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"[hsm_sideband] password_file {options.password_file}: unreadable") from error
-    return options.password
 
 
 def _libsam(options: HsmSidebandOptions) -> Libsam | None:

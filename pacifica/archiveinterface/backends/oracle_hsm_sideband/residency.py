@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
+from ...connections import DatabaseUnavailableError
 from ...globals import LOG_NAME
 from ..abstract.status import Place
 from .libsam import (
@@ -22,7 +23,8 @@ from .libsam import (
     Libsam,
     SamStat,
 )
-from .orm import SEGMENT_INDEX, Inode, Sideband, SidebandError
+from .orm import SEGMENT_INDEX
+from .sideband import Inode, Sideband
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -126,7 +128,7 @@ class DatabaseResidency:
         """Return the residency of the file of which stat said *found*."""
         try:
             row = self._sideband.inode(found.st_ino & WORD)
-        except SidebandError as error:
+        except DatabaseUnavailableError as error:
             raise UnknownResidencyError(str(error)) from error
         if row is None:
             raise UnknownResidencyError("the sideband database has no row of it")

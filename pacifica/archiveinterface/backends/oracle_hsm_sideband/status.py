@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from ..posix.status import PosixStatus, version_of
-from .orm import Inode
 from .residency import Recall, Residency, of_blocks
+from .sideband import Inode
 
 if TYPE_CHECKING:
     from typing_extensions import Self

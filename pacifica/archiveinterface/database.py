@@ -1,0 +1,77 @@
+"""A peewee database from a URL, or from the parameters of its driver: SQLite, MySQL and MariaDB, PostgreSQL."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from math import ceil
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from peewee import Database, MySQLDatabase, PostgresqlDatabase, SqliteDatabase
+from playhouse.db_url import parse
+
+from .connections import Connections, Limits
+from .exception import ConfigurationError
+
+
+def connections_to(url: str, name: str, limits: Limits | None = None) -> Connections:
+    """Return the connections to the database at *url*, which messages call *name*.
+
+    ``sqlite:////path/of/file``, ``mysql://user:password@host/database``, the same with ``mariadb``, or
+    ``postgresql://user:password@host/database``; special characters in user and password are percent-encoded. What
+    follows a ``?`` are parameters of the driver, for example those of TLS. Raises ConfigurationError, which does not
+    show the URL.
+    """
+    limits = limits or Limits()
+    try:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+        parameters = parse(url, unquote_password=True)
+    except ValueError:  # its text may show the password
+        raise ConfigurationError(f"the URL of {name}: host or port is malformed") from None
+    make = _MAKERS.get(scheme)
+    if make is None:
+        raise ConfigurationError(f"the URL of {name}: the scheme is not one of {', '.join(_MAKERS)}")
+    if parameters["database"] in ("", ":memory:"):
+        raise ConfigurationError(f"the URL of {name}: no database is named")
+    if make is postgresql and not find_spec("psycopg"):
+        raise ConfigurationError("postgresql needs psycopg: pip install 'pacifica-archiveinterface[postgresql]'")
+    if "user" in parameters:
+        parameters["user"] = unquote(parameters["user"])
+    server = f"{name[:1].upper()}{name[1:]} at {host or parameters['database']}"
+    return Connections(lambda: make(limits, **parameters), name, server, limits)
+
+
+def sqlite(limits: Limits, database: str, **parameters: Any) -> Database:
+    """Return the SQLite database in the file *database*, in WAL mode: readers and a writer do not block each other."""
+    given = {"timeout": limits.read_timeout, "pragmas": {"journal_mode": "wal"}, **parameters}
+    # One thread after the other uses a connection of the pool.
+    return SqliteDatabase(database, thread_safe=False, autoconnect=False, check_same_thread=False, **given)
+
+
+def mysql(limits: Limits, database: str, **parameters: Any) -> Database:
+    """Return the MySQL or MariaDB *database*, with *parameters* of PyMySQL."""
+    given = {
+        "charset": "utf8mb4",
+        "connect_timeout": limits.connect_timeout,
+        "read_timeout": limits.read_timeout,
+        "write_timeout": limits.read_timeout,
+        **parameters,
+    }
+    return MySQLDatabase(database, thread_safe=False, autoconnect=False, **given)
+
+
+def postgresql(limits: Limits, database: str, **parameters: Any) -> Database:
+    """Return the PostgreSQL *database*, with *parameters* of libpq."""
+    given = {
+        "connect_timeout": ceil(limits.connect_timeout),
+        "options": f"-c statement_timeout={ceil(limits.read_timeout * 1000)}",
+        **parameters,
+    }
+    return PostgresqlDatabase(database, thread_safe=False, autoconnect=False, prefer_psycopg3=True, **given)
+
+
+_MAKERS: dict[str, Callable[..., Database]] = {
+    "sqlite": sqlite,
+    "mysql": mysql,
+    "mariadb": mysql,
+    "postgresql": postgresql,
+}

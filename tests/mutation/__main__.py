@@ -63,6 +63,7 @@ ROOMS = {
             "http/digest_fields",
             "http/errors",
             "http/file_answers",
+            "http/file_answers",
             "http/file_headers",
             "http/ranges",
             "http/request_body",
@@ -74,6 +75,7 @@ ROOMS = {
             "rest_generator",
         ),
         tests=(
+            "answers",
             "archive_utils",
             "digests",
             "fixity",

@@ -14,7 +14,7 @@ import pytest
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.abstract.precondition import ABSENT, Precondition
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
-from pacifica.archiveinterface.backends.conformance import fail_while_writing, get, put
+from pacifica.archiveinterface.backends.conformance import fail_while_writing, fails_with, get, put
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.exception import (
     ConflictError,
@@ -99,7 +99,7 @@ def replace(path: Path, kind: str) -> None:
 def test_what_replaces_the_source_meanwhile_is_neither_archived_nor_removed(
     archive: PosixBackendArchive, source: Path, kind: str, target: str, before: bytes | None
 ) -> None:
-    with pytest.raises(ConflictError):
+    with fails_with(ConflictError):
         archive.patch(target, str(source), just_before(archive, lambda: replace(source, kind)))
     assert content(archive, target) == before
     is_kind = {"file": stat.S_ISREG, "link": stat.S_ISLNK, "directory": stat.S_ISDIR, "fifo": stat.S_ISFIFO}[kind]
@@ -114,14 +114,14 @@ def test_what_replaces_the_source_meanwhile_is_neither_archived_nor_removed(
 
 
 def test_a_source_that_is_removed_meanwhile_leaves_the_old_file(archive: PosixBackendArchive, source: Path) -> None:
-    with pytest.raises(MissingFileError):
+    with fails_with(MissingFileError):
         archive.patch("7", str(source), just_before(archive, source.unlink))
     assert content(archive, "7") == OLD
     assert left_overs(archive) == []
 
 
 def test_a_source_that_is_written_to_meanwhile_is_not_archived(archive: PosixBackendArchive, source: Path) -> None:
-    with source.open("ab", buffering=0) as file, pytest.raises(ConflictError):
+    with source.open("ab", buffering=0) as file, fails_with(ConflictError):
         archive.patch("7", str(source), just_before(archive, lambda: file.write(b" and more")))
     assert content(archive, "7") == OLD
     assert source.read_bytes() == NEW + b" and more"
@@ -141,7 +141,7 @@ def test_a_change_during_a_copy_is_noticed_though_size_and_time_are_the_same(pre
             source.write_bytes(NEW[::-1])
             os.utime(source, ns=(found.st_atime_ns, found.st_mtime_ns))
 
-    with pytest.raises(ConflictError):
+    with fails_with(ConflictError):
         archive.patch("7", str(source), Meanwhile(deed=change))
     assert content(archive, "7") == OLD
     assert left_overs(archive) == []
@@ -149,7 +149,7 @@ def test_a_change_during_a_copy_is_noticed_though_size_and_time_are_the_same(pre
 
 def test_a_source_is_moved_by_one_request_at_a_time(archive: PosixBackendArchive, source: Path) -> None:
     def move_again() -> None:
-        with pytest.raises(ConflictError):
+        with fails_with(ConflictError):
             archive.patch("9", str(source))
 
     archive.patch("8", str(source), just_before(archive, move_again))
@@ -191,7 +191,7 @@ def test_a_copy_of_an_archived_file_is_compared_with_its_digest(archive: PosixBa
         os.link(archive.file(file_id).filepath, tmp_path / file_id)  # so that it is copied
     archive.patch("8", archive.file("good").filepath)
     assert archive.file("8").status().digests == {"sha-256": hashlib.sha256(NEW).digest()}
-    with pytest.raises(DamagedFileError):
+    with fails_with(DamagedFileError):
         archive.patch("7", archive.file("bad").filepath)
     assert content(archive, "7") == OLD
     assert content(archive, "bad") == NEW
@@ -205,7 +205,7 @@ def test_a_socket_is_not_a_file(archive: PosixBackendArchive, uploads: Path) -> 
             assert service.request("PATCH", "/7", json={"path": str(uploads / "socket")}).status_code == 400
             assert [service.request(verb, "/8").status_code for verb in ("GET", "HEAD", "POST")] == [404] * 3
             assert service.request("DELETE", "/8").status_code == 409
-    with pytest.raises(NotARegularFileError):
+    with fails_with(NotARegularFileError):
         archive.patch("7", str(uploads / "socket"))
 
 
@@ -214,9 +214,9 @@ def test_a_device_is_not_a_file_and_is_not_opened(archive: PosixBackendArchive, 
         pytest.skip("only root can make devices")
     for path in (uploads / "device", Path(archive.file("8").filepath)):
         os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(240, 99))  # no driver: to open it would fail
-    with pytest.raises(NotARegularFileError):
+    with fails_with(NotARegularFileError):
         archive.patch("7", str(uploads / "device"))
-    with pytest.raises(MissingFileError):
+    with fails_with(MissingFileError):
         archive.open("8", "r")
 
 
@@ -272,7 +272,7 @@ def test_a_source_in_a_read_only_file_system_stays(tmp_path: Path, prefix: Path)
         run("mount", "-o", "remount,ro", str(root))
         archive = PosixBackendArchive(str(prefix), ArchiveOptions(move_roots=(str(root),)))
         put(archive, "7", OLD)
-        with pytest.raises(StorageError):
+        with fails_with(StorageError):
             archive.patch("7", str(root / "upload"))
         assert content(archive, "7") == OLD
 
@@ -290,7 +290,7 @@ def store(archive: PosixBackendArchive, precondition: Precondition | None = None
 def read(archive: PosixBackendArchive) -> None:
     """Read 7, and what is not there."""
     assert get(archive, "7")
-    with pytest.raises(MissingFileError):
+    with fails_with(MissingFileError):
         archive.open("404", "r")
 
 
@@ -298,24 +298,24 @@ def remove(archive: PosixBackendArchive) -> None:
     """Store and remove 9; fail to remove it again."""
     put(archive, "9", OLD)
     archive.file("9").remove()
-    with pytest.raises(MissingFileError):
+    with fails_with(MissingFileError):
         archive.file("9").remove()
 
 
 def fail_to_store(archive: PosixBackendArchive) -> None:
     """Fail to replace 7: before the upload, in it, and at its end."""
-    with pytest.raises(PreconditionError):
+    with fails_with(PreconditionError):
         store(archive, ABSENT)
     fail_while_writing(archive, "7")
-    with pytest.raises(ConflictError), archive.open("directory", "w") as file:
+    with fails_with(ConflictError), archive.open("directory", "w") as file:
         file.write(b"whole")
 
 
 def fail_to_remove(archive: PosixBackendArchive) -> None:
     """Fail to remove 7 and a directory."""
-    with pytest.raises(PreconditionError):
+    with fails_with(PreconditionError):
         archive.file("7").remove(ABSENT)
-    with pytest.raises(ConflictError):
+    with fails_with(ConflictError):
         archive.file("directory").remove()
 
 
@@ -327,18 +327,18 @@ def move(archive: PosixBackendArchive, source: Path) -> None:
 def fail_to_move(archive: PosixBackendArchive, source: Path) -> None:
     """Fail to move a file: refused, changed, gone, a directory, and over a directory."""
     source.with_name("directory").mkdir()
-    with pytest.raises(PreconditionError):
+    with fails_with(PreconditionError):
         archive.patch("7", str(source), ABSENT)
-    with pytest.raises(ConflictError):
+    with fails_with(ConflictError):
         archive.patch("directory", str(source))
-    with pytest.raises(NotARegularFileError):
+    with fails_with(NotARegularFileError):
         archive.patch("7", str(source.with_name("directory")))
-    with pytest.raises(ConflictError):
+    with fails_with(ConflictError):
         archive.patch("7", str(source), just_before(archive, lambda: replace(source, "file")))
     source.with_name("aside").replace(source)
-    with pytest.raises(MissingFileError):
+    with fails_with(MissingFileError):
         archive.patch("7", str(source), just_before(archive, source.unlink))
-    with pytest.raises(MissingFileError):
+    with fails_with(MissingFileError):
         archive.patch("7", str(source))
 
 

@@ -108,6 +108,7 @@ def become(path: Path, kind: str) -> None:
     makers: dict[str, Callable[[], object]] = {
         "file": lambda: path.write_bytes(b"newer"),
         "link": lambda: path.symlink_to("/etc/hostname"),
+        "link to nowhere": lambda: path.symlink_to("nowhere"),
         "directory": path.mkdir,
         "fifo": lambda: os.mkfifo(path),
     }
@@ -117,7 +118,7 @@ def become(path: Path, kind: str) -> None:
 def is_kind(path: Path, kind: str) -> bool:
     """Return whether *path* is what `become` made."""
     tests = {"file": stat.S_ISREG, "link": stat.S_ISLNK, "directory": stat.S_ISDIR, "fifo": stat.S_ISFIFO}
-    return tests[kind](path.lstat().st_mode)
+    return tests[kind.removesuffix(" to nowhere")](path.lstat().st_mode)
 
 
 def on_removal(source: Path, deed: Callable[[], object]) -> Callable[..., None]:
@@ -131,7 +132,7 @@ def on_removal(source: Path, deed: Callable[[], object]) -> Callable[..., None]:
     return look
 
 
-@pytest.mark.parametrize("kind", ["file", "link", "directory", "fifo"])
+@pytest.mark.parametrize("kind", ["file", "link", "link to nowhere", "directory", "fifo"])
 @pytest.mark.parametrize(("target", "before"), [(NESTED, OLD), ("8", None)])
 def test_what_gets_the_name_of_the_source_at_the_last_moment_is_put_back(
     archive: PosixBackendArchive, source: Path, before_call: BeforeCall, kind: str, target: str, before: bytes | None
@@ -153,6 +154,9 @@ def test_what_gets_the_name_of_the_source_at_the_last_moment_is_put_back(
 def test_a_file_that_cannot_be_put_back_keeps_the_name_that_the_log_tells(
     archive: PosixBackendArchive, source: Path, before_call: BeforeCall, caplog: pytest.LogCaptureFixture
 ) -> None:
+    below = source.parent / "below"
+    below.mkdir()
+    source = source.rename(below / source.name)
     before_call("rename", on_removal(source, lambda: become(source, "file")))
     returned = []
 
@@ -247,6 +251,13 @@ def test_a_source_of_another_owner_that_is_written_to_is_not_copied(
     assert get(archive, NESTED) == OLD
     assert source.read_bytes() == NEW + b" and more"
     assert left_overs(archive) == []
+
+
+def test_a_copy_has_the_modification_time_of_its_source(archive: PosixBackendArchive, source: Path) -> None:
+    os.link(source, source.with_name("another name"))  # so that it is copied
+    os.utime(source, ns=(0, 1473806059_290000000))
+    archive.patch(NESTED, str(source))
+    assert abs(Path(archive.file(NESTED).filepath).stat().st_mtime_ns - 1473806059_290000000) < 1000
 
 
 def test_digests_that_a_source_brings_along_are_not_believed(
@@ -489,6 +500,33 @@ def test_a_directory_that_goes_while_it_is_looked_at_holds_no_file(prefix: Path,
     before_call("lstat", fail)
     with fails_with(MissingFileError):
         archive.open("513", "r")  # 01/201
+
+
+def test_a_link_in_the_place_of_a_directory_is_not_followed(prefix: Path, tmp_path: Path) -> None:
+    archive = make(prefix)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "201").write_bytes(b"a secret")
+    (prefix / "01").symlink_to(elsewhere)
+    with fails_with(ForbiddenPathError):
+        archive.open("513", "r")  # 01/201
+
+
+def test_what_cannot_be_opened_beside_the_uploads_hides_no_other(prefix: Path) -> None:
+    archive = make(prefix)
+    (prefix / ".partial" / "a link").symlink_to("nowhere")
+    (prefix / ".partial" / "left").write_bytes(b"half")
+    assert [entry.path for entry in archive.entries()] == [".partial/left", "39/3039"]
+
+
+def test_a_mark_of_damage_in_any_bytes_counts(prefix: Path) -> None:
+    archive = make(prefix)
+    with archive.open(NESTED, "r") as file:
+        file.mark_damaged("md5 was another")
+    place = archive.file(NESTED).filepath
+    [name] = [name for name in os.listxattr(place) if "damaged" in name]
+    os.setxattr(place, name, b"\xff")
+    assert archive.file(NESTED).status().damaged
 
 
 def test_uploads_that_may_not_be_listed_are_told(

@@ -16,7 +16,14 @@ ServeHpss = Callable[..., Service]
 
 
 # Elsewhere the tests ask what is above the extension, which is the same for all.
-FLAVOUR_MATTERS = {"extension_test", "installation_test", "programs_test", "tape_test", "valgrind_test"}
+FLAVOUR_MATTERS = {
+    "conformance_test",
+    "extension_test",
+    "installation_test",
+    "programs_test",
+    "tape_test",
+    "valgrind_test",
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

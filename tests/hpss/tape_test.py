@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -84,20 +83,6 @@ def test_nothing_is_asked_for_twice(serve_hpss: ServeHpss, simulator: Simulator)
         assert set(answers) == {202}
     counters = simulator.counters()
     assert (counters["stages"], counters["duplicate_stages"], counters["alarms"]) == (1, 0, 0)
-
-
-def test_many_at_once_ask_once(hpss_service: Service, simulator: Simulator) -> None:
-    send_to_tape(hpss_service, simulator)
-    ready = threading.Barrier(16)
-
-    def stage(_number: int) -> int:
-        ready.wait()
-        return hpss_service.request("POST", "/12345").status_code
-
-    with ThreadPoolExecutor(16) as pool:
-        assert set(pool.map(stage, range(16))) == {202}
-    assert simulator.counters()["stages"] == 1
-    assert simulator.counters()["duplicate_stages"] == 0
 
 
 def test_reading_from_tape_asks_for_the_recall_and_says_so(hpss_service: Service, simulator: Simulator) -> None:
@@ -206,11 +191,6 @@ def test_a_full_queue_of_recalls_is_503(hpss_service: Service, simulator: Simula
     assert hpss_service.request("POST", "/7").status_code == 202
 
 
-def test_a_missing_file_is_not_staged(hpss_service: Service, simulator: Simulator) -> None:
-    assert hpss_service.request("POST", "/404").status_code == 404
-    assert simulator.counters()["stages"] == 0
-
-
 def test_a_file_of_a_tape_class_is_read_as_it_is(serve_hpss: ServeHpss, simulator: Simulator) -> None:
     service = serve_hpss({"cos_id": 3})
     assert service.request("PUT", "/12345", data=CONTENT).status_code == 201
@@ -257,13 +237,6 @@ def test_five_levels_are_told(serve_hpss: ServeHpss, simulator: Simulator) -> No
     assert head.headers["X-Pacifica-File-Storage-Media"] == "tape"
 
 
-def test_an_empty_file_never_leaves_the_disk(hpss_service: Service, simulator: Simulator) -> None:
-    send_to_tape(hpss_service, simulator, b"")
-    assert medium(hpss_service) == "disk"
-    assert hpss_service.request("POST", "/12345").status_code == 200
-    assert hpss_service.request("GET", "/12345").content == b""
-
-
 def test_a_file_with_a_hole_is_on_disk(hpss_service: Service, simulator: Simulator, flavour: str) -> None:
     hpss_service.request("PUT", "/7", data=b"")
     path, client = path_of(hpss_service, "7"), client_of(flavour)
@@ -277,30 +250,6 @@ def test_a_file_with_a_hole_is_on_disk(hpss_service: Service, simulator: Simulat
     assert (head["X-Content-Length"], head["X-Pacifica-Bytes-Per-Level"]) == ("1000003", "(3, 3)")
     assert head["X-Pacifica-File-Storage-Media"] == "disk"
     assert hpss_service.request("GET", "/7").content == bytes(1_000_000) + b"end"
-
-
-def test_the_tag_survives_tape_and_recall(hpss_service: Service, simulator: Simulator) -> None:
-    first = hpss_service.request("PUT", "/12345", data=CONTENT).headers["ETag"]
-    simulator.migrate(path_of(hpss_service))
-    simulator.purge(path_of(hpss_service))
-    assert hpss_service.request("HEAD", "/12345").headers["ETag"] == first
-    hpss_service.request("POST", "/12345")
-    simulator.advance(1)
-    assert hpss_service.request("HEAD", "/12345").headers["ETag"] == first
-
-
-def test_a_file_on_tape_is_replaced_moved_and_removed_without_a_recall(
-    hpss_service: Service, simulator: Simulator
-) -> None:
-    send_to_tape(hpss_service, simulator)
-    moved = hpss_service.request("PATCH", "/80", json={"path": path_of(hpss_service)})
-    assert (moved.status_code, medium(hpss_service, "80")) == (200, "tape")
-    assert hpss_service.request("PUT", "/80", data=b"new").status_code == 201
-    assert hpss_service.request("GET", "/80").content == b"new"
-    send_to_tape(hpss_service, simulator)
-    assert hpss_service.request("DELETE", "/12345").status_code == 200
-    assert hpss_service.request("HEAD", "/12345").status_code == 404
-    assert simulator.counters()["stages"] == 0
 
 
 def test_the_same_bytes_are_known_without_a_recall(serve_hpss: ServeHpss, simulator: Simulator) -> None:

@@ -112,46 +112,6 @@ def test_a_damaged_file_is_told_by_libsam(host: HsmHost, libsam: str, caplog: py
     assert "damaged" in caplog.text
 
 
-def test_many_who_ask_make_one_recall(host: HsmHost, libsam: str) -> None:
-    with standing(host, stager="libsam", libsam=libsam) as stand:
-        stand.tape()
-        with ThreadPoolExecutor(16) as threads:
-            answers = list(threads.map(lambda _: stand.service.request("POST", f"/{FILE}").status_code, range(64)))
-        assert set(answers) == {202}
-        assert stand.service.request("GET", f"/{FILE}").status_code == 503
-        assert host.filesystem.stage_calls() == [f"{what} {stand.path()}" for what in ("call", "queued")]
-
-
-def test_a_file_that_went_to_tape_again_is_recalled_again(host: HsmHost, libsam: str) -> None:
-    with standing(host, stager="libsam", libsam=libsam) as stand:
-        for _ in range(3):
-            stand.tape()
-            assert stand.service.request("POST", f"/{FILE}").status_code == 202
-            host.filesystem.serve_requests()
-            host.updater.run_once()
-            assert stand.head() == ON_BOTH
-        assert [line.split()[0] for line in host.filesystem.stage_calls()] == ["call", "queued"] * 3
-
-
-def test_reading_a_file_on_tape_recalls_it_and_says_so(host: HsmHost, libsam: str) -> None:
-    with standing(host, stager="libsam", libsam=libsam) as stand:
-        stand.tape()
-        answer = stand.service.request("GET", f"/{FILE}")
-        assert answer.status_code == 503
-        assert "staged" in answer.json()["message"]
-        assert answer.headers["Retry-After"]
-        assert host.filesystem.requests() == [stand.path()]
-
-
-def test_nothing_is_recalled_that_is_on_disk_or_missing(host: HsmHost, libsam: str) -> None:
-    with standing(host, stager="libsam", libsam=libsam) as stand:
-        stand.archive()
-        assert stand.service.request("POST", f"/{FILE}").status_code == 200
-        assert stand.service.request("POST", "/404").status_code == 404
-        assert stand.service.request("GET", "/404").status_code == 404
-        assert host.filesystem.stage_calls() == []
-
-
 @pytest.mark.parametrize(
     ("number", "expected"), [(errno.ENXIO, 409), (errno.ENOSPC, 507), (errno.EBUSY, 503), (errno.EIO, 503)]
 )
@@ -162,21 +122,6 @@ def test_a_recall_that_cannot_be_says_why(host: HsmHost, libsam: str, number: in
         assert stand.service.request("POST", f"/{FILE}").status_code == expected
         host.filesystem.fail_stage_requests(0)
         assert stand.service.request("POST", f"/{FILE}").status_code == 202
-
-
-def test_a_recall_that_failed_on_tape_is_told_and_can_be_tried_again(host: HsmHost, libsam: str) -> None:
-    with standing(host, stager="libsam", libsam=libsam) as stand:
-        stand.tape()
-        assert stand.service.request("POST", f"/{FILE}").status_code == 202
-        volume = host.filesystem.tape / "VOL001"
-        volume.rename(volume.with_name("away"))
-        host.filesystem.serve_requests()
-        volume.with_name("away").rename(volume)
-        assert stand.head() == ON_TAPE
-        assert stand.service.request("POST", f"/{FILE}").status_code == 503
-        assert stand.service.request("POST", f"/{FILE}").status_code == 202
-        host.filesystem.serve_requests()
-        assert stand.head().media == "disk"
 
 
 def test_head_tells_of_a_recall_that_is_under_way(host: HsmHost, command: Command, libsam: str) -> None:
@@ -391,25 +336,6 @@ def _is_running(pid: int) -> bool:
 
 
 # Replacing, moving and removing what is on tape
-
-
-def test_a_file_on_tape_is_replaced_without_its_tape(host: HsmHost, libsam: str) -> None:
-    with standing(host, stager="libsam", libsam=libsam) as stand:
-        stand.tape()
-        stand.put(content=b"the new content...")
-        assert stand.service.request("GET", f"/{FILE}").content == b"the new content..."
-        assert host.filesystem.stage_calls() == []
-
-
-def test_a_file_on_tape_is_moved_and_removed_without_its_tape(host: HsmHost, libsam: str) -> None:
-    with standing(host, stager="libsam", libsam=libsam) as stand:
-        stand.tape()
-        moved = stand.service.request("PATCH", "/7", json={"path": str(stand.path())})
-        assert moved.status_code == 200
-        assert stand.head("7") == ON_TAPE
-        assert stand.service.request("DELETE", "/7").status_code == 200
-        assert stand.head("7").code == 404
-        assert host.filesystem.stage_calls() == []
 
 
 def test_a_put_that_must_compare_with_a_file_on_tape_recalls_it(host: HsmHost, libsam: str) -> None:

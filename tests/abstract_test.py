@@ -7,6 +7,7 @@ import pytest
 
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
 from pacifica.archiveinterface.backends.abstract.file import ArchiveFile
+from pacifica.archiveinterface.backends.abstract.residency import RecallState
 from pacifica.archiveinterface.backends.conformance import fails_with, put
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
 from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader
@@ -107,7 +108,13 @@ def test_each_level_has_a_count(counts: tuple[int, ...]) -> None:
 def test_a_status_knows_nothing_that_it_was_not_told() -> None:
     status = LevelledStatus(1.5, 2.5, (5, 0, 0), 5)
     assert (status.mtime, status.ctime, status.bytes_per_level, status.filesize) == (1.5, 2.5, (5, 0, 0), 5)
-    assert (status.filepath, status.digests, status.damaged, status.places, status.recall) == ("", {}, "", (), "")
+    assert (status.filepath, status.digests, status.damaged, status.places, status.recall) == (
+        "",
+        {},
+        "",
+        (),
+        RecallState.NONE,
+    )
     others = [LevelledStatus(1.0, 2.5, (5, 0, 0), 5), LevelledStatus(1.5, 2.0, (5, 0, 0), 5)]
     others.append(LevelledStatus(1.5, 2.5, (5, 0, 0), 4))
     assert len({status.etag, *(other.etag for other in others)}) == 4

@@ -1,6 +1,7 @@
 """The headers of HEAD, as the documented function returns them."""
 
 from pacifica.archiveinterface.archive_utils import file_status
+from pacifica.archiveinterface.backends.abstract.residency import RecallState
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
 
 
@@ -18,7 +19,7 @@ def test_the_headers_of_a_file_that_is_there() -> None:
         "X-Pacifica-File-Storage-Media": "disk",
     }
     assert file_status(status) == headers
-    status.recall = "queued"
+    status.recall = RecallState.QUEUED
     assert file_status(status) == {**headers, "X-Pacifica-Recall": "queued"}
 
 

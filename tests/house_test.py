@@ -43,7 +43,7 @@ LAYERS = [
         "backends.abstract.naming",
         "backends.abstract.notes",
         "backends.abstract.options",
-        "backends.abstract.status",
+        "backends.abstract.residency",
         "backends.abstract.undoing",
         "backends.abstract.walking",
         "backends.posix.options",
@@ -54,7 +54,8 @@ LAYERS = [
         "http.digest_fields",
         "http.options",
     },
-    {"config", "backends.abstract.precondition", "http.file_headers"},
+    {"config", "backends.abstract.status"},
+    {"backends.abstract.precondition", "http.file_headers"},
     {"archive_utils", "backends.abstract.file", "backends.abstract.replacing", "http.conditions"},
     {"backends.abstract.archive", f"{HPSS}.waiting", f"{HPSS}.workers"},
     {

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,10 +66,37 @@ def test_status_neither_opens_nor_recalls_nor_waits(hpss_service: Service, simul
     for _ in range(5):
         assert medium(hpss_service) == "tape"  # the recall under way would hold a blocking call up for an hour
     assert set(functions(simulator)) <= {
+        "hpss_GetAsyncStatus",
+        "hpss_GetAsynchStatus",
         "hpss_Stat",
         "hpss_FileGetXAttributes",
         "hpss_UserAttrGetAttrs",
         "hpss_PingCore",
+    }
+
+
+def test_head_tells_of_a_recall_that_is_under_way(hpss_service: Service, simulator: Simulator) -> None:
+    send_to_tape(hpss_service, simulator)
+    assert "X-Pacifica-Recall" not in hpss_service.request("HEAD", "/12345").headers
+    hpss_service.request("POST", "/12345")
+    assert hpss_service.request("HEAD", "/12345").headers["X-Pacifica-Recall"] in ("queued", "active")
+    simulator.advance(RECALL + 60)
+    assert "X-Pacifica-Recall" not in hpss_service.request("HEAD", "/12345").headers
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_one_get_asks_for_the_metadata_once(hpss_service: Service, simulator: Simulator) -> None:
+    hpss_service.request("PUT", "/12345", data=CONTENT)
+    simulator.forget_calls()
+    assert hpss_service.request("GET", "/12345").content == CONTENT
+    asked = Counter(functions(simulator))
+    del asked["hpss_Read"], asked["hpss_PingCore"], asked["hpss_Close"]
+    # The second look tells whether another process has replaced the file before it was opened.
+    assert asked == {
+        "hpss_Stat": 1,
+        "hpss_FileGetXAttributes": 2,
+        "hpss_UserAttrGetAttrs": 1,
+        "hpss_Open": 1,
     }
 
 

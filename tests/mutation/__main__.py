@@ -97,6 +97,7 @@ ROOMS = {
             "backends/abstract/notes",
             "backends/abstract/precondition",
             "backends/abstract/replacing",
+            "backends/abstract/residency",
             "backends/abstract/status",
             "backends/abstract/undoing",
             "backends/abstract/walking",

@@ -6,20 +6,19 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from pacifica.archiveinterface.backends.abstract.residency import Residency
+from pacifica.archiveinterface.backends.conformance import put
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.options import HsmSidebandOptions
-from pacifica.archiveinterface.backends.oracle_hsm_sideband.residency import (
-    FirstAnswer,
-    Residency,
-    UnknownResidencyError,
-)
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.residency import Asked, FirstAnswer, Unknown
 from pacifica.archiveinterface.config import get_config
-from pacifica.archiveinterface.exception import ConfigurationError, MissingFileError
+from pacifica.archiveinterface.exception import ConfigurationError, FileIdError, MissingFileError
 from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
 from tests.processes import uwsgi
 from tests.samqfs_emulator.host import READER, READER_PASSWORD, HsmHost
@@ -134,16 +133,43 @@ def test_an_upload_that_the_database_does_not_have_yet_is_not_logged(
 def test_an_older_file_that_the_database_does_not_have_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def no_row(found: os.stat_result, filepath: str) -> Residency:
-        raise UnknownResidencyError("no row")
+    def no_row(files: Sequence[Asked]) -> list[Unknown]:
+        return [Unknown("no row") for _ in files]
 
     caplog.set_level(logging.INFO)
     now = tmp_path.stat()
     before = os.stat_result((*now[:9], int(now.st_ctime) - 3600), {"st_blocks": now.st_blocks})
     residency_of = FirstAnswer([no_row])
     for found in (now, before, before):
-        residency_of(found, FILE)
+        residency_of([Asked(found, FILE)])
     assert caplog.text.count("no row") == 1
+
+
+def test_the_database_is_asked_once_for_many_files(host: HsmHost) -> None:
+    archive = archive_of(host, residency="database")
+    ids = [str(number) for number in range(1000, 1500)]
+    for file_id in ids:
+        put(archive, file_id, b"bytes")
+    for file_id in ids[:2]:
+        host.filesystem.archive(Path(archive.file(file_id).filepath))
+    host.filesystem.release(Path(archive.file(ids[0]).filepath))
+    host.updater.run_once()
+    archive.residencies(ids[:1])  # finds out how the schema spells its columns
+    before = questions_of(host)
+    found = archive.residencies([*ids, "404", "007"])
+    assert questions_of(host) == before + 1
+    localities = [answer.locality.value for answer in found.values() if isinstance(answer, Residency)]
+    assert localities == ["TAPE", "DISK_AND_TAPE", *["DISK"] * 498]
+    assert isinstance(found["404"], MissingFileError)
+    assert isinstance(found["007"], FileIdError)
+    first = found[ids[0]]
+    assert isinstance(first, Residency)
+    assert [place.volume for place in first.places] == ["VOL001"]
+
+
+def questions_of(host: HsmHost) -> int:
+    """Return how many SELECTs the database server has answered."""
+    return int(host.server.execute("SHOW GLOBAL STATUS LIKE 'Com_select'")[0][1])
 
 
 def test_the_grant_of_select_suffices(host: HsmHost) -> None:

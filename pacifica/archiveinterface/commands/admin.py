@@ -144,6 +144,7 @@ def _status(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:
 
 def _facts(archive: AbstractBackendArchive, file_id: str) -> dict[str, Any]:
     status = archive.file(file_id).status()
+    residency = status.residency
     return {
         "id": file_id,
         "file": status.filepath,
@@ -152,6 +153,9 @@ def _facts(archive: AbstractBackendArchive, file_id: str) -> dict[str, Any]:
         "ctime": status.ctime,
         "bytes_per_level": list(status.bytes_per_level),
         "media": status.file_storage_media,
+        "locality": residency.locality.value,
+        "recall": residency.recall.value,
+        "places": [list(place) for place in residency.places],
         "etag": status.etag,
         "digests": {name: value.hex() for name, value in status.digests.items()},
         "damaged": status.damaged,

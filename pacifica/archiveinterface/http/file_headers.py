@@ -31,7 +31,7 @@ def file_status(status: AbstractStatus | None) -> dict[str, str]:
         "X-Pacifica-Ctime": str(status.ctime),
         "X-Pacifica-Bytes-Per-Level": str(tuple(status.bytes_per_level)),  # a Python tuple, sic
         "X-Pacifica-File-Storage-Media": status.file_storage_media,
-        **({"X-Pacifica-Recall": status.recall} if status.recall else {}),
+        **({"X-Pacifica-Recall": status.recall.value} if status.recall.is_under_way else {}),
     }
 
 

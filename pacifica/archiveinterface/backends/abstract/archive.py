@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, NamedTuple, overload
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
-from ...exception import ConfigurationError
+from ...exception import ArchiveInterfaceError, ConfigurationError
 from .file import ArchiveFile, Reader, Writer
 from .naming import id_of_path, name_of_path, path_of_id, plain_name
 from .options import ArchiveOptions
 from .precondition import Precondition
+from .residency import Residency
+
+T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -26,6 +30,14 @@ def absolute_prefix(prefix: str) -> str:
     if not prefix.startswith("/"):
         raise ConfigurationError(f"prefix {prefix!r} is not an absolute path")
     return prefix
+
+
+def outcome_of(action: Callable[[], T]) -> T | ArchiveInterfaceError:
+    """Return what *action* returns, or the error that it raises."""
+    try:
+        return action()
+    except ArchiveInterfaceError as error:
+        return error
 
 
 class AbstractBackendArchive(ABC):
@@ -95,6 +107,14 @@ class AbstractBackendArchive(ABC):
     def patch(self, file_id: str, old_path: str, precondition: Precondition | None = None) -> None:
         """Move the file at *old_path*, an absolute path on the backend, to the id *file_id*."""
         self.file(file_id).move_in(old_path, precondition)
+
+    def residencies(self, file_ids: Iterable[str]) -> dict[str, Residency | ArchiveInterfaceError]:
+        """Return where the bytes of each of *file_ids* are, or why that cannot be told. Never waits for a tape."""
+
+        def residency(file_id: str) -> Residency:
+            return self.file(file_id).residency()
+
+        return {file_id: outcome_of(partial(residency, file_id)) for file_id in file_ids}
 
     def path_of(self, file_id: str) -> str:
         """Return the path below the prefix, without a leading slash, of the file *file_id*. Raises FileIdError."""

@@ -11,6 +11,7 @@ from ...digests import Digests
 from ...exception import BeingStagedError
 from .options import ArchiveOptions
 from .precondition import Precondition
+from .residency import Residency
 from .status import AbstractStatus
 
 if TYPE_CHECKING:
@@ -138,9 +139,13 @@ class ArchiveFile(ABC):
     def status(self) -> AbstractStatus:
         """Return the status of the file. Never recalls it and never waits for a tape."""
 
+    def residency(self) -> Residency:
+        """Return where the bytes of the file are. Never recalls it and never waits for a tape."""
+        return self.status().residency
+
     def is_online(self) -> bool:
-        """Return whether the whole file can be read from disk now."""
-        return self.status().file_storage_media == "disk"
+        """Return whether the whole file can be read now, without a recall."""
+        return self.residency().is_online
 
     @abstractmethod
     def stage(self) -> bool:
@@ -155,10 +160,14 @@ class ArchiveFile(ABC):
 
         One that is only on tape is recalled: raises BeingStagedError, or waits, as ``offline_read`` says.
         """
-        # stage() returns True when the file has arrived since is_online() looked.
-        if self.options.offline_read == "stage" and not self.is_online() and not self.stage():
-            raise BeingStagedError("the file is being staged from tape, try again later")
+        if self.options.offline_read == "stage" and not self.is_online():
+            self._recall()
         return self._open_reader()
+
+    def _recall(self) -> None:
+        """Ask for the file's recall and raise BeingStagedError, unless it has arrived meanwhile."""
+        if not self.stage():
+            raise BeingStagedError("the file is being staged from tape, try again later")
 
     @abstractmethod
     def _open_reader(self) -> Reader:

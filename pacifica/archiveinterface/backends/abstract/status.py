@@ -2,17 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ...digests import COLLISION_RESISTANT, Digests
-
-
-class Place(NamedTuple):
-    """Where on tape a part of a file begins; recalls in this order wind each tape once."""
-
-    volume: str
-    position: int
-    offset: int = 0  # of the file behind the position, in the backend's unit
+from .residency import Place, RecallState, Residency
 
 
 class AbstractStatus(ABC):
@@ -20,8 +12,8 @@ class AbstractStatus(ABC):
 
     mtime and ctime are epoch seconds, sizes are bytes. *filepath* is the file's place on the
     backend, *digests* are those stored with it, *damaged* says how it is known to be bad.
-    *version* changes whenever the content may have changed. *places* are where its tape copies begin, as far as known.
-    *recall* is ``queued`` or ``active`` while the file is on its way to disk.
+    *version* changes whenever the content may have changed. *places*, *recall*, *recall_error* and
+    *is_available* belong to the residency.
     """
 
     def __init__(self, mtime: float, ctime: float, bytes_per_level: Sequence[int], filesize: int) -> None:
@@ -34,7 +26,9 @@ class AbstractStatus(ABC):
         self.digests: Digests = {}
         self.damaged = ""
         self.places: tuple[Place, ...] = ()
-        self.recall = ""
+        self.recall = RecallState.NONE
+        self.recall_error = ""
+        self.is_available = True
         self.version = f"{mtime}-{ctime}-{filesize}"
         self.defined_levels = self.define_levels()
         self.file_storage_media = self.find_file_storage_media()
@@ -49,6 +43,24 @@ class AbstractStatus(ABC):
             if count >= self.filesize:
                 return medium
         return self.defined_levels[-1]
+
+    @property
+    def residency(self) -> Residency:
+        """Where the bytes of the file are."""
+        return Residency(
+            self.filesize,
+            self.bytes_on("disk"),
+            self.bytes_on("tape"),
+            self.recall,
+            self.places,
+            self.recall_error,
+            is_available=self.is_available,
+        )
+
+    def bytes_on(self, medium: str) -> int:
+        """Return the bytes on that level of *medium* that has the most of the file."""
+        levels = zip(self.defined_levels, self.bytes_per_level, strict=True)
+        return max((count for kind, count in levels if kind == medium), default=0)
 
     @property
     def etag(self) -> str:

@@ -13,6 +13,7 @@ from ..abstract.archive import AbstractBackendArchive
 from ..abstract.file import Reader, Writer
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import ABSENT, ANY, Precondition
+from ..abstract.residency import Locality, Residency
 from .base import BLOCK, MOD_TIME, ArchiveSuite, MakeArchive, fail_while_writing, fails_with, get, put
 
 
@@ -128,7 +129,17 @@ class FileSuite(ArchiveSuite):
         assert len(status.bytes_per_level) == len(status.defined_levels)
         assert sum(status.bytes_per_level) >= 5
         assert archive.file("7").is_online()
+        assert archive.file("7").residency().locality is Locality.DISK
         assert archive.file("7").stage()
+
+    def test_the_residency_of_many_files_is_told(self, archive: AbstractBackendArchive) -> None:
+        put(archive, "7", b"bytes")
+        put(archive, "8", b"")
+        found = archive.residencies(["8", "404", "7", "../7"])
+        assert list(found) == ["8", "404", "7", "../7"]
+        assert {type(found["404"]), type(found["../7"])} == {MissingFileError, FileIdError}
+        localities = [answer.locality for answer in found.values() if isinstance(answer, Residency)]
+        assert localities == [Locality.NONE, Locality.DISK]
 
     def test_an_empty_file_is_on_disk(self, archive: AbstractBackendArchive) -> None:
         put(archive, "7", b"")

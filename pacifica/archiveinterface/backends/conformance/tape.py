@@ -6,8 +6,9 @@ from hashlib import sha256
 
 import pytest
 
-from ...exception import BackendUnavailableError, BeingStagedError, ConflictError, MissingFileError
+from ...exception import BackendUnavailableError, BeingStagedError, ConflictError, FileIdError, MissingFileError
 from ..abstract.archive import AbstractBackendArchive
+from ..abstract.residency import Locality, Residency
 from .base import MOD_TIME, ArchiveSuite, fails_with, get, put
 
 MOST_ATTEMPTS = 10  # to recall a file, before a backend says that it fails
@@ -48,14 +49,31 @@ class TapeSuite(ArchiveSuite):
         for turn in (1, 2):
             to_tape("7")
             assert (file.status().file_storage_media, file.is_online()) == ("tape", False)
+            assert file.residency().locality is Locality.TAPE
             assert (file.status().filesize, file.status().etag) == (5, tag)
             assert not file.stage()
+            assert file.residency().recall.is_under_way
             assert not file.is_online()
             let_recalls_finish()
+            assert file.residency().locality in (Locality.DISK, Locality.DISK_AND_TAPE)
+            assert not file.residency().recall.is_under_way
             assert (file.status().file_storage_media, file.is_online()) == ("disk", True)
             assert file.stage()
             assert (get(archive, "7"), file.status().etag) == (b"bytes", tag)
             assert count_recalls() == turn
+
+    def test_the_residency_of_many_files_is_told_at_once(
+        self, archive: AbstractBackendArchive, to_tape: Callable[[str], None], count_recalls: Callable[[], int]
+    ) -> None:
+        for file_id in ("7", "8"):
+            put(archive, file_id, b"bytes")
+        put(archive, "9", b"")
+        to_tape("7")
+        found = archive.residencies(["7", "8", "9", "404", "../7"])
+        localities = [answer.locality for answer in found.values() if isinstance(answer, Residency)]
+        assert localities == [Locality.TAPE, Locality.DISK, Locality.NONE]
+        assert [type(answer) for answer in found.values()][3:] == [MissingFileError, FileIdError]
+        assert count_recalls() == 0
 
     def test_many_who_ask_make_one_recall(
         self, archive: AbstractBackendArchive, to_tape: Callable[[str], None], count_recalls: Callable[[], int]

@@ -24,13 +24,14 @@ from ..abstract.naming import id_of_path
 from ..abstract.notes import Notes
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError, refuse_early
+from ..abstract.residency import RecallState
 from ..abstract.undoing import UndoOnError
 from .extended import HpssReader, HpssWriter
 from .notes import remove_notes, write_notes
 from .places import PARTIAL, in_directory, mode_of
 from .publishing import publish, withdraw
 from .recalls import request_id
-from .status import HpssStatus
+from .status import DISK, TAPE, HpssStatus
 from .store import NoFileError, Store
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds between two looks at a recall
@@ -47,29 +48,40 @@ class HpssFile(ArchiveFile):
         self._client, self._session = store.client, store.session
 
     def status(self) -> HpssStatus:
-        """Return the status of the file. Raises MissingFileError."""
+        """Return the status of the file, and what HPSS says of its recall. Raises MissingFileError."""
         self._store.require_prompt_server()
+        status = self._described()
+        if status.file_storage_media == TAPE:
+            with translated_os_errors():
+                status.recall = self._recall_state(status)
+        return status
+
+    def _described(self) -> HpssStatus:
         try:
             with translated_os_errors():
                 status = self._store.describe(self.filepath)
         except NoFileError as error:
             raise MissingFileError("no such file in the archive") from error
-        if status.file_storage_media == "disk":
+        if status.file_storage_media == DISK:
             self._store.recalls.arrived(status.bitfile)
         return status
 
+    def _recall_state(self, status: HpssStatus) -> RecallState:
+        bitfile = status.bitfile
+        return RecallState(self._store.call(self._client.stage_status, request_id(bitfile), bitfile))
+
     def stage(self) -> bool:
         """Ask for the file's recall unless it is under way, and return whether the file is on disk."""
-        status = self.status()
-        if status.file_storage_media == "disk":
+        self._store.require_prompt_server()
+        status = self._described()
+        if status.file_storage_media == DISK:
             return True
-        request = request_id(status.bitfile)
         with translated_os_errors(), self._session.lock_for(self.filepath):
-            if self._store.call(self._client.stage_status, request, status.bitfile) != "unknown":
+            if self._recall_state(status).is_under_way:
                 return False
-            if self._store.describe(self.filepath).file_storage_media == "disk":  # since the first look
+            if self._store.describe(self.filepath).file_storage_media == DISK:  # since the first look
                 return True
-            self._submit(request, status.bitfile)
+            self._submit(request_id(status.bitfile), status.bitfile)
         return False
 
     def _submit(self, request: bytes, bitfile: bytes) -> None:
@@ -92,22 +104,34 @@ class HpssFile(ArchiveFile):
                 time.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
 
-    def _open_reader(self) -> HpssReader:
-        self._session.require_room()
+    def open_reader(self) -> HpssReader:
+        """Open the file for reading; it is described once. Raises BeingStagedError, or waits for the tape."""
+        self._store.require_prompt_server()
         if self.options.offline_read == "wait":
             self._wait_until_online()
+        else:
+            with translated_os_errors(), self._session.lock_for(self.filepath):
+                status = self._described()
+                if status.residency.is_online:
+                    return self._reader_of(status)
+            self._recall()
+        return self._open_reader()
+
+    def _open_reader(self) -> HpssReader:
         with translated_os_errors(), self._session.lock_for(self.filepath):
-            while True:
-                before = self._store.describe(self.filepath)
-                reader = self._reader_of(before)
-                with UndoOnError(reader.close):
-                    now = self._store.existing(self.filepath)
-                # Another process may have replaced the file between the two calls.
-                if now and now.version == before.version:
-                    return reader
-                reader.close()
+            return self._reader_of(self._described())
 
     def _reader_of(self, status: HpssStatus) -> HpssReader:
+        """Open the file with *status*, or the one that has replaced it: other processes hold no lock of ours."""
+        while True:
+            reader = self._new_reader(status)
+            with UndoOnError(reader.close):
+                if self._store.is_still(status):
+                    return reader
+            reader.close()
+            status = self._described()
+
+    def _new_reader(self, status: HpssStatus) -> HpssReader:
         if status.is_read_from_tape:
             self._session.require_room_for_tape()
         reader = HpssReader(self.filepath, self._session, status, self._leave)
@@ -159,7 +183,7 @@ class HpssFile(ArchiveFile):
         common = stored.digests.keys() & writer.digests.keys()
         if common:
             return all(stored.digests[name] == writer.digests[name] for name in common)
-        return stored.file_storage_media == "disk" and self._stored_md5() == writer.checksum
+        return stored.file_storage_media == DISK and self._stored_md5() == writer.checksum
 
     def _stored_md5(self) -> str:
         md5 = hashlib.md5(usedforsecurity=False)
@@ -212,7 +236,7 @@ class HpssFile(ArchiveFile):
 
     def _copy_here(self, source: HpssStatus, precondition: Precondition | None) -> None:
         """Move a file from another file set, by a copy that is published whole."""
-        if source.file_storage_media != "disk":
+        if source.file_storage_media != DISK:
             raise ConflictError("the file is on tape only and lies in another file set: have it recalled first")
         hasher = Hasher(self.options.digests)
         with HpssReader(source.filepath, self._session, source, self._leave) as reader:
@@ -228,7 +252,7 @@ class HpssFile(ArchiveFile):
         client, path, session = self._client, self.filepath, self._session
         with translated_os_errors(), session.lock_for(path):
             found = self._store.describe(path)
-            if found.file_storage_media != "disk" or found.is_read_from_tape:
+            if found.file_storage_media != DISK or found.is_read_from_tape:
                 raise ConflictError("the file is on tape already, or is being staged")
             self._store.call(client.chmod, path, PUBLISHED_MODE | stat.S_IWUSR)
             try:

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..abstract.status import AbstractStatus, Place
+from ..abstract.residency import Place, Residency
+from ..abstract.status import AbstractStatus
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,9 +64,18 @@ class HpssStatus(AbstractStatus):
         """
         if not self.filesize or not self._levels or self.is_read_from_tape:
             return DISK
-        on_disk = max((count for medium, count in self._on_levels() if medium == DISK), default=0)
-        on_tape = max((count for medium, count in self._on_levels() if medium == TAPE), default=0)
-        return TAPE if on_tape > on_disk else DISK
+        return TAPE if self.bytes_on(TAPE) > self.bytes_on(DISK) else DISK
 
-    def _on_levels(self) -> list[tuple[str, int]]:
-        return list(zip(self._levels, self.bytes_per_level, strict=True))
+    @property
+    def residency(self) -> Residency:
+        """Where the bytes are; a level that holds all but the holes holds the whole file."""
+        disk, tape = self.bytes_on(DISK), self.bytes_on(TAPE)
+        is_on_disk = not self.is_read_from_tape and self.file_storage_media == DISK
+        return Residency(
+            self.filesize,
+            self.filesize if is_on_disk else disk,
+            self.filesize if tape and tape >= disk else tape,
+            self.recall,
+            self.places,
+            is_read_from_tape=self.is_read_from_tape,
+        )

@@ -78,6 +78,15 @@ class Store:
                 raise
             return None
 
+    def is_still(self, status: HpssStatus) -> bool:
+        """Return whether the path of *status* leads to the same bitfile as before. Raises HPSSError."""
+        try:
+            return bool(self.call(self.client.residency, status.filepath)["bitfile"] == status.bitfile)
+        except self.client.HPSSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise
+            return False
+
     def new_name(self) -> str:
         """Return a path in ``.partial`` that nothing has."""
         return f"{self.prefix}/{PARTIAL}/{secrets.token_hex(16)}"

@@ -1,21 +1,26 @@
 """The archive on Oracle HSM (SAM-QFS): a POSIX file system whose files may be on tape."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from ...exception import (
+    ArchiveInterfaceError,
     BackendUnavailableError,
     ConfigurationError,
     ConflictError,
     MissingFileError,
     StorageError,
 )
+from ..abstract.archive import outcome_of
 from ..abstract.file import ArchiveFile
 from ..abstract.naming import path_of_id
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import Precondition
+from ..abstract.residency import RecallState, Residency
 from ..abstract.status import AbstractStatus
 from ..posix.archive import PosixBackendArchive, PosixFile
 from ..posix.extendedfile import PosixReader
@@ -27,7 +32,7 @@ from .extended_file_factory import HsmSidebandWriter, SamQfsStore
 from .libsam import Libsam
 from .options import HsmSidebandOptions
 from .recalls import Key, Limits, Recalls
-from .residency import BLOCK, Ask, DatabaseResidency, FirstAnswer, SamStatResidency
+from .residency import BLOCK, Asked, DatabaseResidency, FirstAnswer, ResidencySource, SamStatResidency
 from .sideband import Sideband
 from .stagers import CommandStager, FirstSupported, LibsamStager, ReadStager, Stager
 from .status import HsmSidebandStatus
@@ -44,8 +49,8 @@ class HsmSidebandFile(PosixFile):
         """Return the status of the file; without a mount, what the database has. Raises MissingFileError."""
         try:
             return self._located()
-        except _NotMountedError:
-            return self._recorded()
+        except NotMountedError:
+            return self.recorded()
 
     def is_online(self) -> bool:
         """Return whether the whole file can be read from disk now. Raises MissingFileError."""
@@ -57,7 +62,7 @@ class HsmSidebandFile(PosixFile):
         if status.file_storage_media == "disk":
             return True
         key = _key(status.stat)
-        if status.recall_failed and recalls.was_submitted(key):
+        if status.recall is RecallState.FAILED and recalls.was_submitted(key):
             recalls.forget(key)
             raise BackendUnavailableError("the recall from tape failed, try again later")
         recalls.ask(key, self.filepath)
@@ -77,23 +82,31 @@ class HsmSidebandFile(PosixFile):
             raise ConflictError("the file to move is on tape; it has to be staged first")
         super()._copy_here(source, precondition)
 
-    def _located(self) -> HsmSidebandStatus:
-        """Return the status of the file on the mount. Raises MissingFileError, _NotMountedError."""
+    def status_by_blocks(self) -> HsmSidebandStatus:
+        """Return the status of the file on the mount. Raises MissingFileError, NotMountedError."""
         with self._mounted():
-            status = cast("HsmSidebandStatus", super().status())
-        recalls, key = self._archive.recalls, _key(status.stat)
-        residency = self._archive.residency_of(status.stat, self.filepath)
-        if residency.disk == status.filesize:
-            if status.stat.st_blocks * BLOCK < status.filesize and recalls.is_under_way(key):
-                residency = residency._replace(disk=0, tape=status.filesize)  # the first blocks are back, not the last
-            else:
-                recalls.forget(key)
-        status.locate(residency)
-        if status.file_storage_media != "disk":
-            status.recall = recalls.state_of(key) or status.recall
+            return cast("HsmSidebandStatus", super().status())
+
+    def _located(self) -> HsmSidebandStatus:
+        status = self.status_by_blocks()
+        (residency,) = self._archive.sources([Asked(status.stat, self.filepath)])
+        self.locate(status, residency)
         return status
 
-    def _recorded(self) -> HsmSidebandStatus:
+    def locate(self, status: HsmSidebandStatus, residency: Residency) -> None:
+        """Note in *status* what the sources know, and the recall that this process has asked for."""
+        recalls, key = self._archive.recalls, _key(status.stat)
+        if residency.is_online:
+            if status.stat.st_blocks * BLOCK < status.filesize and recalls.is_under_way(key):
+                residency = replace(residency, disk=0, tape=status.filesize)  # the first blocks are back, not the last
+            else:
+                recalls.forget(key)
+        has_failed = residency.recall is RecallState.FAILED and recalls.was_submitted(key)
+        if not (residency.is_online or has_failed) and (state := recalls.state_of(key)).is_under_way:
+            residency = replace(residency, recall=state)
+        status.locate(residency)
+
+    def recorded(self) -> HsmSidebandStatus:
         """Return the status that the database has of the file, for when there is no mount to ask."""
         directory, name = split(self.path)
         row = self._archive.sideband.inode_at(f"{self._archive.sam_qfs_prefix}/{directory}", name)
@@ -109,7 +122,16 @@ class HsmSidebandFile(PosixFile):
         except (MissingFileError, StorageError, BackendUnavailableError) as error:
             if os.path.isdir(self._archive.prefix):
                 raise
-            raise _NotMountedError("the file system is not mounted, try again later") from error
+            raise NotMountedError("the file system is not mounted, try again later") from error
+
+
+class _Look:
+    """A file of which the mount is asked, and no source of residency yet."""
+
+    def __init__(self, archive: "HsmSidebandBackendArchive", file_id: str) -> None:
+        self.file = archive.file(file_id)
+        self.status = self.file.status_by_blocks()
+        self.asked = Asked(self.status.stat, self.file.filepath)
 
 
 class HsmSidebandBackendArchive(PosixBackendArchive):
@@ -130,11 +152,28 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
         libsam = _libsam(options)
         self.sam_qfs_prefix = options.sam_qfs_prefix
         self.sideband = Sideband(connections_of(options))
-        self.residency_of = FirstAnswer(_residency_ways(options, libsam, self.sideband))
+        self.sources = FirstAnswer(_sources(options, libsam, self.sideband))
         self.recalls = Recalls(FirstSupported(_stagers(options, libsam)), _limits(options))
 
+    def file(self, file_id: str) -> HsmSidebandFile:
+        """Return the file *file_id*. Raises FileIdError."""
+        return HsmSidebandFile(self, self.path_of(file_id))
 
-class _NotMountedError(BackendUnavailableError):
+    def residencies(self, file_ids: Iterable[str]) -> dict[str, Residency | ArchiveInterfaceError]:
+        """Return where the bytes of each of *file_ids* are, or why that cannot be told; the database is asked once."""
+        looks = {file_id: outcome_of(partial(_Look, self, file_id)) for file_id in file_ids}
+        on_mount = [look for look in looks.values() if isinstance(look, _Look)]
+        for look, residency in zip(on_mount, self.sources([look.asked for look in on_mount]), strict=True):
+            look.file.locate(look.status, residency)
+        return {file_id: self._residency_of(file_id, look) for file_id, look in looks.items()}
+
+    def _residency_of(self, file_id: str, look: _Look | ArchiveInterfaceError) -> Residency | ArchiveInterfaceError:
+        if isinstance(look, NotMountedError):
+            return outcome_of(self.file(file_id).residency)
+        return look.status.residency if isinstance(look, _Look) else look
+
+
+class NotMountedError(BackendUnavailableError):
     """The prefix is gone, and the file system with it."""
 
 
@@ -152,13 +191,13 @@ def _libsam(options: HsmSidebandOptions) -> Libsam | None:
         return None
 
 
-def _residency_ways(options: HsmSidebandOptions, libsam: Libsam | None, sideband: Sideband) -> list[Ask]:
-    ways: list[Ask] = []
+def _sources(options: HsmSidebandOptions, libsam: Libsam | None, sideband: Sideband) -> list[ResidencySource]:
+    sources: list[ResidencySource] = []
     if libsam and options.residency in ("auto", "sam_stat"):
-        ways.append(SamStatResidency(libsam))
+        sources.append(SamStatResidency(libsam))
     if options.residency in ("auto", "database"):
-        ways.append(DatabaseResidency(sideband))
-    return ways
+        sources.append(DatabaseResidency(sideband))
+    return sources
 
 
 def _limits(options: HsmSidebandOptions) -> Limits:

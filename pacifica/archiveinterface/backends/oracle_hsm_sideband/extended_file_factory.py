@@ -22,7 +22,7 @@ class SamQfsTree(Tree):
 
     def is_at_hand(self, found: os.stat_result) -> bool:
         """Return whether the file of which stat said *found* has blocks on disk."""
-        return of_blocks(found, "").disk == found.st_size
+        return of_blocks(found).is_online
 
 
 class SamQfsStore(Store):

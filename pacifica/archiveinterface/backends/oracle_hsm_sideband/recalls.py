@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...exception import ArchiveInterfaceError, BackendUnavailableError, archive_error
+from ..abstract.residency import RecallState
 from .stagers import HungStagerError, Stager
 
 MOST_ENDED = 20_000  # files that are remembered after the stager has been asked for them
@@ -50,12 +51,12 @@ class Recalls:
         recall = self._own_crew().find(key)
         return recall is not None and recall.is_under_way()
 
-    def state_of(self, key: Key) -> str:
-        """Return ``queued`` while the file *key* waits for the stager, ``active`` after that, else nothing."""
+    def state_of(self, key: Key) -> RecallState:
+        """Return QUEUED while the file *key* waits for the stager, ACTIVE after that, else UNKNOWN."""
         recall = self._own_crew().find(key)
         if recall is None or not recall.is_under_way():
-            return ""
-        return "active" if recall.has_begun else "queued"
+            return RecallState.UNKNOWN
+        return RecallState.ACTIVE if recall.has_begun else RecallState.QUEUED
 
     def was_submitted(self, key: Key) -> bool:
         """Return whether the stager has been asked for the file *key* and did not fail, within the last hour."""

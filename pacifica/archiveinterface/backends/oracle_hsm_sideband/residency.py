@@ -6,12 +6,11 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ...connections import DatabaseUnavailableError
 from ...globals import LOG_NAME
-from ..abstract.status import Place
+from ..abstract.residency import Locality, RecallState, Residency
 from .libsam import (
     SS_ARCHIVED,
     SS_DAMAGED,
@@ -26,60 +25,50 @@ from .libsam import (
 from .orm import SEGMENT_INDEX
 from .sideband import Inode, Sideband
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 BLOCK = 512  # bytes; the unit of st_blocks
 WORD = 0xFFFFFFFF  # inode numbers and times have 32 bits in SAM-QFS
 MOST_REMEMBERED = 4096  # files
+DAMAGED = "no archive copy of the file can be read"
+STAGE_FAILED = "the recall from tape failed"
 USUAL_LAG = 60.0  # seconds; the updater is up to 15 behind, and more when it has much to do
 
 _log = logging.getLogger(LOG_NAME)
 
 
-class UnknownResidencyError(Exception):
-    """This way of asking has no answer for the file; the message says why, for the log."""
+class Unknown(NamedTuple):
+    """A source has no answer for a file; *reason* is for the log."""
+
+    reason: str
 
 
-class Recall(Enum):
-    """What a source says of a file's way back to disk."""
+class Asked(NamedTuple):
+    """A file whose residency is asked for: its path, and what stat said of it."""
 
-    UNKNOWN = auto()
-    ACTIVE = auto()  # asked for, or being read
-    FAILED = auto()  # the last attempt failed, and there is none now
-
-
-class Residency(NamedTuple):
-    """How many bytes of a file are on disk, and how many in archive copies, which begin at *places*."""
-
-    disk: int
-    tape: int
-    places: tuple[Place, ...] = ()
-    recall: Recall = Recall.UNKNOWN
-
-    @classmethod
-    def of_row(cls, row: Inode, online: bool) -> Self:
-        """Return what *row* says, of a file that is *online* or not."""
-        places = row.places()
-        return cls(row.size if online else 0, row.size if places else 0, places)
-
-    @property
-    def levels(self) -> tuple[int, int]:
-        """The bytes on disk and on tape."""
-        return self.disk, self.tape
+    found: os.stat_result
+    filepath: str
 
 
-Ask = Callable[[os.stat_result, str], Residency]
-"""Tells the residency of the file at a path, of which stat said this. Raises UnknownResidencyError."""
+ResidencySource = Callable[[Sequence[Asked]], Sequence[Residency | Unknown]]
+"""Tells the residency of each of some files, in their order."""
 
 
-def of_blocks(found: os.stat_result, filepath: str) -> Residency:
+def of_row(row: Inode, online: bool) -> Residency:
+    """Return what *row* says, of a file that is *online* or not."""
+    places = row.places()
+    tape = row.size if places else 0
+    if online:
+        return Residency(row.size, row.size, tape, RecallState.NONE, places)
+    return Residency(row.size, 0, tape, RecallState.UNKNOWN, places)
+
+
+def of_blocks(found: os.stat_result) -> Residency:
     """Return what the allocated blocks show: at once and always, but nothing of copies.
 
     A released file has none. (Neither has a file that is one hole; such a file counts as released.)
     """
-    online = found.st_blocks > 0 or found.st_size == 0
-    return Residency(found.st_size, 0) if online else Residency(0, found.st_size)
+    if found.st_blocks > 0 or found.st_size == 0:
+        return Residency(found.st_size, found.st_size, 0, RecallState.NONE)
+    return Residency(found.st_size, 0, found.st_size)
 
 
 class SamStatResidency:
@@ -89,32 +78,33 @@ class SamStatResidency:
         """Ask *libsam*."""
         self._libsam = libsam
 
-    def __call__(self, found: os.stat_result, filepath: str) -> Residency:
-        """Return the residency of the file at *filepath*."""
+    def __call__(self, files: Sequence[Asked]) -> list[Residency | Unknown]:
+        """Return the residency of each of *files*."""
+        return [self._ask(*file) for file in files]
+
+    def _ask(self, found: os.stat_result, filepath: str) -> Residency | Unknown:
         try:
             told = self._libsam.stat(filepath)
         except OSError as error:
-            raise UnknownResidencyError(f"sam_stat fails: {error.strerror}") from error
+            return Unknown(f"sam_stat fails: {error.strerror}")
         # A library with another record than ours would give nonsense here.
         if (told.inode, told.size) != (found.st_ino & WORD, found.st_size) or not told.attr & SS_SAMFS:
-            raise UnknownResidencyError("sam_stat describes another file, or has another record")
+            return Unknown("sam_stat describes another file, or has another record")
         return _residency_of(told)
 
 
 def _residency_of(told: SamStat) -> Residency:
     tape = told.size if told.attr & SS_ARCHIVED else 0
     if not told.attr & SS_OFFLINE:
-        return Residency(told.size, tape)
+        return Residency(told.size, told.size, tape, RecallState.NONE)
     if told.attr & SS_DAMAGED or not tape:
-        return Residency(0, 0)
+        return Residency(told.size, 0, 0, RecallState.NONE, error=DAMAGED)
     disk = min(told.partial, told.size) if told.attr & SS_PARTIAL else 0
-    return Residency(disk, tape, recall=_recall_of(told))
-
-
-def _recall_of(told: SamStat) -> Recall:
     if told.flags & SS_STAGING:
-        return Recall.ACTIVE
-    return Recall.FAILED if told.flags & SS_STAGEFAIL else Recall.UNKNOWN
+        return Residency(told.size, disk, tape, RecallState.ACTIVE)
+    if told.flags & SS_STAGEFAIL:
+        return Residency(told.size, disk, tape, RecallState.FAILED, error=STAGE_FAILED)
+    return Residency(told.size, disk, tape, RecallState.NONE)
 
 
 class DatabaseResidency:
@@ -124,65 +114,75 @@ class DatabaseResidency:
         """Ask *sideband*."""
         self._sideband = sideband
 
-    def __call__(self, found: os.stat_result, filepath: str) -> Residency:
-        """Return the residency of the file of which stat said *found*."""
+    def __call__(self, files: Sequence[Asked]) -> list[Residency | Unknown]:
+        """Return the residency of each of *files*, by one query."""
         try:
-            row = self._sideband.inode(found.st_ino & WORD)
+            rows = self._sideband.inodes([file.found.st_ino & WORD for file in files])
         except DatabaseUnavailableError as error:
-            raise UnknownResidencyError(str(error)) from error
-        if row is None:
-            raise UnknownResidencyError("the sideband database has no row of it")
-        if row.type == SEGMENT_INDEX:
-            raise UnknownResidencyError("it is segmented, and the database does not tell of the segments")
-        if (row.size, row.modify_time) != (found.st_size, int(found.st_mtime) & WORD):
-            raise UnknownResidencyError("the sideband database lags behind its size or time")
-        return _in_agreement(row, found)
+            return [Unknown(str(error))] * len(files)
+        return [_answer(rows.get(file.found.st_ino & WORD), file.found) for file in files]
 
 
-def _in_agreement(row: Inode, found: os.stat_result) -> Residency:
-    """Return what *row* says, but for changes that the blocks show already.
+def _answer(row: Inode | None, found: os.stat_result) -> Residency | Unknown:
+    """Return what *row* says, but for changes that the file system shows already.
 
     The row trails by seconds, or for ever if the updater is down; the blocks never do.
     """
+    if row is None:
+        return Unknown("the sideband database has no row of it")
+    if row.type == SEGMENT_INDEX:
+        return Unknown("it is segmented, and the database does not tell of the segments")
+    if (row.size, row.modify_time) != (found.st_size, int(found.st_mtime) & WORD):
+        return Unknown("the sideband database lags behind its size or time")
     if row.online and not found.st_blocks and found.st_size:
-        raise UnknownResidencyError("the sideband database has not seen its release")
-    if row.online or found.st_blocks * BLOCK >= found.st_size:
-        return Residency.of_row(row, online=True)
-    return Residency.of_row(row, online=False)
+        return Unknown("the sideband database has not seen its release")
+    return of_row(row, online=row.online or found.st_blocks * BLOCK >= found.st_size)
 
 
 class FirstAnswer:
     """Several ways of asking, the best first, and the blocks when none has an answer; each file is logged once."""
 
-    def __init__(self, ways: Sequence[Ask]) -> None:
-        """Try *ways* in this order."""
-        self._ways = ways
+    def __init__(self, sources: Sequence[ResidencySource]) -> None:
+        """Ask *sources* in this order."""
+        self._sources = sources
         self._told: set[tuple[int, int, str]] = set()
 
-    def __call__(self, found: os.stat_result, filepath: str) -> Residency:
-        """Return the residency of the file at *filepath*; there always is one."""
-        residency = self._first(found, filepath)
-        if found.st_size and not any(residency.levels):
+    def __call__(self, files: Sequence[Asked]) -> list[Residency]:
+        """Return the residency of each of *files*; there always is one."""
+        answers: list[Residency | None] = [None] * len(files)
+        for source in self._sources:
+            self._ask(source, files, answers)
+        return [self._known(file, answer) for file, answer in zip(files, answers, strict=True)]
+
+    def _ask(self, source: ResidencySource, files: Sequence[Asked], answers: list[Residency | None]) -> None:
+        """Put what *source* knows into *answers* where there is none yet."""
+        unanswered = [number for number, answer in enumerate(answers) if answer is None]
+        if not unanswered:
+            return
+        told = source([files[number] for number in unanswered])
+        for number, answer in zip(unanswered, told, strict=True):
+            if isinstance(answer, Residency):
+                answers[number] = answer
+            else:
+                self._log_fallback(files[number], answer.reason)
+
+    def _known(self, file: Asked, answer: Residency | None) -> Residency:
+        residency = answer or of_blocks(file.found)
+        if residency.locality is Locality.LOST:
             what = "is not on disk and no archive copy of it is good: it seems damaged"
-            self._tell(logging.WARNING, found, filepath, what)
+            self._tell(logging.WARNING, file, what)
         return residency
 
-    def _first(self, found: os.stat_result, filepath: str) -> Residency:
-        for way in self._ways:
-            try:
-                return way(found, filepath)
-            except UnknownResidencyError as reason:
-                # Every file that was just stored is ahead of its row for some seconds.
-                is_new = time.time() - found.st_ctime < USUAL_LAG
-                level = logging.DEBUG if is_new else logging.INFO
-                self._tell(level, found, filepath, f"{reason}; falling back to the next source")
-        return of_blocks(found, filepath)
+    def _log_fallback(self, file: Asked, reason: str) -> None:
+        # Every file that was just stored is ahead of its row for some seconds.
+        is_new = time.time() - file.found.st_ctime < USUAL_LAG
+        self._tell(logging.DEBUG if is_new else logging.INFO, file, f"{reason}; falling back to the next source")
 
-    def _tell(self, level: int, found: os.stat_result, filepath: str, what: str) -> None:
+    def _tell(self, level: int, file: Asked, what: str) -> None:
         # cartd asks for one file many times a second.
-        if (found.st_ino, level, what) in self._told:
+        if (file.found.st_ino, level, what) in self._told:
             return
         if len(self._told) >= MOST_REMEMBERED:
             self._told.clear()
-        self._told.add((found.st_ino, level, what))
-        _log.log(level, "residency of %s: %s", filepath, what)
+        self._told.add((file.found.st_ino, level, what))
+        _log.log(level, "residency of %s: %s", file.filepath, what)

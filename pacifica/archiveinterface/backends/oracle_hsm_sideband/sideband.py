@@ -8,13 +8,15 @@ from typing import Any
 from peewee import JOIN, Cast, ModelSelect, RawQuery, Value
 
 from ...connections import Connections, DatabaseUnavailableError
-from ..abstract.status import Place
+from ..abstract.residency import Place
 from .orm import DIRECTORY, REGULAR, SEGMENT_INDEX, SamArchive, SamArchiveOffSet, SamFile, SamInode, SamPath
 
 _IS_OFF_SET = """
     SELECT column_name = 'off_set' FROM information_schema.columns
     WHERE table_schema = DATABASE() AND table_name = 'sam_archive' AND column_name IN ('offset', 'off_set')
 """
+
+MOST_IN_QUERY = 1000  # inodes
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,17 @@ class Sideband:
 
     def inode(self, ino: int) -> Inode | None:
         """Return the file that has the inode number *ino* now: the row of the highest generation."""
-        return _newest(self._rows(_inodes(self._spelling()).where(SamInode.ino == ino)))
+        return self.inodes([ino]).get(ino)
+
+    def inodes(self, numbers: Sequence[int]) -> dict[int, Inode]:
+        """Return the files that have the inode *numbers* now; one query for up to MOST_IN_QUERY of them."""
+        rows: dict[int, list[tuple[Any, ...]]] = {}
+        for start in range(0, len(numbers), MOST_IN_QUERY):
+            some = list(numbers[start : start + MOST_IN_QUERY])
+            for row in self._rows(_inodes(self._spelling()).where(SamInode.ino.in_(some))):
+                rows.setdefault(row[0], []).append(row)
+        files = {number: _newest(of_file) for number, of_file in rows.items()}
+        return {number: file for number, file in files.items() if file}
 
     def inode_at(self, directory: str, name: str) -> Inode | None:
         """Return the file *name* in *directory*, a path below the mount."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ..abstract.residency import Residency
 from ..posix.status import PosixStatus, version_of
-from .residency import Recall, Residency, of_blocks
+from .residency import of_blocks, of_row
 from .sideband import Inode
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ class HsmSidebandStatus(PosixStatus):
     """Bytes on disk and bytes on tape, tape standing for every kind of archive copy."""
 
     stat: os.stat_result
-    recall_failed = False
 
     def define_levels(self) -> tuple[str, ...]:
         """Return disk and tape."""
@@ -26,7 +26,8 @@ class HsmSidebandStatus(PosixStatus):
     @classmethod
     def of(cls, stat: os.stat_result, filepath: str) -> Self:
         """Return the status that *stat* alone describes; the allocated blocks tell disk from tape."""
-        status = cls(stat.st_mtime, stat.st_ctime, of_blocks(stat, filepath).levels, stat.st_size)
+        blocks = of_blocks(stat)
+        status = cls(stat.st_mtime, stat.st_ctime, (blocks.disk, blocks.tape), stat.st_size)
         status.filepath = filepath
         status.version = version_of(stat)
         status.stat = stat
@@ -35,16 +36,16 @@ class HsmSidebandStatus(PosixStatus):
     @classmethod
     def recorded(cls, row: Inode, filepath: str) -> Self:
         """Return the status that the database alone can tell; its ctime is the inode's birth, the only one it has."""
-        residency = Residency.of_row(row, online=row.online)
-        status = cls(row.modify_time, row.create_time, residency.levels, row.size)
+        residency = of_row(row, online=row.online)
+        status = cls(row.modify_time, row.create_time, (residency.disk, residency.tape), row.size)
         status.places = residency.places
+        status.is_available = False
         status.filepath = filepath
         return status
 
     def locate(self, residency: Residency) -> None:
         """Note where the bytes are, found out by better means than the blocks."""
-        self.bytes_per_level = residency.levels
+        self.bytes_per_level = residency.disk, residency.tape
         self.places = residency.places
-        self.recall_failed = residency.recall is Recall.FAILED
-        self.recall = "active" if residency.recall is Recall.ACTIVE else ""
+        self.recall, self.recall_error = residency.recall, residency.error
         self.file_storage_media = self.find_file_storage_media()

@@ -88,7 +88,7 @@ setup(
             "gunicorn>=22",
             "waitress>=3",
             "peewee>=4.0",
-            "psycopg[binary]>=3.1",
+            "psycopg[binary]>=3.1,<4",
         ],
         # Upper bound: its results are read as this version prints them.
         "mutation": ["mutmut>=3.8,<4"],
@@ -106,7 +106,7 @@ setup(
         # MySQL 8's caching_sha2_password over connections without TLS.
         "hsm": ["pymysql[rsa]>=1.2"],
         "mysql": ["pymysql[rsa]>=1.2"],
-        "postgresql": ["peewee>=4.0", "psycopg[binary]>=3.1"],
+        "postgresql": ["peewee>=4.0", "psycopg[binary]>=3.1,<4"],
         "deployment-test": ["pytest>=8", "requests>=2.31"],
     },
     entry_points={

@@ -210,13 +210,13 @@ class _Connection:
 
     def _answers(self) -> bool:
         """Return whether the connection can go on after an error; it is closed if not."""
-        try:
-            with self._deadline():
-                list(_one().tuples().execute(self._database))
-        except PeeweeException:
-            self._close()
-            return False
-        return True
+        with suppress(PeeweeException):
+            if self._database.is_connection_usable():
+                with self._deadline():
+                    list(_one().tuples().execute(self._database))
+                return True
+        self._close()
+        return False
 
     def _close(self) -> None:
         with suppress(PeeweeException):
@@ -236,16 +236,17 @@ def _one() -> Select:
 @contextmanager
 def _cut_after(database: Any, seconds: float) -> Iterator[None]:
     """Shut the socket of *database* down if the block takes longer than *seconds*; psycopg would wait for ever."""
-    descriptor = database.connection().fileno()
 
     def cut() -> None:
-        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+        with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(seconds, cut)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
+    # A duplicate, because a connection that is lost closes its descriptor, and another file may get the number.
+    with socket.socket(fileno=os.dup(database.connection().fileno())) as connection:
+        timer = threading.Timer(seconds, cut)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()

@@ -36,6 +36,8 @@ def connections_to(url: str, name: str, limits: Limits | None = None) -> Connect
         raise ConfigurationError("postgresql needs psycopg: pip install 'pacifica-archiveinterface[postgresql]'")
     if "user" in parameters:
         parameters["user"] = unquote(parameters["user"])
+    if "passwd" in parameters:  # an old name that PyMySQL warns of
+        parameters["password"] = parameters.pop("passwd")
     server = f"{name[:1].upper()}{name[1:]} at {host or parameters['database']}"
     return Connections(lambda: make(limits, **parameters), name, server, limits)
 

@@ -72,7 +72,7 @@ class Connections:
         self._make, self._name, self._limits = make, name, limits
         self._breaker = _Breaker(name, server, limits.retry_seconds)
         self._pool = _Pool(make, limits)
-        self._inherited: _Pool | None = None
+        self._inherited: list[_Pool] = []
 
     def rows(self, query: Any) -> list[tuple[Any, ...]]:
         """Return the rows that *query* selects. Raises DatabaseUnavailableError.
@@ -97,7 +97,8 @@ class Connections:
         self._breaker.check()
         if self._pool.process != os.getpid():
             # The parent's connections are kept: closing them here would disturb the parent.
-            self._inherited, self._pool = self._pool, _Pool(self._make, self._limits)
+            self._inherited.append(self._pool)
+            self._pool = _Pool(self._make, self._limits)
         with self._pool.taken(self._name) as connection:
             # The wait for the connection may have been a wait for others to find the server down.
             self._breaker.check()

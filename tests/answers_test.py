@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -68,25 +68,28 @@ HEAD_HEADERS = {
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "headers", "content"),
+    ("make", "status", "headers", "content"),
     [
-        (answers.root_answer(), "200 OK", {}, {"message": "Pacifica Archive Interface Up and Running"}),
+        (answers.root_answer, "200 OK", {}, {"message": "Pacifica Archive Interface Up and Running"}),
         (
-            answers.stored_answer({}, status_of_a_file()),
+            lambda: answers.stored_answer({}, status_of_a_file()),
             "201 Created",
             {"ETag": ETAG, **REPR_DIGEST},
             {"message": "File added to archive", "total_bytes": "18"},
         ),
-        (answers.staged_answer("7"), "200 OK", {}, {"file": "/7", "message": "File was staged"}),
+        (lambda: answers.staged_answer("7"), "200 OK", {}, {"file": "/7", "message": "File was staged"}),
         (
-            answers.recalling_answer("7"),
+            lambda: answers.recalling_answer("7"),
             "202 Accepted",
             {"Retry-After": "30"},
             {"file": "/7", "message": "File is being staged"},
         ),
     ],
 )
-def test_answers_in_json(answer: Answer, status: str, headers: dict[str, str], content: dict[str, str]) -> None:
+def test_answers_in_json(
+    make: Callable[[], Answer], status: str, headers: dict[str, str], content: dict[str, str]
+) -> None:
+    answer = make()
     assert isinstance(answer.body, bytes)
     assert (answer.status, answer.headers, json.loads(answer.body)) == (status, {**JSON, **headers}, content)
 

@@ -64,6 +64,17 @@ def test_a_hash_that_fails_is_told_and_keeps_nobody_waiting() -> None:
         hasher.update(b"x" * 100_000)
 
 
+def test_uploads_are_hashed_after_more_failures_than_there_are_threads() -> None:
+    for _ in range((os.cpu_count() or 1) + 1):
+        hasher = Hasher(["sha-256"])
+        hasher.update(cast(bytes, "text is not hashed" * 10_000))
+        with fails_with(StorageError):
+            hasher.digests()
+    hasher = Hasher(["sha-256"])
+    hasher.update(bytes(100_000))
+    assert hasher.digests() == {"sha-256": hashlib.sha256(bytes(100_000)).digest()}
+
+
 def test_many_more_uploads_than_threads_are_hashed() -> None:
     hashers = [Hasher(["sha-256"]) for _ in range(20)]
     for _ in range(5):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
+from pacifica.archiveinterface.backends.abstract.precondition import Precondition
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
 from pacifica.archiveinterface.backends.conformance import fails_with, get, put
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import SamQfsTree
@@ -331,6 +332,18 @@ def test_a_condition_holds_for_a_file_that_is_moved_to_its_own_place(archive: Po
     assert seen == [(len(OLD), place)]
     archive.patch(NESTED, place, Meanwhile(deed=lambda existing: seen.append((0, ""))))
     assert get(archive, NESTED) == OLD
+
+
+@pytest.mark.parametrize("kind", ["link", "link to nowhere", "directory", "fifo"])
+def test_what_is_not_a_file_is_in_the_way_whatever_the_condition(prefix: Path, kind: str) -> None:
+    archive = make(prefix)
+    place = Path(archive.file("8").filepath)
+    place.touch()
+    become(place, kind)
+    for precondition in (None, Precondition(none_match=("*",)), Precondition(match=("*",))):
+        with fails_with(ConflictError), archive.open("8", "w", precondition=precondition) as file:
+            file.write(NEW)
+    assert is_kind(place, kind)
 
 
 @pytest.mark.parametrize("target", ["nowhere", "/etc/hostname"])
@@ -658,6 +671,19 @@ def test_the_form_of_kept_digests_is_read_by_later_releases(prefix: Path) -> Non
     path.write_text(json.dumps({**content, "notes": {"digest.md5": "not hexadecimal", "damaged": "differs"}}))
     status = archive.file("8").status()
     assert (status.digests, status.damaged) == ({}, "differs")
+
+
+def test_digests_that_cannot_be_kept_leave_nothing(prefix: Path, before_call: BeforeCall) -> None:
+    archive = make(prefix, kind=SidecarArchive)
+
+    def fail(fd: int) -> None:
+        raise failing(errno.EIO)
+
+    before_call("fsync", fail)
+    with fails_with(StorageError), archive.open("8", "w") as file:
+        file.write(NEW)
+        file.set_digests({"md5": bytes(16)})
+    assert left_overs(archive) == []
 
 
 def test_kept_digests_that_are_on_tape_are_not_waited_for(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:

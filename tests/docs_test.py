@@ -12,6 +12,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from importlib import import_module
+from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -207,3 +210,14 @@ def test_troubleshooting_names_texts_that_the_service_has() -> None:
     assert len(texts) > 30
     missing = [text for text in texts if any(part.strip() not in source for part in text.split("..."))]
     assert missing == []
+
+
+def test_the_page_on_the_architecture_names_what_exists() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    names = re.findall(r"(?<=`)([a-z]\w*(?:\.\w+)*)(?::([\w.]+))?(?=`)", page)
+    assert len(names) > 50
+    for module, member in names:
+        full_name = f"pacifica.archiveinterface.{module}"
+        assert find_spec(full_name), full_name
+        if member:
+            attrgetter(member)(import_module(full_name))

@@ -36,6 +36,7 @@ LAYERS = [
         "http.request_head",
         "http.server_calls",
         "servers.lingering",
+        "servers.supervisor",
         "servers.receiving",
     },
     {
@@ -115,7 +116,8 @@ LAYERS = [
     {f"{HSM}.archive", "commands.verify", "servers.request", "web.request"},
     {"backends.factory", f"{HPSS}.to_tape", "servers.connection", "web.application"},
     {"commands.startup", "servers.launcher", "servers.uwsgi"},
-    {"commands.admin", "commands.server", "wsgi"},
+    {"commands.admin", "servers.running", "wsgi"},
+    {"commands.server"},
     {"__main__"},
 ]
 CHERRYPY = {

@@ -2,7 +2,7 @@
 
 import sys
 
-from .commands.startup import fail, make_archive, read_settings
+from .commands.startup import choose, fail, read_settings
 from .exception import ConfigurationError
 from .web.application import log_to_stderr, make_application
 
@@ -12,9 +12,10 @@ try:
         raise ConfigurationError(
             "granian takes a chunked body that broke off for whole: use a server of docs/servers.md"
         )
-    _archive, _config = make_archive()
+    _choice = choose()
+    _archive = _choice.archive()
     _archive.sweep()
-    application = make_application(_archive, read_settings(), _config.http)
+    application = make_application(_archive, read_settings(), _choice.config.http)
 except ConfigurationError as error:
     sys.exit(fail("wsgi", error))
 

@@ -14,7 +14,7 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
 from ..web.application import log_to_stderr
-from .startup import common_options, fail, make_archive
+from .startup import choose, common_options, fail
 from .verify import INCOMPLETE, verify
 
 _ADMIN = "pacifica-archiveinterface-cmd"
@@ -32,8 +32,7 @@ def cmd(arguments: Sequence[str] | None = None) -> int:
     log_to_stderr()
     try:
         _require_prefix(given)
-        archive, _ = make_archive(given.type, given.prefix, given.config)
-        return run(archive, given)
+        return run(choose(given.type, given.prefix, given.config).archive(), given)
     except ConfigurationError as error:
         return fail(_ADMIN, error)
     except ArchiveInterfaceError as error:

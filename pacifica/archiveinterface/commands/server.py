@@ -2,20 +2,16 @@
 
 import argparse
 import logging
-import queue
-import signal
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ConfigurationError
 from ..globals import LOG_NAME
-from ..http.options import HttpOptions
-from ..servers.launcher import ArchiveServer
-from ..web.application import Settings, log_to_stderr, make_application
-from .startup import common_options, fail, make_archive, read_settings
+from ..servers.launcher import ArchiveServer, listen
+from ..servers.running import Running
+from ..servers.supervisor import Assignment, Supervisor
+from ..web.application import BUILT_IN, Settings, log_to_stderr, make_application
+from .startup import Choice, choose, common_options, fail, read_settings
 
 _SERVER = "pacifica-archiveinterface"
 _log = logging.getLogger(LOG_NAME)
@@ -26,25 +22,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 after a clean stop, 2 when the configuration is wrong.
     """
-    given = _server_parser().parse_args(arguments)
+    given = _parser().parse_args(arguments)
     log_to_stderr()
     try:
-        archive, config = make_archive(given.type, given.prefix, given.config)
-        archive.sweep()
-        settings = read_settings(given.cherrypy_config)
-        settings = {**settings, "global": {**settings.get("global", {}), **_socket_settings(given)}}
-        return _serve(archive, settings, config.http)
+        failure = _supervise(given) if given.processes else _serve(given)
     except ConfigurationError as error:
         return fail(_SERVER, error)
+    _log.info("%s has stopped", _SERVER)
+    return failure
 
 
-def _server_parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         _SERVER, description="Run the archive interface.", parents=[common_options(default=None)]
     )
     parser.add_argument("--cherrypy-config", metavar="FILE", help="CherryPy's configuration, server.conf")
     parser.add_argument("-p", "--port", type=_port, help="port to listen on (default 8080), 0 for a free one")
     parser.add_argument("-a", "--address", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument(
+        "--processes", type=_processes, metavar="N", help="serve with so many worker processes (default: no others)"
+    )
     return parser
 
 
@@ -54,31 +51,89 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _socket_settings(given: argparse.Namespace) -> dict[str, object]:
-    asked = {"server.socket_port": given.port, "server.socket_host": given.address}
-    return {key: value for key, value in asked.items() if value is not None}
+def _processes(text: str) -> int:
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 1024:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1024")
 
 
-def _serve(archive: AbstractBackendArchive, settings: Settings, options: HttpOptions) -> int:
-    application = make_application(archive, settings, options)
-    server = _make_server(application, options.drain_seconds)
+class _Service(NamedTuple):
+    """What is served: all that is read from files, once for all processes."""
+
+    choice: Choice
+    settings: Settings
+
+    @classmethod
+    def read(cls, given: argparse.Namespace) -> "_Service":
+        """Return the service that the options and the files describe. Raises ConfigurationError."""
+        choice = choose(given.type, given.prefix, given.config)
+        settings = read_settings(given.cherrypy_config)
+        asked = {"server.socket_port": given.port, "server.socket_host": given.address}
+        chosen = {key: value for key, value in asked.items() if value is not None}
+        return cls(choice, {**settings, "global": {**settings.get("global", {}), **chosen}})
+
+    def setting(self, key: str) -> Any:
+        """Return the setting of CherryPy's server that has this name."""
+        return self.settings["global"].get(key, BUILT_IN.get(key))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port to listen on."""
+        return self.setting("server.socket_host"), self.setting("server.socket_port")
+
+    def server(self, listener: Any = None, *, sweeps: bool) -> ArchiveServer:
+        """Return a server of a new archive, which is swept first if *sweeps*. Raises ConfigurationError."""
+        archive = self.choice.archive()
+        if sweeps:
+            archive.sweep()
+        http = self.choice.config.http
+        return _make_server(make_application(archive, self.settings, http), http.drain_seconds, listener)
+
+    def work(self, assignment: Assignment) -> int:
+        """Serve as one of several worker processes."""
+        server = self.server(assignment.listener, sweeps=assignment.sweeps)
+        server.prepare()
+        running = Running(server, assignment.supervisor)
+        assignment.ready()
+        return running.serve()
+
+
+def _serve(given: argparse.Namespace) -> int:
+    service = _Service.read(given)
+    server = service.server(sweeps=True)
     try:
         server.prepare()
     except OSError as error:
-        raise ConfigurationError(f"cannot listen on {_place(server)}: {_reason(error)}") from error
-    # An Event's lock may be held by the very thread that a second signal interrupts; this has none.
-    stops: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: stops.put(number))
-    _log.info("%s serves %s on http://%s", _SERVER, archive.prefix, _place(server))
-    failure = _run(server, stops)
-    _log.info("%s has stopped", _SERVER)
-    return failure
+        raise ConfigurationError(f"cannot listen on {_place(server.bind_addr)}: {_reason(error)}") from error
+    running = Running(server)
+    _log.info("%s serves %s on http://%s", _SERVER, service.choice.prefix, _place(server.bind_addr))
+    return running.serve()
 
 
-def _make_server(application: Any, drain_seconds: float) -> ArchiveServer:
+def _supervise(given: argparse.Namespace) -> int:
+    service = _Service.read(given)
+    if service.setting("server.socket_file"):
+        raise ConfigurationError("--processes: server.socket_file is not supported, the workers share a TCP port")
     try:
-        return ArchiveServer(application, drain_seconds)
+        listener = listen(service.address, service.setting("server.socket_queue_size"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {_place(service.address)}: {_reason(error)}") from error
+
+    def configure() -> Any:
+        read = _Service.read(given)
+        if read.address != service.address:
+            _log.warning("the new address and port take effect when the service is restarted")
+        return read.work
+
+    place = _place(listener.getsockname())
+    return Supervisor(listener, given.processes, configure).run(
+        f"{_SERVER} serves {service.choice.prefix} on http://{place}"
+    )
+
+
+def _make_server(application: Any, drain_seconds: float, listener: Any) -> ArchiveServer:
+    try:
+        return ArchiveServer(application, drain_seconds, listener)
     except (OSError, ImportError) as error:  # the certificate and its key are read here
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(
@@ -86,26 +141,8 @@ def _make_server(application: Any, drain_seconds: float) -> ArchiveServer:
         ) from error
 
 
-def _run(server: ArchiveServer, stops: "queue.SimpleQueue[int]") -> int:
-    thread = threading.Thread(target=server.serve, name="connections")
-    thread.start()
-    failed = not _wait_for_stop(thread, stops)
-    server.stop()
-    thread.join()
-    return int(failed)
-
-
-def _wait_for_stop(thread: threading.Thread, stops: "queue.SimpleQueue[int]") -> bool:
-    """Return True when asked to stop, False when *thread* ends by itself."""
-    while thread.is_alive():
-        with suppress(queue.Empty):
-            stops.get(timeout=0.5)  # seconds
-            return True
-    return False
-
-
-def _place(server: ArchiveServer) -> str:
-    host, port = server.bind_addr[:2]
+def _place(address: Any) -> str:
+    host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+from typing import NamedTuple
 
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..backends.factory import ArchiveBackendFactory
@@ -28,18 +29,28 @@ def common_options(default: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def make_archive(
-    backend: str | None = None, prefix: str | None = None, config_file: str | None = None
-) -> tuple[AbstractBackendArchive, Config]:
-    """Return the archive of the *backend* below *prefix*, and the options in the file *config_file*.
+class Choice(NamedTuple):
+    """A kind of backend, where its files are, and the options of the service."""
+
+    kind: type[AbstractBackendArchive]
+    prefix: str
+    config: Config
+
+    def archive(self) -> AbstractBackendArchive:
+        """Return a new archive. Raises ConfigurationError."""
+        own = getattr(self.config, self.kind.section) if self.kind.options_type else None
+        return self.kind(self.prefix, self.config.archive, own)
+
+
+def choose(backend: str | None = None, prefix: str | None = None, config_file: str | None = None) -> Choice:
+    """Return the *backend*, its *prefix*, and the options in the file *config_file*.
 
     What is None comes from PAI_BACKEND_TYPE, PAI_PREFIX and ARCHIVEINTERFACE_CONFIG, or is the
     documented default. Raises ConfigurationError.
     """
     kind = ArchiveBackendFactory().load_backend_archive(backend or os.getenv("PAI_BACKEND_TYPE") or "posix")
     config = get_config(config_file, {kind.section: kind.options_type} if kind.options_type else {})
-    own = getattr(config, kind.section) if kind.options_type else None
-    return kind(_prefix(prefix), config.archive, own), config
+    return Choice(kind, _prefix(prefix), config)
 
 
 def _prefix(given: str | None) -> str:

@@ -31,13 +31,18 @@ class ArchiveServer(CPWSGIServer):
     ConnectionClass = Connection
     keep_alive_conn_limit = None
 
-    def __init__(self, application: Any, drain_seconds: float) -> None:
-        """Serve *application*; requests in flight at `stop` have *drain_seconds* to finish."""
+    def __init__(self, application: Any, drain_seconds: float, listener: socket.socket | None = None) -> None:
+        """Serve *application*; requests in flight at `stop` have *drain_seconds* to finish.
+
+        *listener* is the listening socket of other processes too; without one, `prepare` opens one.
+        """
         super().__init__(cherrypy.server)
         Connection.RequestHandlerClass = Request  # CherryPy's server puts its own there
         self.gateway = Gateway
         self.wsgi_app = application
         self.shutdown_timeout = drain_seconds
+        self.is_draining = False
+        self._listener = listener
         self._stopping = threading.Event()
         self._stopped = threading.Event()
 
@@ -47,9 +52,18 @@ class ArchiveServer(CPWSGIServer):
         prepared: socket.socket = super().prepare_socket(*arguments, **options)
         return Listener(fileno=prepared.detach()) if type(prepared) is socket.socket else prepared
 
+    def bind(self, family: int, type: int, proto: int = 0) -> Any:
+        """Listen on the socket that was given, or on a new one."""
+        if self._listener is None:
+            return super().bind(family, type, proto)
+        self.socket = self.ssl_adapter.bind(self._listener) if self.ssl_adapter else self._listener
+        self.bind_addr = self.resolve_real_bind_addr(self._listener)
+        return self.socket
+
     def prepare(self) -> None:
         """Listen, and start every thread that is needed, so that stopping needs none."""
         super().prepare()
+        self.socket.setblocking(False)  # another process may accept the connection that this one was told of
         threading.Thread(target=self._cut_off_late_requests, name="stopping", daemon=True).start()
 
     def process_conn(self, connection: Connection) -> None:
@@ -64,6 +78,16 @@ class ArchiveServer(CPWSGIServer):
             connection.close()
         else:
             self.put_conn(connection)
+
+    def drain(self) -> None:
+        """Accept no more connections, and tell the clients of those there are to send no request after the next."""
+        self.is_draining = True
+        self._connections._selector.unregister(self.socket.fileno())
+
+    def has_clients(self) -> bool:
+        """Return whether connections are open: requests under way or clients that may send another one."""
+        is_idle = self.requests.idle == len(self.requests._threads) and not self.requests.qsize
+        return not is_idle or bool(self._connections._selector)
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """Log what cheroot has to say."""
@@ -80,6 +104,15 @@ class ArchiveServer(CPWSGIServer):
         self._stopping.wait()
         if not self._stopped.wait(self.shutdown_timeout + 1):
             _cut_off_workers()
+
+
+def listen(address: tuple[str, int], backlog: int) -> socket.socket:
+    """Return a socket that listens on *address*, for workers to inherit. Raises OSError."""
+    (family, kind, proto, _, _), *_ = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listener = ArchiveServer.prepare_socket(address, family, kind, proto, True, None)
+    ArchiveServer.bind_socket(listener, address)
+    listener.listen(backlog)
+    return listener
 
 
 def _cut_off_workers() -> None:

@@ -87,7 +87,7 @@ class Request(CPWSGIHTTPRequest):
         self.conn.linger_for(most)
 
     def send_headers(self) -> None:
-        if not self._body_was_read():
+        if self.server.is_draining or not self._body_was_read():
             self.close_connection = True
         super().send_headers()
 

@@ -44,6 +44,7 @@ LAYERS = [
         "backends.abstract.naming",
         "backends.abstract.notes",
         "backends.abstract.options",
+        "backends.abstract.recalls",
         "backends.abstract.residency",
         "backends.abstract.undoing",
         "backends.abstract.walking",
@@ -100,7 +101,7 @@ LAYERS = [
         "backends.posix.sweeping",
         f"{HPSS}.store",
     },
-    {"backends.posix.placing", f"{HPSS}.publishing", "web.writing"},
+    {"backends.posix.placing", f"{HPSS}.publishing", f"{HPSS}.purging", "web.writing"},
     {"backends.posix.extendedfile", f"{HPSS}.file"},
     {
         "rest_generator",

@@ -155,7 +155,8 @@ class MemoryFile(ArchiveFile):
             if any(path.startswith(f"{source}/") for path in self._archive.stored):
                 raise NotARegularFileError("this is a directory")
             moved = self._archive.find(source)
-            self.keep(moved.content, moved.status.mtime, moved.status.digests, precondition)
+            kept = self.keep(moved.content, moved.status.mtime, moved.status.digests, precondition)
+            kept.status.version = moved.status.version  # the same content
             if self.filepath != source:
                 del self._archive.stored[source]
 

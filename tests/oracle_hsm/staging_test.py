@@ -27,7 +27,7 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.recalls import MOST_
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.oracle_hsm.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
 from tests.samqfs_emulator.host import HsmHost
-from tests.support import TIMEOUT, Client
+from tests.support import TIMEOUT, Client, Service
 
 ROOT = Path(__file__).parents[2]
 ON_TAPE = Answer(204, "tape", (0, 18))
@@ -277,6 +277,21 @@ def test_files_that_wait_share_a_command(host: HsmHost, command: Command) -> Non
         wait_for(lambda: len(command.calls()) == 3)
         paths = [str(stand.path(file_id)) for file_id in waiting]
         assert command.calls()[1:] == [f"-i {' '.join(paths[:3])}", f"-i {' '.join(paths[3:])}"]
+
+
+def test_a_recall_that_waits_can_be_withdrawn(host: HsmHost, command: Command) -> None:
+    options: dict[str, Any] = {"stage_command": options_of(command.write(waits=True)), "recall_threads": 1}
+    with standing(host, stager="command", libsam="/nowhere/libsam.so", **options) as stand:
+        for file_id in ("1000", "1001", "1002"):
+            stand.tape(file_id)
+        assert isinstance(stand.service, Service)
+        archive = stand.service.archive
+        assert archive.submit_recalls(["1000", "1001", "1002"]) == dict.fromkeys(["1000", "1001", "1002"])
+        wait_for(lambda: len(command.calls()) == 1)
+        assert archive.cancel_recalls(["1000", "1001"]) == {"1001"}
+        command.release()
+        wait_for(lambda: len(command.calls()) == 2)
+        assert command.calls()[1] == f"-i {stand.path('1002')}"
 
 
 def test_a_file_that_is_refused_keeps_none_beside_it_from_being_recalled(host: HsmHost, command: Command) -> None:

@@ -12,6 +12,7 @@ from .file import ArchiveFile, Reader, Writer
 from .naming import id_of_path, name_of_path, path_of_id, plain_name
 from .options import ArchiveOptions
 from .precondition import Precondition
+from .recalls import RecallTraits
 from .residency import Residency
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class AbstractBackendArchive(ABC):
     options_type: ClassVar[type | None] = None
     """The dataclass of that section, made with `options.option`; the constructor gets one as *options*."""
 
+    recall_traits: RecallTraits = RecallTraits()
     use_id2filename: bool = True
     has_local_files: bool = False  # whether any program on this host can open a file's filepath
 
@@ -115,6 +117,40 @@ class AbstractBackendArchive(ABC):
             return self.file(file_id).residency()
 
         return {file_id: outcome_of(partial(residency, file_id)) for file_id in file_ids}
+
+    def submit_recalls(self, file_ids: Iterable[str]) -> dict[str, ArchiveInterfaceError | None]:
+        """Ask for the recall of each of *file_ids*; return None for a file that is on disk or on its way, or why not.
+
+        Returns at once; what is under way is not asked for again.
+        """
+        return self._done_to(file_ids, lambda file: file.stage())
+
+    def cancel_recalls(self, file_ids: Iterable[str]) -> set[str]:
+        """Withdraw the recalls of *file_ids*, whoever has asked for them; return the files of which none goes on."""
+        return {file_id for file_id in file_ids if outcome_of(partial(self._cancel, file_id)) is True}
+
+    def release(self, file_ids: Iterable[str]) -> dict[str, ArchiveInterfaceError | None]:
+        """Let storage use the places of *file_ids* on disk; return None for each, or why it stays."""
+        return self._done_to(file_ids, lambda file: file.release())
+
+    def pin(self, file_ids: Iterable[str]) -> dict[str, ArchiveInterfaceError | None]:
+        """Keep *file_ids* on disk until they are unpinned; return None for each, or why not."""
+        return self._done_to(file_ids, lambda file: file.pin())
+
+    def unpin(self, file_ids: Iterable[str]) -> dict[str, ArchiveInterfaceError | None]:
+        """Undo `pin`; return None for each file, or why not."""
+        return self._done_to(file_ids, lambda file: file.unpin())
+
+    def _cancel(self, file_id: str) -> bool:
+        return self.file(file_id).cancel_recall()
+
+    def _done_to(
+        self, file_ids: Iterable[str], action: Callable[[ArchiveFile], object]
+    ) -> dict[str, ArchiveInterfaceError | None]:
+        def do(file_id: str) -> None:
+            action(self.file(file_id))
+
+        return {file_id: outcome_of(partial(do, file_id)) for file_id in file_ids}
 
     def path_of(self, file_id: str) -> str:
         """Return the path below the prefix, without a leading slash, of the file *file_id*. Raises FileIdError."""

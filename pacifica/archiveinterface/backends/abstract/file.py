@@ -155,6 +155,22 @@ class ArchiveFile(ABC):
         Raises ConflictError when no copy can be read.
         """
 
+    def cancel_recall(self) -> bool:
+        """Withdraw the recall of the file and return whether none is under way any more; False if that cannot be."""
+        return False
+
+    def release(self) -> None:
+        """Let storage use the file's place on disk, if the file has a good copy on tape. Raises ConflictError if not.
+
+        Does nothing on storage that cannot.
+        """
+
+    def pin(self) -> None:
+        """Keep the file on disk until it is unpinned; does nothing on storage that cannot."""
+
+    def unpin(self) -> None:
+        """Let storage decide again whether the file stays on disk."""
+
     def open_reader(self) -> Reader:
         """Open the file for reading.
 

@@ -75,6 +75,63 @@ class TapeSuite(ArchiveSuite):
         assert [type(answer) for answer in found.values()][3:] == [MissingFileError, FileIdError]
         assert count_recalls() == 0
 
+    def test_many_files_are_recalled_by_one_call(
+        self,
+        archive: AbstractBackendArchive,
+        to_tape: Callable[[str], None],
+        let_recalls_finish: Callable[[], None],
+        count_recalls: Callable[[], int],
+    ) -> None:
+        for file_id in ("7", "8", "9"):
+            put(archive, file_id, b"bytes")
+        for file_id in ("7", "8"):
+            to_tape(file_id)
+        for _ in range(2):
+            answers = archive.submit_recalls(["7", "8", "9", "404", "../7"])
+            assert [answers[file_id] for file_id in ("7", "8", "9")] == [None] * 3
+            assert [type(answers[file_id]) for file_id in ("404", "../7")] == [MissingFileError, FileIdError]
+        assert count_recalls() == 2
+        let_recalls_finish()
+        assert [get(archive, file_id) for file_id in ("7", "8", "9")] == [b"bytes"] * 3
+
+    def test_what_says_that_it_cancels_recalls_does_so(
+        self, archive: AbstractBackendArchive, to_tape: Callable[[str], None], let_recalls_finish: Callable[[], None]
+    ) -> None:
+        put(archive, "7", b"bytes")
+        to_tape("7")
+        archive.submit_recalls(["7"])
+        cancelled = archive.cancel_recalls(["7", "404", "../7"])
+        assert cancelled == ({"7"} if archive.recall_traits.cancels else set())
+        let_recalls_finish()
+        assert archive.file("7").is_online() is not archive.recall_traits.cancels
+        archive.submit_recalls(["7"])
+        let_recalls_finish()
+        assert get(archive, "7") == b"bytes"
+
+    def test_what_says_that_it_releases_files_does_so_and_keeps_those_without_a_copy(
+        self, archive: AbstractBackendArchive, to_tape: Callable[[str], None], let_recalls_finish: Callable[[], None]
+    ) -> None:
+        for file_id in ("7", "8"):
+            put(archive, file_id, b"bytes")
+        to_tape("7")
+        archive.submit_recalls(["7"])
+        let_recalls_finish()
+        answers = archive.release(["7", "8", "404"])
+        assert answers["7"] is None
+        assert archive.file("7").is_online() is not archive.recall_traits.releases
+        assert get(archive, "8") == b"bytes"
+        if archive.recall_traits.releases:
+            assert [type(answers[file_id]) for file_id in ("8", "404")] == [ConflictError, MissingFileError]
+        archive.submit_recalls(["7"])
+        let_recalls_finish()
+        assert get(archive, "7") == b"bytes"
+
+    def test_pinning_leaves_a_file_readable(self, archive: AbstractBackendArchive) -> None:
+        put(archive, "7", b"bytes")
+        assert archive.pin(["7"]) == {"7": None}
+        assert get(archive, "7") == b"bytes"
+        assert archive.unpin(["7"]) == {"7": None}
+
     def test_many_who_ask_make_one_recall(
         self, archive: AbstractBackendArchive, to_tape: Callable[[str], None], count_recalls: Callable[[], int]
     ) -> None:

@@ -7,6 +7,7 @@ from ...exception import ConfigurationError, translated_os_errors
 from ..abstract.archive import AbstractBackendArchive, Entry, absolute_prefix
 from ..abstract.naming import path_of_id
 from ..abstract.options import ArchiveOptions
+from ..abstract.recalls import RecallTraits
 from ..abstract.walking import files_below
 from .file import HpssFile
 from .listing import children, stale_files
@@ -21,6 +22,7 @@ class HpssBackendArchive(AbstractBackendArchive):
     """Files below a directory of HPSS; uploads grow in ``.partial`` and are renamed into place."""
 
     section = "hpss"
+    recall_traits = RecallTraits(releases=True, tells_state=True)
     options_type = HpssOptions
 
     def __init__(

@@ -3,11 +3,8 @@
 import errno
 import hashlib
 import logging
-import os
-import stat
 import time
 from functools import partial
-from typing import Any
 
 from ...digests import Hasher
 from ...exception import (
@@ -30,6 +27,7 @@ from .extended import HpssReader, HpssWriter
 from .notes import remove_notes, write_notes
 from .places import PARTIAL, in_directory, mode_of
 from .publishing import publish, withdraw
+from .purging import release, send_to_tape
 from .recalls import request_id
 from .status import DISK, TAPE, HpssStatus
 from .store import NoFileError, Store
@@ -245,27 +243,12 @@ class HpssFile(ArchiveFile):
         self._store.call(self._client.unlink, source.filepath)
 
     def send_to_tape(self) -> None:
-        """Copy the file to tape now and free its place on disk, as HPSS does by itself in time.
+        """Leave the file on tape only, now. Raises ConflictError when it is not on disk."""
+        with translated_os_errors():
+            send_to_tape(self._store, self.filepath)
 
-        Raises ConflictError when it is not on disk: migrating would copy what is left there over the tape.
-        """
-        client, path, session = self._client, self.filepath, self._session
-        with translated_os_errors(), session.lock_for(path):
-            found = self._store.describe(path)
-            if found.file_storage_media != DISK or found.is_read_from_tape:
-                raise ConflictError("the file is on tape already, or is being staged")
-            self._store.call(client.chmod, path, PUBLISHED_MODE | stat.S_IWUSR)
-            try:
-                session.call(
-                    lambda: _migrate_and_purge(session.open(path, os.O_RDWR | os.O_NONBLOCK)), session.transfers
-                )
-            finally:
-                self._store.call(client.chmod, path, PUBLISHED_MODE)
-
-
-def _migrate_and_purge(descriptor: Any) -> None:
-    try:
-        descriptor.migrate(0)
-        descriptor.purge(0)
-    finally:
-        descriptor.close()
+    def release(self) -> None:
+        """Free the file's place on disk. Raises ConflictError without a copy on tape, and while it is being read."""
+        self._store.require_prompt_server()
+        with translated_os_errors():
+            release(self._store, self.filepath)

@@ -14,12 +14,14 @@ from ...exception import (
     ConflictError,
     MissingFileError,
     StorageError,
+    translated_os_errors,
 )
 from ..abstract.archive import outcome_of
 from ..abstract.file import ArchiveFile
 from ..abstract.naming import path_of_id
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import Precondition
+from ..abstract.recalls import RecallTraits
 from ..abstract.residency import RecallState, Residency
 from ..abstract.status import AbstractStatus
 from ..posix.archive import PosixBackendArchive, PosixFile
@@ -67,6 +69,17 @@ class HsmSidebandFile(PosixFile):
             raise BackendUnavailableError("the recall from tape failed, try again later")
         recalls.ask(key, self.filepath)
         return False
+
+    def cancel_recall(self) -> bool:
+        """Withdraw the recall of the file, through libsam where the storage has been asked for it already."""
+        key, libsam = _key(self.status_by_blocks().stat), self._archive.libsam
+        if self._archive.recalls.withdraw(key):
+            return True
+        if libsam is None:
+            return False
+        with translated_os_errors():
+            libsam.cancel_stage(self.filepath)
+        return not self._archive.recalls.is_under_way(key)
 
     def _open_reader(self) -> PosixReader:
         with self._mounted():
@@ -149,11 +162,17 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
         """Open the directory *prefix*, a place on the mount. The database is first asked when it is needed."""
         super().__init__(prefix, archive_options, PosixOptions(use_id2filename=True))
         options = options or HsmSidebandOptions()
-        libsam = _libsam(options)
+        self.libsam = libsam = _libsam(options)
         self.sam_qfs_prefix = options.sam_qfs_prefix
         self.sideband = Sideband(connections_of(options))
         self.sources = FirstAnswer(_sources(options, libsam, self.sideband))
         self.recalls = Recalls(FirstSupported(_stagers(options, libsam)), _limits(options))
+        self.recall_traits = RecallTraits(
+            batch=_limits(options).batch,
+            sorts=True,
+            cancels=libsam is not None,
+            tells_state=libsam is not None and options.residency in ("auto", "sam_stat"),
+        )
 
     def file(self, file_id: str) -> HsmSidebandFile:
         """Return the file *file_id*. Raises FileIdError."""

@@ -1,4 +1,4 @@
-"""The two calls of libsam that this service needs, sam_stat and sam_stage.
+"""The calls of libsam that this service needs: sam_stat, sam_stage and sam_cancelstage.
 
 The record is that of sam_stat(3) on x86-64, packed to four bytes; compare it with the installed stat.h. The caller
 compares inode and size with stat's, so that another layout is noticed.
@@ -42,11 +42,12 @@ class Libsam:
         """Load it. Raises OSError when it is not there or lacks a call."""
         library = ctypes.CDLL(path, use_errno=True)
         try:
-            self._stat, self._stage = library.sam_stat, library.sam_stage
+            self._stat, self._stage, self._cancel = library.sam_stat, library.sam_stage, library.sam_cancelstage
         except AttributeError as error:
             raise OSError(f"{path} is not a libsam: {error}") from error
         self._stat.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
         self._stage.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
+        self._cancel.argtypes = (ctypes.c_char_p,)
 
     def stat(self, filepath: str) -> SamStat:
         """Return what SAM-QFS has recorded about *filepath*. Raises OSError."""
@@ -62,6 +63,10 @@ class Libsam:
     def stage(self, filepath: str) -> None:
         """Queue the recall of *filepath* and return; nothing is queued twice. Raises OSError."""
         _check(self._stage(os.fsencode(filepath), b"i"), filepath)
+
+    def cancel_stage(self, filepath: str) -> None:
+        """Withdraw the recall of *filepath*, if there is one. Raises OSError, for example unless the caller owns it."""
+        _check(self._cancel(os.fsencode(filepath)), filepath)
 
 
 def _check(result: int, filepath: str) -> None:

@@ -67,6 +67,10 @@ class Recalls:
         """Note that the recall of the file *key* is over, if the stager has been asked for it."""
         self._own_crew().forget(key)
 
+    def withdraw(self, key: Key) -> bool:
+        """Forget the file *key*; return whether it was still waiting for the stager, which is not asked for it now."""
+        return self._own_crew().withdraw(key)
+
     def _own_crew(self) -> "_Crew":
         if self._crew.process != os.getpid():
             self._crew = _Crew(os.getpid(), self._stager, self._limits)
@@ -99,6 +103,16 @@ class _Crew:
         if key in self._ended:
             with self._lock:
                 self._ended.pop(key, None)
+
+    def withdraw(self, key: Key) -> bool:
+        with self._lock:
+            self._ended.pop(key, None)
+            recall = self._open.get(key)
+            if recall is None or recall not in self._waiting:
+                return False
+            self._waiting.remove(recall)
+            del self._open[key]
+            return True
 
     def ask(self, key: Key, filepath: str) -> None:
         with self._lock:

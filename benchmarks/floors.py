@@ -14,7 +14,7 @@ from typing import Any
 
 import cherrypy
 
-from pacifica.archiveinterface.web.application import BUILT_IN
+from pacifica.archiveinterface.web.settings import BUILT_IN
 
 _FILES = {
     f"/{path.name}": path.read_bytes()

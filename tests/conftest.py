@@ -14,7 +14,7 @@ from hypothesis import settings
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.globals import LOG_NAME
 from pacifica.archiveinterface.http.options import HttpOptions
-from pacifica.archiveinterface.web.application import Settings
+from pacifica.archiveinterface.web.settings import Settings
 
 from .support import BACKENDS, NOT_FOR_READERS, Backend, Service, serving
 

@@ -9,6 +9,7 @@ import zlib
 from typing import cast
 
 import pytest
+from cherrypy.lib.httputil import HeaderMap
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,6 +173,12 @@ def test_a_mismatch_names_the_algorithm() -> None:
     with pytest.raises(DigestMismatchError, match="md5"):
         digests.check({"md5": bytes(16)}, {"md5": MD5})
     digests.check({}, {"md5": MD5})
+
+
+def test_a_digest_is_found_in_cherrypy_s_mapping_of_headers() -> None:
+    headers = HeaderMap()
+    headers["CONTENT-MD5"] = b64(MD5)
+    assert digest_fields.announced_digests(headers) == {"md5": MD5}
 
 
 # In each new process, threads hash their first blocks at the same time.

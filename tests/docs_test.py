@@ -23,7 +23,7 @@ import pytest
 from docs.generate import MADE
 from pacifica.archiveinterface.config import Config, get_config
 from pacifica.archiveinterface.http.errors import STATUS_OF
-from pacifica.archiveinterface.web.application import BUILT_IN, read_cherrypy_config
+from pacifica.archiveinterface.web.settings import BUILT_IN, read_cherrypy_config
 
 from .needs import need
 from .processes import UWSGI

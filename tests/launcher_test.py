@@ -151,7 +151,7 @@ def test_tools_that_look_at_body_or_entity_tag_work(tmp_path: Path, written: Cal
 
 
 @pytest.mark.parametrize(
-    "text", ["[/7]\ntools.gzip.on: False\n", "[global]\nengine.autoreload.on: True\n", "[/]\nchecker.on: True\n"]
+    "text", ["[/7/]\ntools.gzip.on: False\n", "[global]\nengine.autoreload.on: True\n", "[/]\nchecker.on: True\n"]
 )
 def test_a_setting_that_would_have_no_effect_is_refused(
     tmp_path: Path, written: Callable[[str, str], str], text: str

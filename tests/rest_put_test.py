@@ -275,3 +275,11 @@ def test_readers_see_the_old_file_or_the_new_one(service: Service) -> None:
         assert service.request("GET", "/7").content in contents
         seen += 1
     writer.join()
+
+
+@ONCE
+@pytest.mark.parametrize("disposition", ["attachment; filename*=x", "attachment; filename*=no-such'en'x"])
+def test_a_header_that_means_nothing_in_a_request_is_not_parsed(service: Service, disposition: str) -> None:
+    headers = {"Content-Disposition": disposition}
+    assert service.request("PUT", "/7", data=b"x", headers=headers).status_code == 201
+    assert service.request("GET", "/7", headers=headers).content == b"x"

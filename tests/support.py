@@ -30,7 +30,8 @@ from pacifica.archiveinterface.backends.posix.options import PosixOptions
 from pacifica.archiveinterface.backends.posix.store import Store
 from pacifica.archiveinterface.http.options import HttpOptions
 from pacifica.archiveinterface.servers.launcher import ArchiveServer
-from pacifica.archiveinterface.web.application import Settings, make_application
+from pacifica.archiveinterface.web.application import make_application
+from pacifica.archiveinterface.web.settings import Settings
 from tests.mariadb import shared_server
 from tests.samqfs_emulator.host import HsmHost
 

@@ -60,6 +60,10 @@ class MissingFileError(ArchiveInterfaceError):
     """No such file in the archive."""
 
 
+class MissingPageError(ArchiveInterfaceError):
+    """A path that the service keeps for pages of its own, and that has none."""
+
+
 class MethodError(ArchiveInterfaceError):
     """The resource does not know this method; *allow* lists those it knows."""
 

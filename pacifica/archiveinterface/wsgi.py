@@ -4,7 +4,8 @@ import sys
 
 from .commands.startup import choose, fail, read_settings
 from .exception import ConfigurationError
-from .web.application import log_to_stderr, make_application
+from .web.application import make_application
+from .web.logs import log_to_stderr
 
 log_to_stderr()
 try:

@@ -13,7 +13,7 @@ from ..archive_utils import un_abs_path
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
-from ..web.application import log_to_stderr
+from ..web.logs import log_to_stderr
 from .startup import choose, common_options, fail
 from .verify import INCOMPLETE, verify
 

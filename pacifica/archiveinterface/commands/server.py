@@ -10,7 +10,9 @@ from ..globals import LOG_NAME
 from ..servers.launcher import ArchiveServer, listen
 from ..servers.running import Running
 from ..servers.supervisor import Assignment, Supervisor
-from ..web.application import BUILT_IN, Settings, log_to_stderr, make_application
+from ..web.application import make_application
+from ..web.logs import log_to_stderr
+from ..web.settings import BUILT_IN, Settings
 from .startup import Choice, choose, common_options, fail, read_settings
 
 _SERVER = "pacifica-archiveinterface"

@@ -11,7 +11,7 @@ from ..backends.factory import ArchiveBackendFactory
 from ..config import Config, get_config
 from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME, VERSION, cherrypy_config_file
-from ..web.application import Settings, read_cherrypy_config
+from ..web.settings import Settings, read_cherrypy_config
 
 BAD_CONFIGURATION = 2  # exit code
 

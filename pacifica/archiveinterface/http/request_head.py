@@ -103,7 +103,7 @@ def body_length(transfer_encoding: str | None, content_length: str | None, versi
     Raises BodyError, TransferCodingError, BodyTooLargeError. Both headers at once are an error.
     """
     if transfer_encoding is None:
-        return _length("0" if content_length is None else content_length)
+        return 0 if content_length is None else _length(content_length)
     codings = [coding.strip(" \t").lower() for coding in transfer_encoding.split(",")]
     if version == "HTTP/1.0" or codings[-1] != "chunked" or "chunked" in codings[:-1]:
         raise BodyError("the only Transfer-Encoding is chunked, once, with HTTP/1.1")

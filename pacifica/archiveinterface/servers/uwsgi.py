@@ -20,7 +20,7 @@ from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME
 from ..http.response_body import ResponseBody
 from ..http.server_calls import LINGER
-from ..web.request import ArchiveAnswer
+from ..web.response import ArchiveAnswer
 from .lingering import linger
 from .transmission import Transmission, send_block
 

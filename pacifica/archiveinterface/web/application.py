@@ -1,43 +1,22 @@
-"""The CherryPy application: the built-in settings, the site's own, and what no site may change."""
+"""The CherryPy application that serves an archive."""
 
-import logging
-import sys
 from typing import Any
 
 import cherrypy
-from cherrypy.lib.reprconf import Parser
 
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ConfigurationError
-from ..globals import LOG_NAME
 from ..http.options import HttpOptions
 from ..http.sendfile import require_local_files
-from ..options import read_sections
-from ..printing import printable
 from ..rest_generator import ArchiveInterfaceGenerator
-from .request import ArchiveApplication
+from .logs import AccessLog
+from .request import ArchiveRequest
+from .response import ArchiveAnswer, ArchiveResponse
+from .routes import Router
+from .settings import BUILT_IN, Settings
 
-Settings = dict[str, dict[str, Any]]
-
-# What a site may override in its CherryPy file (server.conf).
-BUILT_IN: dict[str, Any] = {
-    "server.socket_host": "127.0.0.1",
-    "server.socket_port": 8080,
-    "server.socket_timeout": 60,  # seconds without a byte
-    "server.socket_queue_size": 1024,
-    "server.thread_pool": 100,  # more than the clients that may stall at a time
-    "server.max_request_header_size": 65536,  # bytes of request line and headers together
-    "server.max_request_body_size": 0,
-    "log.screen": False,
-    "tools.log_tracebacks.on": False,  # error_response logs what is worth it
-    "tools.log_headers.on": False,
-    "tools.trailing_slash.on": False,
-}
-
-_KNOWN_ROOTS = frozenset(("environment", "error_page", "hooks", "request", "response", "tools", "wsgi"))
-_UNUSED_ROOTS = frozenset(("checker", "engine"))  # parts of CherryPy that do not run here
-_SECTIONS = ("global", "/")
-_LONGEST_MESSAGE = 2000  # characters of a line in the log
+# What CherryPy publishes on its bus around each request.
+_EVENTS = ("before_request", "after_request", "start_thread", "stop_thread")
 
 
 def make_application(
@@ -63,73 +42,47 @@ def make_application(
     return application
 
 
-def read_cherrypy_config(path: str) -> Settings:
-    """Return the sections of the CherryPy file at *path*.
+class ArchiveApplication(cherrypy.Application):
+    """A CherryPy application that finds its resources and settings by a Router."""
 
-    Raises ConfigurationError, naming file, section and key, when something in it is wrong.
-    """
-    settings: Settings = {
-        section: {key: _value(f"{path}: [{section}] {key}", key, text) for key, text in keys.items()}
-        for section, keys in read_sections(path, Parser()).items()
-    }
-    for section, keys in settings.items():
-        if section not in _SECTIONS:
-            raise ConfigurationError(
-                f"{path}: [{section}]: the service is one resource, its sections are [global] and [/]"
-            )
-        for key, value in keys.items():
-            _check(f"{path}: [{section}] {key}", key, value)
-    return settings
+    def __init__(self, resource: ArchiveInterfaceGenerator, options: HttpOptions, most_bytes: int) -> None:
+        """Serve *resource*; a body may have *most_bytes*, any number if 0."""
+        super().__init__(resource, "")
+        self.options = options
+        self.most_bytes = most_bytes
+        self.router = Router(resource)
+        self.request_class = ArchiveRequest
+        self.response_class = ArchiveResponse
+        self.wsgiapp.response_class = ArchiveAnswer
+        # CherryPy's trap would append an error page to a file that breaks off.
+        self.wsgiapp.pipeline = []
+        self.log: AccessLog = AccessLog(id(self))
 
+    def merge(self, config: Settings) -> None:
+        """Take a site's settings, and CherryPy's own as they are now."""
+        super().merge(config)
+        self.router.set_sections(self.config)
 
-def _value(place: str, key: str, text: str) -> Any:
-    alone = Parser(interpolation=None)
-    alone.read_dict({"global": {key: text}})
-    built_in = BUILT_IN.get(key)
-    try:
-        value = alone.as_dict()["global"][key]
-    except ValueError:
-        if not isinstance(built_in, int):  # the text may be a password
-            raise ConfigurationError(f"{place} is not a Python value: text needs quotes") from None
-        value = None
-    if isinstance(built_in, int) and not isinstance(value, int | float):
-        kind = "True or False" if isinstance(built_in, bool) else "a number"
-        raise ConfigurationError(f"{place} = {text} is not {kind}")
-    return value
+    def get_serving(self, local: Any, remote: Any, scheme: str, server_protocol: str) -> tuple[Any, Any]:
+        """Return a request and its response; events are published only to those who listen."""
+        if _have_listeners():
+            served: tuple[Any, Any] = super().get_serving(local, remote, scheme, server_protocol)
+            return served
+        request, response = self.request_class(local, remote, scheme, server_protocol), self.response_class()
+        request.app = self
+        cherrypy.serving.load(request, response)
+        return request, response
 
-
-def _check(place: str, key: str, value: Any) -> None:
-    root, _, name = key.partition(".")
-    owners = {"server": cherrypy.server, "log": cherrypy.log}
-    if root in owners and not hasattr(owners[root], name):
-        raise ConfigurationError(f"{place}: CherryPy has no such setting")
-    if root in _UNUSED_ROOTS and value:
-        raise ConfigurationError(
-            f"{place}: CherryPy's {root} does not run in this service; it can only be switched off"
-        )
-    if root not in owners and root not in _KNOWN_ROOTS | _UNUSED_ROOTS:
-        raise ConfigurationError(f"{place}: CherryPy has no such setting")
+    def release_serving(self) -> None:
+        """Let go of what get_serving returned."""
+        if _have_listeners():
+            super().release_serving()
+            return
+        try:
+            cherrypy.serving.request.close()
+        finally:
+            cherrypy.serving.clear()
 
 
-class OneLine(logging.Formatter):
-    """Writes a message on one line of bounded length: clients choose file names, paths and headers."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the message of *record* and the lines of its traceback, with escapes for what does not print."""
-        message = record.getMessage()
-        if len(message) > _LONGEST_MESSAGE:
-            message = f"{message[:_LONGEST_MESSAGE]}... ({len(message)} characters)"
-        shown = logging.makeLogRecord({**vars(record), "msg": printable(message), "args": ()})
-        lines = super().format(shown).split("\n")
-        return "\n".join([lines[0], *(printable(line[:_LONGEST_MESSAGE]) for line in lines[1:])])
-
-
-def log_to_stderr() -> None:
-    """Send what the service and CherryPy log to standard error, a line each."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger(LOG_NAME).setLevel(logging.INFO)
-    # One line a request, into the file that log.access_file names or nowhere.
-    cherrypy.log.access_log.propagate = False
-    cherrypy.log.error_log.propagate = not cherrypy.log.screen
+def _have_listeners() -> bool:
+    return any(map(cherrypy.engine.listeners.get, _EVENTS))

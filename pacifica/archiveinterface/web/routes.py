@@ -1,0 +1,106 @@
+"""From the path of a request to what answers it, and to the settings that hold there.
+
+CherryPy's own dispatchers look path segments up among the attributes of Python objects and merge the
+configuration anew for every request. Here settings are merged once for each section of a site's file.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import cherrypy
+
+from ..exception import MethodError, MissingPageError
+
+Settings = Mapping[str, Any]
+
+RESERVED = ("/-/", "/.well-known/", "/api/v1/")
+"""Path prefixes that are not the archive's: the pages of the service, discovery, and the tape API."""
+
+# The parts of CherryPy's configuration that concern single requests.
+_OF_REQUESTS = ("error_page", "hooks", "request", "response", "tools")
+# Settings that a site may not override.
+_FIXED = (
+    "request.dispatch",
+    "request.process_request_body",
+    "request.error_response",
+    "request.show_tracebacks",
+    "error_page.default",
+    # Clients read the raw stream and hash it.
+    "tools.encode.on",
+    "tools.gzip.on",
+)
+
+
+class _Resource(NamedTuple):
+    """The handlers of a resource by method, and the value of its Allow header."""
+
+    handlers: Mapping[str, Callable[..., Any]]
+    allow: str
+
+
+class Router:
+    """Gives each request its handler and its settings, as a dispatcher of CherryPy does.
+
+    An archive has its files in one path segment; what is below a reserved prefix is never looked up in it.
+    """
+
+    def __init__(self, archive: object) -> None:
+        """Route to *archive*, an object with methods named like HTTP's."""
+        self._archive = _resource(archive)
+        self._settings: list[tuple[str, Settings]] = [("/", {})]
+
+    def set_sections(self, sections: Mapping[str, Settings]) -> None:
+        """Take the settings of a site, by the path below which they hold, and CherryPy's own as they are now."""
+        deepest_first = sorted({"/", *sections}, key=len, reverse=True)
+        self._settings = [(_below(path), _settings_at(path, sections)) for path in deepest_first]
+
+    def settings_of(self, path: str) -> Settings:
+        """Return the settings that hold at *path*."""
+        directory = _below(path)
+        for prefix, settings in self._settings:
+            if directory.startswith(prefix):
+                return settings
+        return {}
+
+    def __call__(self, path_info: str) -> None:
+        """Set handler and settings of CherryPy's request. Raises MissingPageError, MethodError."""
+        request, response = cherrypy.serving.request, cherrypy.serving.response
+        request.config = self.settings_of(path_info)
+        resource = self._resource_of(path_info)
+        response.headers["Allow"] = resource.allow
+        handler = resource.handlers.get(request.method)
+        if handler is None:
+            raise MethodError(resource.allow)
+        request.handler = cherrypy.dispatch.LateParamPageHandler(handler) if request.query_string else handler
+
+    def _resource_of(self, path: str) -> _Resource:
+        # A file may be named "-": only what is below /-/ is reserved.
+        if path.startswith(RESERVED) or path == "/api/v1":
+            raise MissingPageError("there is no such page")
+        return self._archive
+
+
+def _resource(owner: object) -> _Resource:
+    handlers = {name: getattr(owner, name) for name in dir(owner) if name.isupper()}
+    return _Resource(handlers, ", ".join(handlers))
+
+
+def _below(path: str) -> str:
+    return path if path.endswith("/") else f"{path}/"
+
+
+def _settings_at(path: str, sections: Mapping[str, Settings]) -> Settings:
+    """Return what holds at *path*: each section overrides those of the paths above it."""
+    merged = dict(cherrypy.config)
+    for section in sorted(sections, key=len):
+        if _below(path).startswith(_below(section)):
+            merged |= sections[section]
+            if "tools.staticdir.dir" in sections[section]:
+                merged["tools.staticdir.section"] = section
+    return {key: value for key, value in merged.items() if _matters(key, value)}
+
+
+def _matters(key: str, value: object) -> bool:
+    if key in _FIXED or key.partition(".")[0] not in _OF_REQUESTS:
+        return False
+    return bool(value) or not (key.startswith("tools.") and key.endswith(".on"))  # tools are off unless switched on

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import requests
 
 from . import fuzz
 from .processes import launcher
@@ -331,6 +333,25 @@ def test_connections_without_a_whole_request_keep_no_thread(prefix: Path, servic
             connection = stack.enter_context(connect(small))
             connection.sendall(start)
         assert small.request("GET", "/7").content == b"old"
+
+
+def test_a_client_that_asks_without_a_pause_does_not_keep_the_only_thread(prefix: Path) -> None:
+    stopping = threading.Event()
+
+    def ask(url: str) -> None:
+        with requests.Session() as session:
+            while not stopping.is_set():
+                session.get(url, timeout=TIMEOUT)
+
+    with serving(POSIX_FLAT.make(prefix), {"global": {"server.thread_pool": 1}}) as small:
+        busy = threading.Thread(target=ask, args=(f"{small.url}/7",))
+        busy.start()
+        try:
+            answers = [small.request("GET", "/7").content for _ in range(5)]
+        finally:
+            stopping.set()
+            busy.join()
+    assert answers == [b"old"] * 5
 
 
 def test_a_head_that_takes_too_long_is_given_up(prefix: Path, service: Service) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import select
 import socket
 import time
 from typing import Any
@@ -14,6 +15,7 @@ from .lingering import linger
 from .receiving import Receiver
 from .request import Request
 
+_NEXT_REQUEST = 5  # milliseconds that a thread waits for another request on the same connection
 _ACCEPT_PAUSE = 0.1  # seconds
 _LOG_INTERVAL = 10  # seconds
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -27,10 +29,32 @@ class Connection(cheroot.server.HTTPConnection):
 
     def __init__(self, server: Any, connection: socket.socket, makefile: Any = MakeFile) -> None:
         super().__init__(server, connection, makefile)
+        self._poll = select.poll()
         self._unwanted = 0  # bytes that are read after the answer
         self._first_byte = 0.0  # when the head began to arrive
         if server.ssl_adapter is None:
             self.rfile = Receiver(connection)
+
+    def communicate(self) -> bool:
+        """Answer requests as long as the client sends the next one at once; return whether the connection stays open.
+
+        Handing the connection back and forth between threads takes longer than a small request does.
+        """
+        while super().communicate():
+            if not self._has_next():
+                return True
+        return False
+
+    def _has_next(self) -> bool:
+        # A thread does not wait while other connections need one, or when the server stops.
+        server = self.server
+        if not server.ready or server.requests.qsize or not isinstance(self.rfile, Receiver):
+            return False
+        if not self.rfile.has_data():
+            self._poll.register(self.socket, select.POLLIN)
+            if not self._poll.poll(_NEXT_REQUEST):
+                return False
+        return self.has_request()
 
     def has_request(self) -> bool:
         """Return whether a request can be read without waiting for the rest of its head."""

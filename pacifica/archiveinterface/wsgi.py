@@ -9,9 +9,9 @@ from .web.logs import log_to_stderr
 
 log_to_stderr()
 try:
-    if "granian" in sys.modules:  # it says wsgi.input_terminated all the same
+    if "granian" in sys.modules:  # it sets wsgi.input_terminated although it cannot tell where a body ends
         raise ConfigurationError(
-            "granian takes a chunked body that broke off for whole: use a server of docs/servers.md"
+            "granian passes on a chunked body that broke off as if it were complete: use a server of docs/servers.md"
         )
     _choice = choose()
     _archive = _choice.archive()

@@ -44,6 +44,18 @@ def server(directory: Path, config: Path, environment: dict[str, str]) -> Iterat
         yield running
 
 
+def test_each_worker_process_logs_in_for_itself_and_a_reload_goes_on(
+    directory: Path, config: Path, environment: dict[str, str]
+) -> None:
+    with launcher(directory, "-t", "hpss", "-c", str(config), "--processes", "2", env=environment) as running:
+        assert requests.put(f"{running.url}/7", data=b"old", timeout=TIMEOUT).status_code == 201
+        assert {requests.get(f"{running.url}/7", timeout=TIMEOUT).content for _ in range(20)} == {b"old"}
+        os.kill(running.pid, signal.SIGHUP)
+        running.await_line("reloaded:")
+        assert {requests.get(f"{running.url}/7", timeout=TIMEOUT).content for _ in range(20)} == {b"old"}
+        assert running.stop() == 0
+
+
 @pytest.mark.parametrize("moment", ["hpss_Write", "hpss_Chmod", "hpss_Rename", "hpss_Unlink"])
 def test_a_library_that_aborts_loses_nothing(
     simulator: Simulator, directory: Path, config: Path, environment: dict[str, str], moment: str

@@ -66,7 +66,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def take(self, size: int) -> None:
-        """Return when *size* bytes may be read."""
+        """Wait until *size* bytes may be read."""
         if not self._rate:
             return
         with self._lock:
@@ -124,7 +124,7 @@ class Scrub:
             raise failures[0]
 
     def examine(self, entry: Entry) -> Finding:
-        """Return what is found of *entry*; it is read to its end when it is a file and at hand."""
+        """Return what is found of *entry*; a file on disk is read to its end."""
         self._raise_if_stopped()
         if entry.file_id is None:
             return Finding(entry.path, None, PARTIAL if entry.is_partial else UNKNOWN)
@@ -137,7 +137,7 @@ class Scrub:
             return Finding(entry.path, entry.file_id, UNREADABLE, detail=_reason(error))
 
     def _read(self, path: str, file_id: str) -> Finding:
-        if not self._is_at_hand(file_id):
+        if not self._is_readable(file_id):
             return Finding(path, file_id, OFFLINE)
         with self._archive.open(file_id, "r") as file:
             status = file.status()
@@ -146,11 +146,11 @@ class Scrub:
                 return Finding(path, file_id, UNCHECKED, status.filesize, detail=detail)
             computed = self._hash(file, status)
             try:
-                return self._settle(path, file_id, file, status, computed)
+                return self._compared(path, file_id, file, status, computed)
             except DamagedFileError as error:
                 return Finding(path, file_id, DAMAGED, status.filesize, computed, str(error))
 
-    def _is_at_hand(self, file_id: str) -> bool:
+    def _is_readable(self, file_id: str) -> bool:
         file = self._archive.file(file_id)
         if file.is_online():
             return True
@@ -177,14 +177,14 @@ class Scrub:
         if self._stopping.is_set():
             raise ScrubStoppedError
 
-    def _settle(self, path: str, file_id: str, file: Reader, status: AbstractStatus, computed: Digests) -> Finding:
+    def _compared(self, path: str, file_id: str, file: Reader, status: AbstractStatus, computed: Digests) -> Finding:
         if not status.digests:
             if self._record:
                 settle_digests(file, status, computed)
             return Finding(path, file_id, RECORDED if self._record else NO_DIGEST, status.filesize, computed)
         settle_digests(file, status, computed)
         if status.damaged:
-            file.set_digests(status.digests)  # somebody has repaired it: the mark goes
+            file.set_digests(status.digests)  # the file has been repaired: remove the mark
         return Finding(path, file_id, OK, status.filesize, computed)
 
 

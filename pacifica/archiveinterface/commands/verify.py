@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .. import globals as places
+from .. import globals as paths
 from ..archive_utils import un_abs_path
 from ..backends.abstract.archive import AbstractBackendArchive, Entry
 from ..exception import ArchiveInterfaceError, ConfigurationError
@@ -91,7 +91,7 @@ def _progress(archive: AbstractBackendArchive, given: argparse.Namespace) -> "_P
 
 def _listed(archive: AbstractBackendArchive, progress: "_Progress") -> Iterator[Entry]:
     # The home directory of the service's account may be the archive.
-    own = f"{places.HOME.name}/"
+    own = f"{paths.HOME.name}/"
     return (entry for entry in archive.entries(progress.after) if not entry.path.startswith(own))
 
 
@@ -233,4 +233,4 @@ class _Progress:
 
 
 def _state_file(prefix: str) -> Path:
-    return places.HOME / f"scrub-{hashlib.sha256(os.fsencode(prefix)).hexdigest()[:16]}.json"
+    return paths.HOME / f"scrub-{hashlib.sha256(os.fsencode(prefix)).hexdigest()[:16]}.json"

@@ -90,7 +90,7 @@ class ArchiveServer(CPWSGIServer):
         return not is_idle or bool(self._connections._selector)
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        """Log what cheroot has to say."""
+        """Write a message of cheroot to the service's log."""
         _log.log(level, "%s", msg, exc_info=traceback)
 
     def stop(self) -> None:

@@ -38,7 +38,7 @@ class Receiver:
         except BlockingIOError:
             return False
         except OSError:
-            return True  # reading it will tell
+            return True  # the next read raises it
         self._buffer += arrived
         return not arrived or self._has_head(looked_at) or bool(most and len(self._buffer) > most)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import cherrypy
 from cherrypy._cprequest import Request
+from cherrypy.lib.reprconf import NamespaceSet
 
 from ..exception import HttpVersionError, RequestError
 from ..http.request_body import RequestBody
@@ -17,10 +18,19 @@ from .writing import error_page_default, error_response
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 
+class _Namespaces(NamespaceSet):
+    """CherryPy's handlers of settings; without settings none of them is called."""
+
+    def __call__(self, config: Any) -> None:
+        if config:
+            super().__call__(config)
+
+
 class ArchiveRequest(Request):
     """A request whose body the handlers read themselves, and whose errors are JSON from the start."""
 
     error_page = {"default": error_page_default}
+    namespaces = _Namespaces(Request.namespaces)
     process_request_body = False
     show_tracebacks = False
     archive_body: RequestBody | None = None

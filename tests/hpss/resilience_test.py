@@ -191,7 +191,7 @@ def test_a_reader_is_closed_when_the_second_look_fails(
 ) -> None:
     service = serve_hpss()
     put(service, "7")
-    simulator.inject("hpss_Stat */file.7 rc=HPSS_ECONN skip=2")
+    simulator.inject("hpss_FileGetXAttributes */file.7 rc=HPSS_ECONN skip=1")
     assert service.request("GET", "/7").status_code == 503
     simulator.inject()
     assert_all_is_closed(simulator)

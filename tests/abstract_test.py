@@ -7,13 +7,13 @@ import pytest
 
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
 from pacifica.archiveinterface.backends.abstract.file import ArchiveFile
-from pacifica.archiveinterface.backends.abstract.residency import RecallState
+from pacifica.archiveinterface.backends.abstract.residency import Locality, Place, RecallState, Residency
 from pacifica.archiveinterface.backends.conformance import fails_with, put
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
 from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
 from pacifica.archiveinterface.backends.posix.store import Store
-from pacifica.archiveinterface.exception import BeingStagedError, ConfigurationError
+from pacifica.archiveinterface.exception import BeingStagedError, ConfigurationError, FileIdError, MissingFileError
 
 
 class ArrivingFile(PosixFile):
@@ -161,3 +161,43 @@ def test_what_is_inherited_follows_the_status(tmp_path: Path) -> None:
         list(archive.entries())
     with fails_with(ConfigurationError):
         PosixBackendArchive("relative")
+
+
+@pytest.mark.parametrize(
+    ("residency", "locality", "is_online"),
+    [
+        (Residency(5, 5, 0), Locality.DISK, True),
+        (Residency(5, 5, 4), Locality.DISK, True),
+        (Residency(5, 6, 5), Locality.DISK_AND_TAPE, True),  # whole blocks are counted
+        (Residency(5, 4, 5), Locality.TAPE, False),
+        (Residency(5, 0, 5, is_read_from_tape=True), Locality.TAPE, True),
+        (Residency(5, 4, 4), Locality.LOST, False),
+        (Residency(0, 0, 0), Locality.NONE, True),
+        (Residency(5, 0, 5, is_available=False), Locality.UNAVAILABLE, False),
+    ],
+)
+def test_the_locality_of_a_file(residency: Residency, locality: Locality, is_online: bool) -> None:
+    assert (residency.locality, residency.is_online) == (locality, is_online)
+
+
+def test_a_status_tells_the_residency() -> None:
+    status = LevelledStatus(1.5, 2.5, (1, 5, 3), 5)
+    assert status.residency == Residency(5, 1, 5, RecallState.NONE)
+    status.recall, status.places, status.recall_error = RecallState.FAILED, (Place("A1", 7),), "the drive failed"
+    status.is_available = False
+    assert status.residency == Residency(
+        5, 1, 5, RecallState.FAILED, (Place("A1", 7, 0),), "the drive failed", is_available=False
+    )
+    assert [state for state in RecallState if state.is_under_way] == [RecallState.QUEUED, RecallState.ACTIVE]
+
+
+def test_the_residency_of_many_files_is_told_at_once(tmp_path: Path) -> None:
+    archive = PosixBackendArchive(str(tmp_path))
+    put(archive, "7", b"bytes")
+    put(archive, "8", b"")
+    found = archive.residencies(["7", "8", "404", "../x"])
+    assert list(found) == ["7", "8", "404", "../x"]
+    assert found["7"] == archive.file("7").residency() == Residency(5, 5, 0, RecallState.NONE)
+    assert found["8"] == Residency(0, 0, 0, RecallState.NONE)
+    assert isinstance(found["404"], MissingFileError)
+    assert isinstance(found["../x"], FileIdError)

@@ -98,6 +98,7 @@ ROOMS = {
             "backends/abstract/precondition",
             "backends/abstract/replacing",
             "backends/abstract/residency",
+            "backends/abstract/residency",
             "backends/abstract/status",
             "backends/abstract/undoing",
             "backends/abstract/walking",

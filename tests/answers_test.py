@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.conformance import fails_with
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
+from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
 from pacifica.archiveinterface.exception import (
     BackendUnavailableError,
@@ -250,6 +252,16 @@ def test_several_parts_are_one_body(archive: PosixBackendArchive) -> None:
     assert answer == Answer("206 Partial Content", headers, body)
 
 
+@pytest.mark.parametrize(
+    ("ranges", "bodies"),
+    [("1-2", [b"12"]), ("4-5,2-3", [b"45", b"23"]), ("2-3,4-5", [b"23", b"45"]), ("2-3,6-7,1-1", [b"23", b"67", b"1"])],
+)
+def test_parts_are_read_from_where_they_begin(archive: PosixBackendArchive, ranges: str, bodies: list[bytes]) -> None:
+    answer = get(archive, "7", {"Range": f"bytes={ranges}"})
+    assert isinstance(answer.body, bytes)
+    assert re.findall(rb"(?:\A|\r\n\r\n)(\d+)(?:\Z|\r\n)", answer.body) == bodies
+
+
 @pytest.fixture
 def large(archive: PosixBackendArchive) -> Iterator[Answer]:
     """The answer with the large file."""
@@ -279,6 +291,14 @@ def test_the_kernel_sends_a_large_part(archive: PosixBackendArchive, large: Answ
     assert isinstance(several.body, ResponseBody)
     assert several.body.file_part() is None
     several.body.close()
+
+
+def test_the_kernel_sends_nothing_of_a_file_without_a_descriptor(
+    large: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PosixReader, "descriptor", lambda _reader: None)
+    assert isinstance(large.body, ResponseBody)
+    assert large.body.file_part() is None
 
 
 def test_a_body_longer_than_what_is_read_at_once_comes_in_blocks(archive: PosixBackendArchive) -> None:

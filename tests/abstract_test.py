@@ -7,6 +7,8 @@ import pytest
 
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
 from pacifica.archiveinterface.backends.abstract.file import ArchiveFile
+from pacifica.archiveinterface.backends.abstract.naming import name_of_path, plain_name
+from pacifica.archiveinterface.backends.abstract.notes import Notes
 from pacifica.archiveinterface.backends.abstract.residency import Locality, Place, RecallState, Residency
 from pacifica.archiveinterface.backends.conformance import fails_with, put
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
@@ -201,3 +203,30 @@ def test_the_residency_of_many_files_is_told_at_once(tmp_path: Path) -> None:
     assert found["8"] == Residency(0, 0, 0, RecallState.NONE)
     assert isinstance(found["404"], MissingFileError)
     assert isinstance(found["../x"], FileIdError)
+
+
+# Names and notes
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 255, "\u00e4" * 127, "a.b", "\udcff"])
+def test_a_plain_name_is_its_own_path(name: str) -> None:
+    assert (plain_name(name), name_of_path(name)) == (name, name)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256, "\u00e4" * 128, "a/b", "/", "a\0", "\0", ".", "..", ".a"])
+def test_what_is_not_a_plain_name_is_refused(name: str) -> None:
+    with fails_with(FileIdError):
+        plain_name(name)
+    assert name_of_path(name) is None
+
+
+def test_notes_are_kept_as_texts() -> None:
+    notes = Notes({"md5": bytes(16), "sha-256": bytes(32)}, "md5 was another")
+    texts = {"digest.md5": "00" * 16, "digest.sha-256": "00" * 32, "damaged": "md5 was another"}
+    assert notes.texts("digest.") == texts
+    assert Notes({"md5": bytes(16)}).texts("digest.") == {"digest.md5": "00" * 16}
+    assert Notes.of_texts(texts, "digest.") == notes
+    foreign = {"other.md5": "00", "digest.crc": "not hexadecimal", "damaged": "abcd"}
+    assert Notes.of_texts(foreign, "digest.") == Notes({}, "abcd")
+    assert Notes.of_texts({"md5": "00", "damaged": "abcd"}) == Notes({"md5": bytes(1)}, "abcd")
+    assert Notes({"md5": bytes(1)}, "abcd").texts() == {"md5": "00", "damaged": "abcd"}

@@ -110,6 +110,7 @@ def become(path: Path, kind: str) -> None:
         "file": lambda: path.write_bytes(b"newer"),
         "link": lambda: path.symlink_to("/etc/hostname"),
         "link to nowhere": lambda: path.symlink_to("nowhere"),
+        "link to the file": lambda: path.symlink_to(path.with_name("aside")),
         "directory": path.mkdir,
         "fifo": lambda: os.mkfifo(path),
     }
@@ -119,7 +120,7 @@ def become(path: Path, kind: str) -> None:
 def is_kind(path: Path, kind: str) -> bool:
     """Return whether *path* is what `become` made."""
     tests = {"file": stat.S_ISREG, "link": stat.S_ISLNK, "directory": stat.S_ISDIR, "fifo": stat.S_ISFIFO}
-    return tests[kind.removesuffix(" to nowhere")](path.lstat().st_mode)
+    return tests[kind.partition(" ")[0]](path.lstat().st_mode)
 
 
 def on_removal(source: Path, deed: Callable[[], object]) -> Callable[..., None]:
@@ -133,7 +134,7 @@ def on_removal(source: Path, deed: Callable[[], object]) -> Callable[..., None]:
     return look
 
 
-@pytest.mark.parametrize("kind", ["file", "link", "link to nowhere", "directory", "fifo"])
+@pytest.mark.parametrize("kind", ["file", "link", "link to nowhere", "link to the file", "directory", "fifo"])
 @pytest.mark.parametrize(("target", "before"), [(NESTED, OLD), ("8", None)])
 def test_what_gets_the_name_of_the_source_at_the_last_moment_is_put_back(
     archive: PosixBackendArchive, source: Path, before_call: BeforeCall, kind: str, target: str, before: bytes | None
@@ -150,6 +151,22 @@ def test_what_gets_the_name_of_the_source_at_the_last_moment_is_put_back(
             archive.open(target, "r")
     else:
         assert get(archive, target) == before
+
+
+def test_a_source_is_set_aside_where_nobody_else_looks(
+    archive: PosixBackendArchive, source: Path, before_call: BeforeCall, far: Path
+) -> None:
+    places: list[str] = []
+
+    def look(old: str, new: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        if old == source.name:
+            places.append(os.readlink(f"/proc/self/fd/{dst_dir_fd}"))
+
+    before_call("rename", look)
+    archive.patch(NESTED, str(source))
+    beside = f"{archive.prefix}/.partial"
+    assert places == ([beside, str(source.parent)] if source.parent == far else [beside])
+    assert os.listdir(source.parent) == []
 
 
 def test_a_file_that_cannot_be_put_back_keeps_the_name_that_the_log_tells(
@@ -261,12 +278,16 @@ def test_a_copy_has_the_modification_time_of_its_source(archive: PosixBackendArc
     assert abs(Path(archive.file(NESTED).filepath).stat().st_mtime_ns - 1473806059_290000000) < 1000
 
 
+@pytest.mark.parametrize("path", ["upload", "01/201"])  # one as an archive has it
 def test_digests_that_a_source_brings_along_are_not_believed(
-    archive: PosixBackendArchive, source: Path, prefix: Path
+    archive: PosixBackendArchive, uploads: Path, path: str
 ) -> None:
     with archive.open("8", "w") as file:
         file.write(NEW)
         file.set_digests({"sha-256": bytes(32)})
+    source = uploads / path
+    source.parent.mkdir(exist_ok=True)
+    source.write_bytes(NEW)
     stored = Path(archive.file("8").filepath)
     for name in os.listxattr(stored):
         os.setxattr(source, name, os.getxattr(stored, name))
@@ -279,7 +300,8 @@ def test_a_file_of_the_archive_keeps_its_digests_when_it_is_moved(archive: Posix
     with archive.open("65536", "w") as file:
         file.write(NEW)
         file.set_digests({"md5": bytes(16)})
-    archive.patch(NESTED, archive.file("65536").filepath)
+    path = archive.file("65536").path
+    archive.patch(NESTED, f"{archive.prefix}/./{path}")
     assert archive.file(NESTED).status().digests == {"md5": bytes(16)}
 
 
@@ -311,6 +333,11 @@ def test_a_copy_without_space_for_it_is_not_begun(prefix: Path, far: Path, befor
 
 
 # What the path of a source may look like, and what it is compared with
+
+
+def test_an_open_file_tells_its_path(archive: PosixBackendArchive) -> None:
+    with archive.open(NESTED, "r") as file:
+        assert file.filepath == f"{archive.prefix}/39/3039"
 
 
 def test_a_path_may_have_dots_and_slashes(archive: PosixBackendArchive, source: Path) -> None:
@@ -693,6 +720,17 @@ def test_kept_digests_that_are_on_tape_are_not_waited_for(prefix: Path, monkeypa
     inode = path.stat().st_ino
     monkeypatch.setattr(SamQfsTree, "is_at_hand", lambda _tree, found: found.st_ino != inode)
     assert archive.file("8").status().digests == {}
+
+
+def test_a_file_is_removed_though_its_digests_cannot_be_reached(prefix: Path) -> None:
+    archive = make(prefix, kind=SidecarArchive)
+    place = with_digest(archive, "8")
+    place.unlink()
+    place.parent.rmdir()
+    place.parent.write_bytes(b"not a directory")
+    archive.file("8").remove()
+    with fails_with(MissingFileError):
+        archive.open("8", "r")
 
 
 def test_another_name_of_a_removed_file_keeps_the_digests(prefix: Path) -> None:

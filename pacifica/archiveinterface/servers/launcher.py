@@ -86,8 +86,8 @@ class ArchiveServer(CPWSGIServer):
 
     def has_clients(self) -> bool:
         """Return whether connections are open: requests under way or clients that may send another one."""
-        is_idle = self.requests.idle == len(self.requests._threads) and not self.requests.qsize
-        return not is_idle or bool(self._connections._selector)
+        is_busy = self.requests.idle < self.requests.min or self.requests.qsize > 0
+        return is_busy or len(self._connections._selector) > 0
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """Write a message of cheroot to the service's log."""

@@ -99,15 +99,22 @@ class Load:
             self.answered += 1
 
 
-def test_both_workers_answer_on_one_port(server: Server) -> None:
-    assert len(workers(server)) == 2
-    for pid in workers(server):  # the other one is stopped, so that this one has to answer
-        other = next(each for each in workers(server) if each != pid)
-        os.kill(other, signal.SIGSTOP)
-        try:
-            assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == CONTENT
-        finally:
-            os.kill(other, signal.SIGCONT)
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_each_worker_answers_when_the_other_one_does_not(server: Server, stopped: int) -> None:
+    pid = workers(server)[stopped]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # A signal acts a little later: until then the process may accept a connection.
+        await_true(lambda: is_stopped(pid))
+        assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == CONTENT
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether no thread of the process runs."""
+    states = [path.read_text().rpartition(") ")[2][0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
 
 
 def test_a_worker_that_is_killed_is_replaced_and_requests_go_on(server: Server) -> None:

@@ -43,7 +43,7 @@ def written(tmp_path: Path) -> Callable[[str], str]:
 def test_a_url_and_options_reach_the_backend(environment: dict[str, str], written: Callable[[str], str]) -> None:
     config = written("[bucket]\nlongest_key = 7\n[archive]\noverwrite = refuse\n")
     with launcher("bucket://demo", "-t", "bucket", "-c", config, env=environment) as server:
-        assert "serves /demo" in server.stderr
+        assert "serves bucket://demo on" in server.stderr
         assert requests.put(f"{server.url}/12345", data=b"x").status_code == 201
         assert requests.get(f"{server.url}/12345").content == b"x"
         assert requests.put(f"{server.url}/12345", data=b"y").status_code == 409

@@ -77,6 +77,7 @@ ALGORITHMS = tuple(_ALGORITHMS)
 SUPPORTED = tuple(name for name, (_, maker) in _ALGORITHMS.items() if maker)
 
 _INLINE_SIZE = 1 << 16  # bytes; below it a thread costs more than it gains
+_PROCESSORS = os.cpu_count() or 1
 
 
 def digest_length(name: str) -> int:
@@ -185,7 +186,7 @@ class _Pool:
 
     def _grow(self) -> None:
         with self._lock, suppress(RuntimeError):  # the system has no thread left
-            if len(self.threads) < (os.cpu_count() or 1):
+            if len(self.threads) < _PROCESSORS:
                 thread = threading.Thread(target=self._work, name="hashing", daemon=True)
                 thread.start()
                 self.threads.append(thread)

@@ -23,6 +23,7 @@ from pacifica.archiveinterface.exception import (
     DamagedFileError,
     ForbiddenPathError,
     MissingFileError,
+    ModTimeError,
     NoSpaceError,
     NotARegularFileError,
     PreconditionError,
@@ -338,6 +339,21 @@ def test_a_copy_without_space_for_it_is_not_begun(prefix: Path, far: Path, befor
 def test_an_open_file_tells_its_path(archive: PosixBackendArchive) -> None:
     with archive.open(NESTED, "r") as file:
         assert file.filepath == f"{archive.prefix}/39/3039"
+
+
+def test_a_file_that_is_being_written_tells_what_is_there_so_far(archive: PosixBackendArchive) -> None:
+    with archive.open("513", "w") as file:
+        file.write(NEW)
+        status = file.status()
+        assert (status.filesize, status.filepath) == (len(NEW), f"{archive.prefix}/01/201")
+
+
+def test_a_time_that_the_file_system_does_not_keep_is_told(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = make(prefix)
+    monkeypatch.setattr(os, "utime", lambda *_arguments, **_options: None)
+    with fails_with(ModTimeError):
+        put(archive, "8", NEW, mod_time=1473806059)
+    assert left_overs(archive) == []
 
 
 def test_a_path_may_have_dots_and_slashes(archive: PosixBackendArchive, source: Path) -> None:

@@ -349,8 +349,8 @@ def test_no_verb_leaves_a_descriptor_or_a_file(
     Path(archive.prefix, "directory").mkdir()
     needs_source = deed in (move, fail_to_move)
     gc.collect()  # of earlier tests
-    before = open_files()
+    before = open_files(archive.prefix, source.parent)
     deed(archive, source) if needs_source else deed(archive)
-    assert not open_files() - before
+    assert open_files(archive.prefix, source.parent) == before
     assert left_overs(archive) == []
     assert set(os.listdir(archive.prefix)) == {"7", "directory", ".partial"}

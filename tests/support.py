@@ -238,17 +238,16 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def open_files() -> Counter[str]:
-    """Return how often this process has each path open.
+def open_files(*below: str | Path) -> Counter[str]:
+    """Return how often this process has each path open, of those below the directories *below*.
 
-    What earlier tests left to the garbage collector may close meanwhile, and their threads open sockets
-    and pipes: subtract what was open before, and look only at what is more.
+    What earlier tests left running opens and closes files of its own meanwhile.
     """
     found = []
     for name in os.listdir("/proc/self/fd"):
         with suppress(FileNotFoundError):  # the listing's own
             found.append(os.readlink(f"/proc/self/fd/{name}"))
-    return Counter(target for target in found if target.startswith("/"))
+    return Counter(path for path in found if path.startswith(tuple(map(str, below))))
 
 
 def await_service(process: subprocess.Popen[Any], url: str) -> None:

@@ -312,7 +312,7 @@ def assert_nothing_leaked(simulator: Simulator) -> None:
 
 def test_ten_thousand_operations_leak_nothing(client: Any, simulator: Simulator, path: str) -> None:
     simulator.set("log", 0)
-    open_before = open_files()
+    open_before = open_files(simulator.root)
     for number in range(1000):
         name = f"{path}{number % 7}"
         create(client, name, b"x" * number)
@@ -327,7 +327,7 @@ def test_ten_thousand_operations_leak_nothing(client: Any, simulator: Simulator,
             client.open(f"{name}-missing", READ)
         client.unlink(name)
     assert_nothing_leaked(simulator)
-    assert open_files() == open_before
+    assert open_files(simulator.root) == open_before
 
 
 def test_thousands_of_late_failures_leak_nothing(client: Any, simulator: Simulator, path: str) -> None:

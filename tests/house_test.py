@@ -56,6 +56,7 @@ LAYERS = [
         "database",
         "http.digest_fields",
         "http.options",
+        "web.headers",
         "web.logs",
         "web.settings",
     },
@@ -130,16 +131,18 @@ CHERRYPY = {"rest_generator"}  # beside web/ and servers/
 PRIVATE = {
     "cherrypy._cplogging": ["LogManager.access", "NullHandler"],
     "cherrypy._cprequest": [
+        "HookMap.run",
         "Request.get_resource",
         "Request.process_headers",
         "Request.process_query_string",
         "Request.run",
         "Response.finalize",
+        "hookpoints",
     ],
     "cherrypy._cptree": ["Application.get_serving", "Application.release_serving"],
     "cherrypy._cpwsgi": ["AppResponse.close", "AppResponse.run", "CPWSGIApp.response_class"],
     "cherrypy._cpwsgi_server": ["CPWSGIHTTPRequest", "CPWSGIServer"],
-    "cherrypy.lib.httputil": ["HeaderMap.encode_header_item", "HeaderMap.output"],
+    "cherrypy.lib.httputil": ["HeaderMap.encode_header_item", "HeaderMap.output", "HeaderMap.transform_key"],
     # The launcher reaches the selector as ArchiveServer._connections._selector, which the tests of reloading cover.
     "cheroot.connections": ["_ThreadsafeSelector.__len__", "_ThreadsafeSelector.unregister"],
     "cheroot.server": [

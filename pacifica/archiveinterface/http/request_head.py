@@ -4,8 +4,8 @@ What two recipients could read in two ways is refused: a proxy before the servic
 itself must agree on where a request ends.
 """
 
+import random
 import re
-import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -125,7 +125,7 @@ def _length(text: str) -> int:
 
 def request_id(given: str | None) -> str:
     """Return the id of a request: the *given* one if it is short and plain, else a new one."""
-    return given if given and _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    return given if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
 def file_id_of(environ: Mapping[str, Any]) -> str:

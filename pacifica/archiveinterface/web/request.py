@@ -6,13 +6,14 @@ Cookies are not read, and header values are not decoded (RFC 2047).
 from typing import Any
 
 import cherrypy
-from cherrypy._cprequest import Request
+from cherrypy._cprequest import HookMap, Request, hookpoints
 from cherrypy.lib.reprconf import NamespaceSet
 
 from ..exception import HttpVersionError, RequestError
 from ..http.request_body import RequestBody
 from ..http.request_head import request_id
 from ..http.server_calls import LINGER
+from .headers import Headers
 from .writing import error_page_default, error_response
 
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
@@ -26,11 +27,20 @@ class _Namespaces(NamespaceSet):
             super().__call__(config)
 
 
+class _Hooks(HookMap):
+    """CherryPy's hooks; a point of the request without any is passed by."""
+
+    def run(self, point: str) -> None:
+        if self[point]:
+            super().run(point)
+
+
 class ArchiveRequest(Request):
     """A request whose body the handlers read themselves, and whose errors are JSON from the start."""
 
     error_page = {"default": error_page_default}
     namespaces = _Namespaces(Request.namespaces)
+    hooks = _Hooks(hookpoints)
     process_request_body = False
     show_tracebacks = False
     archive_body: RequestBody | None = None
@@ -56,6 +66,7 @@ class ArchiveRequest(Request):
         headers = {name.title(): value.strip() for name, value in self.header_list}
         # CherryPy parses this header when it prepares its own reader of the body, and fails if it is malformed.
         headers.pop("Content-Disposition", None)
+        self.headers = Headers()
         dict.update(self.headers, headers)  # the names are in title case already
         self.unique_id = request_id(headers.get("X-Request-Id"))
         if not self._has_known_version:

@@ -1,47 +1,25 @@
-"""A response as CherryPy has it, with headers that are encoded faster and files that the server sends itself."""
+"""A response as CherryPy has it, but for its headers and for files that the server sends itself."""
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 from cherrypy._cprequest import Response
 from cherrypy._cpwsgi import AppResponse
-from cherrypy.lib.httputil import HeaderMap
 
 from ..http.response_body import ResponseBody
 from ..http.server_calls import TRANSMIT
-
-_WRITTEN = {"Etag": "ETag"}  # names that are not in title case
-
-
-class _Headers(HeaderMap):
-    """CherryPy's headers; what needs no escape is encoded as it is."""
-
-    def output(self) -> list[tuple[bytes, bytes]]:
-        return [(_encoded_name(name), _encoded(str(value))) for name, value in self.items()]
-
-
-@lru_cache(maxsize=256)
-def _encoded_name(name: str) -> bytes:
-    return _encoded(_WRITTEN.get(name, name))
-
-
-def _encoded(text: str) -> bytes:
-    if text.isascii() and text.isprintable():
-        return text.encode()
-    encoded: bytes = HeaderMap.encode_header_item(text)
-    return encoded
+from .headers import Headers
 
 
 class ArchiveResponse(Response):
     """CherryPy's response, with headers of ours."""
 
-    headers: HeaderMap
+    headers: Headers
 
     def __init__(self) -> None:
         """Start with CherryPy's default headers."""
         super().__init__()
-        headers = _Headers()
-        headers.update(self.headers)
+        headers = Headers()
+        dict.update(headers, self.headers)  # the names are in title case already
         self.headers = headers
 
 

@@ -75,23 +75,24 @@ packages:
 
 # Each process that a test starts measures it, too: that takes a third more time.
 COVERAGE = --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
-USER_TESTS = admin conformance deploy deployment_suite fault fixity kill launcher rest_get rest_put sync transmission
+USER_TESTS = fixity backends/conformance backends/posix/fault backends/posix/kill backends/posix/sync commands/admin \
+  http/rest_get http/rest_put project/deploy project/deployment_suite servers/launcher servers/transmission
 
 test-user: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -k "not hpss and not hsm" $(USER_TESTS:%=tests/%_test.py)
 
 test-fresh-machine: $(VENV)/.test
-	$(BIN)/python -m pytest tests/fresh_machine.py
+	$(BIN)/python -m pytest tests/project/fresh_machine.py
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal $(if $(CI),$(COVERAGE))
 
 # As root. Some minutes each.
 test-powerloss: $(VENV)/.test
-	CI=true POWERLOSS_CUTS=$(CUTS) $(BIN)/python -m pytest -s tests/powerloss_test.py
+	CI=true POWERLOSS_CUTS=$(CUTS) $(BIN)/python -m pytest -s tests/backends/posix/powerloss_test.py
 
 test-faults: $(VENV)/.test
-	CI=true FAULTS=all $(BIN)/python -m pytest -s tests/kill_test.py tests/fault_test.py tests/sync_test.py
+	CI=true FAULTS=all $(BIN)/python -m pytest -s tests/backends/posix/kill_test.py tests/backends/posix/fault_test.py tests/backends/posix/sync_test.py
 
 test-fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.fuzz --requests $(FUZZ_REQUESTS) $(FUZZ_SERVERS)

@@ -19,7 +19,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from tests.processes import Server, launcher
+from tests.support.processes import Server, launcher
 
 LEVELS = ("none", "file", "full")
 SMALL = os.urandom(1024)

@@ -15,8 +15,7 @@ from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.globals import LOG_NAME
 from pacifica.archiveinterface.http.options import HttpOptions
 from pacifica.archiveinterface.web.settings import Settings
-
-from .support import BACKENDS, NOT_FOR_READERS, Backend, Service, serving
+from tests.support.service import BACKENDS, NOT_FOR_READERS, Backend, Service, serving
 
 # Machines are noisy; how long an example takes says nothing.
 settings.register_profile("untimed", deadline=None)

@@ -18,11 +18,10 @@ from peewee import CharField, IntegerField, IntegrityError, Model, PeeweeExcepti
 from pacifica.archiveinterface.connections import Connections, DatabaseUnavailableError, Limits
 from pacifica.archiveinterface.database import connections_to
 from pacifica.archiveinterface.exception import ConfigurationError
-
-from .mariadb import MariaDB
-from .needs import need, refuse_or_skip
-from .postgresql import PostgreSQL, PostgreSQLError, program
-from .support import TIMEOUT
+from tests.support.mariadb import MariaDB
+from tests.support.needs import need, refuse_or_skip
+from tests.support.postgresql import PostgreSQL, PostgreSQLError, program
+from tests.support.service import TIMEOUT
 
 USER = "recall"
 LIMITS = Limits(pool_size=3, pool_timeout=TIMEOUT, connect_timeout=2, read_timeout=1, retry_seconds=0)

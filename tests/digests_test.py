@@ -18,8 +18,7 @@ from pacifica.archiveinterface.backends.conformance import fails_with
 from pacifica.archiveinterface.digests import Hasher
 from pacifica.archiveinterface.exception import DigestError, DigestMismatchError, RequestError, StorageError
 from pacifica.archiveinterface.http import digest_fields
-
-from .support import TIMEOUT
+from tests.support.service import TIMEOUT
 
 
 def b64(value: bytes) -> str:

@@ -29,10 +29,9 @@ from pacifica.archiveinterface.commands.admin import add_commands
 from pacifica.archiveinterface.commands.admin import run as run_command
 from pacifica.archiveinterface.commands.scrub import Finding, Scrub, Throttle
 from pacifica.archiveinterface.exception import ConfigurationError, StorageError
-
-from .admin_test import COMMAND, run
-from .conftest import Serve
-from .support import ONCE, POSIX_FLAT, TIMEOUT, Backend, Service, serving, tree_of
+from tests.commands.admin_test import COMMAND, run
+from tests.conftest import Serve
+from tests.support.service import ONCE, POSIX_FLAT, TIMEOUT, Backend, Service, serving, tree_of
 
 CONTENT = random.Random(7).randbytes(1_000_000)  # the same in every process that runs tests
 SHA256 = base64.b64encode(hashlib.sha256(CONTENT).digest()).decode()

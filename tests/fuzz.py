@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from .processes import Server, launcher, uwsgi
-from .support import TIMEOUT
+from tests.support.processes import Server, launcher, uwsgi
+from tests.support.service import TIMEOUT
 
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 CONTENT = bytes(range(256)) * 4

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.id2filename import id2filename
-
-from .hpss import support as hpss
-from .leaks import CONTENT, KEPT, OF_REFUSAL, TAPE, Target, fill, leaks, ordeals_of
-from .mariadb import shared_server
-from .needs import need
-from .processes import Server, launcher, uwsgi
-from .samqfs_emulator.host import HsmHost
+from tests.backends.hpss import support as hpss
+from tests.samqfs_emulator.host import HsmHost
+from tests.support.leaks import CONTENT, KEPT, OF_REFUSAL, TAPE, Target, fill, leaks, ordeals_of
+from tests.support.mariadb import shared_server
+from tests.support.needs import need
+from tests.support.processes import Server, launcher, uwsgi
 
 LONG = int(os.getenv("LEAK_ROUNDS", "0"))
 Run = Callable[..., AbstractContextManager[Server]]

@@ -86,7 +86,7 @@ def digest_length(name: str) -> int:
 
 
 def algorithm(name: str) -> str | None:
-    """Return our name of the algorithm *name*, in any case and spelling; None when it is not at hand."""
+    """Return our name of the algorithm *name*, in any case and spelling; None when it cannot be computed here."""
     lowered = name.strip().lower()
     known = _OTHER_NAMES.get(lowered, lowered)
     return known if known in SUPPORTED else None

@@ -111,7 +111,7 @@ class RangeNotSatisfiableError(ArchiveInterfaceError):
 
 
 class StorageError(ArchiveInterfaceError):
-    """The storage failed, or is not as this service left it."""
+    """The storage failed, or was changed by others."""
 
 
 class DamagedFileError(StorageError):

@@ -13,11 +13,11 @@ _log = logging.getLogger(LOG_NAME)
 _damaged_files = count(1)  # found by reading since the process started
 
 
-def settle_digests(file: Reader, status: AbstractStatus, computed: Digests) -> None:
+def compare_or_store_digests(file: Reader, status: AbstractStatus, computed: Digests) -> None:
     """Compare the digests *computed* of the whole open *file* with the stored ones, or store them if there are none.
 
-    Raises DamagedFileError, once the file is marked as damaged. That a mark or a digest cannot
-    be stored is logged and no more.
+    Raises DamagedFileError, once the file is marked as damaged. A mark or a digest that cannot
+    be stored is only logged.
     """
     wrong = [name for name, value in status.digests.items() if name in computed and computed[name] != value]
     try:
@@ -26,7 +26,7 @@ def settle_digests(file: Reader, status: AbstractStatus, computed: Digests) -> N
         elif not status.digests and file.status().version == status.version:
             file.set_digests(computed)
     except ArchiveInterfaceError as error:
-        _log.warning("%s: what reading it found cannot be noted: %s", file.filepath, error.__cause__ or error)
+        _log.warning("%s: the result of reading it cannot be stored: %s", file.filepath, error.__cause__ or error)
     if wrong:
         found = next(_damaged_files)
         _log.error("%s is damaged: its %s is not the stored one (number %d)", file.filepath, wrong[0], found)

@@ -1,4 +1,4 @@
-"""Text that comes from outside, such as file names, made fit for one line of a terminal or a log."""
+"""Text that comes from outside, such as file names, made printable on one line of a terminal or a log."""
 
 
 def printable(text: str) -> str:

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 from pacifica.archiveinterface.id2filename import id2filename, parse_file_id
-from tests.mariadb import MariaDB
 from tests.samqfs_emulator import stubs
 from tests.samqfs_emulator.filesystem import SamQfs
 from tests.samqfs_emulator.host import HsmHost
+from tests.support.mariadb import MariaDB
 
 HINT = """
 Oracle HSM, emulated: files in {mount}, tapes in {tape}

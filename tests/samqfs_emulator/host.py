@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.options import HsmSidebandOptions
-from tests.mariadb import MariaDB
 from tests.samqfs_emulator.daemons import Daemons
 from tests.samqfs_emulator.filesystem import SamQfs
 from tests.samqfs_emulator.updater import Updater
+from tests.support.mariadb import MariaDB
 
 SCHEMA = "samdb"
 READER, READER_PASSWORD = "reader", "its secret"

@@ -44,7 +44,7 @@ def _admin_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         _ADMIN, description="Administer the archive.", parents=[common_options(default=None)]
     )
-    # After the command they beat those before it; without a default, they leave those alone.
+    # Options after the command override those before it. They have no default, which would override them, too.
     add_commands(parser, common_options(default=argparse.SUPPRESS))
     return parser
 
@@ -63,37 +63,44 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
         added.set_defaults(action=action)
         return added
 
-    deleting = command("delete", delete, "delete files")
-    deleting.add_argument("files", metavar="FILES", nargs="+", help="ids, as in the URL")
-    verifying = command("verify", verify, "read files and compare their digests with the stored ones")
-    verifying.add_argument("ids", metavar="ID", nargs="*", help="ids, as in the URL; all files when none is given")
-    verifying.add_argument(
-        "--rate", type=_positive, default=0.0, metavar="MB/S", help="read at most so many MB a second"
-    )
-    verifying.add_argument(
-        "--jobs", type=_jobs, default=1, metavar="N", help="read so many files at a time (default 1)"
-    )
-    verifying.add_argument("--record", action="store_true", help="store a digest for files that have none")
-    verifying.add_argument("--recall", action="store_true", help="recall files from tape to read them")
-    verifying.add_argument(
+    _add_files(command("delete", delete, "delete files"))
+    _add_verify_options(command("verify", verify, "read files and compare their digests with the stored ones"))
+    _add_status_options(command("status", _status, "print what is known of files"))
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILES", nargs="+", help="ids, as in the URL")
+
+
+def _add_status_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", metavar="ID", nargs="+", help="ids, as in the URL")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line for each file")
+
+
+def _add_verify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", metavar="ID", nargs="*", help="ids, as in the URL; all files when none is given")
+    parser.add_argument("--rate", type=_positive, default=0.0, metavar="MB/S", help="read at most so many MB a second")
+    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="read so many files at a time (default 1)")
+    parser.add_argument("--record", action="store_true", help="store a digest for files that have none")
+    parser.add_argument("--recall", action="store_true", help="recall files from tape to read them")
+    parser.add_argument(
         "--recall-timeout",
         type=_positive,
         default=3600.0,
         metavar="SECONDS",
         help="how long a recall may take before the file counts as unreadable (default 3600)",
     )
-    verifying.add_argument("--json", action="store_true", help="one JSON object a line for each file, then a summary")
-    verifying.add_argument("--restart", action="store_true", help="begin anew though an earlier run was interrupted")
-    verifying.add_argument(
+    parser.add_argument("--json", action="store_true", help="one JSON object a line for each file, then a summary")
+    parser.add_argument(
+        "--restart", action="store_true", help="start with the first file even if a run was interrupted"
+    )
+    parser.add_argument(
         "--state", metavar="FILE", help="where an interrupted run of all files remembers how far it came"
     )
-    stating = command("status", _status, "print what is known of files")
-    stating.add_argument("ids", metavar="ID", nargs="+", help="ids, as in the URL")
-    stating.add_argument("--json", action="store_true", help="one JSON object a line for each file")
 
 
 def run(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:
-    """Do the command that was *given*; return 0 when all went well, 1 when not. Raises ConfigurationError."""
+    """Run the command that was *given*; return 0 when all went well, 1 when not. Raises ConfigurationError."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what the terminal cannot show
     action: Action = given.action

@@ -19,7 +19,7 @@ from ..exception import (
     MissingFileError,
     NotARegularFileError,
 )
-from ..fixity import settle_digests
+from ..fixity import compare_or_store_digests
 from ..http.response_body import BLOCK_SIZE
 
 OK = "ok"
@@ -180,9 +180,9 @@ class Scrub:
     def _compared(self, path: str, file_id: str, file: Reader, status: AbstractStatus, computed: Digests) -> Finding:
         if not status.digests:
             if self._record:
-                settle_digests(file, status, computed)
+                compare_or_store_digests(file, status, computed)
             return Finding(path, file_id, RECORDED if self._record else NO_DIGEST, status.filesize, computed)
-        settle_digests(file, status, computed)
+        compare_or_store_digests(file, status, computed)
         if status.damaged:
             file.set_digests(status.digests)  # the file has been repaired: remove the mark
         return Finding(path, file_id, OK, status.filesize, computed)

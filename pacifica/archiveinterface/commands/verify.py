@@ -84,7 +84,7 @@ def _progress(archive: AbstractBackendArchive, given: argparse.Namespace) -> "_P
     if given.restart:
         progress.forget()
     if progress.after:
-        print(printable(f"resuming after {progress.after}; --restart begins anew"), file=sys.stderr)
+        print(printable(f"resuming after {progress.after}; --restart starts with the first file"), file=sys.stderr)
     progress.save()  # now rather than when hours of reading would be lost
     return progress
 

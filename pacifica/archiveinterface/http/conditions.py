@@ -1,7 +1,7 @@
 """The If-... headers of a request, compared with what is stored (RFC 9110, 13).
 
 CherryPy's validate_etags and validate_since are not used: they compare dates for equality
-only, weigh a date although an entity tag was given, and know no weak comparison.
+only, compare a date although an entity tag was given, and have no weak comparison.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from .dates import parse_http_date
 
 
 class Conditions:
-    """What a request demands of the stored file before it is acted upon."""
+    """The conditions of a request on the stored file."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         """Read the If-... headers; what is not a date is ignored, as RFC 9110 wants."""

@@ -15,7 +15,7 @@ _PREFERENCE = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)\s*=\s*(\d+)\s*", re.ASCII)
 
 
 def announced_digests(headers: Mapping[str, str]) -> Digests:
-    """Return the digests that the headers of an upload announce, of the algorithms at hand.
+    """Return the digests that the headers of an upload announce, of the algorithms that this installation can compute.
 
     Content-Digest and Repr-Digest (RFC 9530), Digest (RFC 3230), Content-MD5. Raises DigestError
     for a header that is malformed, or when two of them say different things.

@@ -79,7 +79,7 @@ class Asked(NamedTuple):
 
 
 def error_answer(error: BaseException, asked: Asked, trace: str = "") -> Answer:
-    """Return the answer to a request in which *error* was raised, with the traceback *trace*; log what is worth it."""
+    """Return the answer to a request in which *error* was raised, with the traceback *trace*, and log the error."""
     answer = refusal(status_line(error), _message_of(error, asked), asked.method, trace)
     return answer._replace(headers={**answer.headers, **_headers_of(error)})
 

@@ -10,7 +10,7 @@ NOT_FOUND = "File Not Found"
 def file_status(status: AbstractStatus | None) -> dict[str, str]:
     """Return HEAD's headers for *status*, or those of a HEAD that fails for None.
 
-    cartd reads every one of them and dies of a missing one, so a failure has them all.
+    cartd reads all of them and fails when one is missing, so a failed HEAD has them all.
     """
     if status is None:
         names = (

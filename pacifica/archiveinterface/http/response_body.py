@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from ..backends.abstract.file import Reader
 from ..backends.abstract.status import AbstractStatus
 from ..digests import Hasher
-from ..fixity import settle_digests
+from ..fixity import compare_or_store_digests
 from .ranges import Segment
 from .server_calls import TRANSMITTED_FROM, FilePart, ended_early
 
@@ -71,7 +71,7 @@ class HashedResponseBody(ResponseBody):
     """A whole file that is hashed on its way to the client.
 
     Its last block is held back until the digest is known to be the stored one, so that no
-    client takes a damaged file for whole. A file without a digest gets one.
+    client takes a damaged file for a complete one. A file without a digest gets one.
     """
 
     def __init__(self, file: Reader, status: AbstractStatus, algorithms: Iterable[str]) -> None:
@@ -90,7 +90,7 @@ class HashedResponseBody(ResponseBody):
             if held:
                 yield held
             held = block
-        settle_digests(self._file, self._status, self._hasher.digests())
+        compare_or_store_digests(self._file, self._status, self._hasher.digests())
         if held:
             yield held
 

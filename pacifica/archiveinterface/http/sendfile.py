@@ -8,7 +8,7 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..backends.abstract.status import AbstractStatus
 from ..exception import ConfigurationError
 
-LOCATION = "/-/files/"  # in nginx, of what is below the prefix
+LOCATION = "/-/files/"  # the location in nginx whose files are those below the prefix
 
 # The reverse proxy would evaluate these conditional headers itself, with other results.
 _JUDGED = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")

@@ -75,6 +75,7 @@ class Connection(cheroot.server.HTTPConnection):
         self._unwanted = most
 
     def close(self) -> None:
+        """Read what is to be read after the answer, or say that the head came too late, and close the connection."""
         if self._unwanted:
             linger(self.socket, self._unwanted)
         elif self._first_byte:
@@ -83,11 +84,12 @@ class Connection(cheroot.server.HTTPConnection):
 
 
 class Listener(socket.socket):
-    """The listening socket; while the process can open nothing more, accepting pauses and says so."""
+    """The listening socket; when the process has no descriptors left, it logs that and pauses."""
 
     _logged = float("-inf")
 
     def accept(self) -> tuple[socket.socket, Any]:
+        """Return the next connection and its address. Raises TimeoutError, after a pause, without descriptors."""
         try:
             return super().accept()
         except OSError as error:

@@ -14,7 +14,10 @@ _RECEIVED_AT_ONCE = 1 << 16  # bytes
 
 
 class Stream(Protocol):
-    def read(self, size: int, /) -> bytes: ...
+    """Something to read a body from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, at most *size*; none at the end."""
 
 
 class Receiver:
@@ -140,10 +143,12 @@ class AwaitedBody:
     """A body that the client sends only when it is asked to (RFC 9110, 10.1.1)."""
 
     def __init__(self, stream: Stream, ask: Callable[[bytes], object]) -> None:
+        """Read from *stream*; *ask* sends what asks the client for the body."""
         self._stream = stream
         self._ask: Callable[[bytes], object] | None = ask
 
     def read(self, size: int) -> bytes:
+        """Return the next bytes, at most *size*; the client is asked for the first."""
         if self._ask:
             self._ask(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._ask = None

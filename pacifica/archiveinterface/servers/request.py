@@ -30,6 +30,7 @@ class Request(CPWSGIHTTPRequest):
     method = b""
 
     def read_request_line(self) -> bool:
+        """Read the request line; return whether it is well-formed."""
         line = self.rfile.readline()
         if line == EMPTY_LINE:  # one is allowed (RFC 9112, 2.2)
             line = self.rfile.readline()
@@ -38,6 +39,7 @@ class Request(CPWSGIHTTPRequest):
         return bool(line) and self._accepts(self._take_request_line, line)
 
     def read_request_headers(self) -> bool:
+        """Read the header fields; return whether they are well-formed."""
         try:
             return self._accepts(self._take_headers)
         except MaxSizeExceeded:
@@ -87,6 +89,7 @@ class Request(CPWSGIHTTPRequest):
         self.conn.linger_for(most)
 
     def send_headers(self) -> None:
+        """Send the head of the answer."""
         if self.server.is_draining or not self._body_was_read():
             self.close_connection = True
         super().send_headers()
@@ -120,6 +123,7 @@ class Gateway(cheroot.wsgi.Gateway_10):
     """Hands the application our readers of bodies, and what transmits a file."""
 
     def get_environ(self) -> dict[str, Any]:
+        """Return the WSGI environment, with what `http.server_calls` describes."""
         environ: dict[str, Any] = super().get_environ()
         request = self.req
         if request.chunked_read:

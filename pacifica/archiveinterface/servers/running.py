@@ -20,7 +20,7 @@ class Running:
         """Take the signals; *server* is prepared, *supervisor* is a process id."""
         self._server = server
         self._supervisor = supervisor
-        # An Event's lock may be held by the very thread that a second signal interrupts; this has none.
+        # Not an Event: a second signal may interrupt the thread that holds its lock.
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._drained_by = float("inf")
         for number in (*STOP_SIGNALS, DRAIN_SIGNAL):

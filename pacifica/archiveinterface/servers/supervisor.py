@@ -20,7 +20,7 @@ from ..globals import LOG_NAME
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAIN_SIGNAL = signal.SIGUSR1
-"""Asks a worker to accept no more connections, and to end when the clients have let go of those it has."""
+"""Asks a worker to accept no more connections, and to end when those it has are closed."""
 
 _RELOAD_SIGNAL = signal.SIGHUP
 _SIGNALS = (*STOP_SIGNALS, _RELOAD_SIGNAL, signal.SIGCHLD)

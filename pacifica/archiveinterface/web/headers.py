@@ -13,6 +13,7 @@ class Headers(HeaderMap):
     transform_key = staticmethod(lru_cache(maxsize=256)(str.title))
 
     def output(self) -> list[tuple[bytes, bytes]]:
+        """Return the header fields as they are sent."""
         return [(_encoded_name(name), _encoded(str(value))) for name, value in self.items()]
 
 

@@ -21,7 +21,7 @@ BUILT_IN: dict[str, Any] = {
     "server.max_request_header_size": 65536,  # bytes of request line and headers together
     "server.max_request_body_size": 0,
     "log.screen": False,
-    "tools.log_tracebacks.on": False,  # error_answer logs what is worth it
+    "tools.log_tracebacks.on": False,  # error_answer logs errors
     "tools.log_headers.on": False,
     "tools.trailing_slash.on": False,
 }

@@ -21,7 +21,7 @@ def write(answer: Answer) -> bytes | ResponseBody:
     headers = response.headers
     if "Content-Type" not in answer.headers:
         headers.pop("Content-Type", None)  # CherryPy's default
-    # Not by update(): CherryPy's finds no header then that is not in title case, ETag for one.
+    # Not by update(), which does not title-case names: CherryPy would not find ETag then.
     for name, value in answer.headers.items():
         headers[name] = value
     response.stream = not isinstance(answer.body, bytes)

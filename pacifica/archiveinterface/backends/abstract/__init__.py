@@ -1,1 +1,1 @@
-"""What every backend is and owes."""
+"""What all backends share, and what each one has to provide."""

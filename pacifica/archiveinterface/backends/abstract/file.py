@@ -23,7 +23,7 @@ PUBLISHED_MODE = 0o444
 class Reader(ABC):
     """A stored file, open for reading; what replaces it meanwhile does not change what is read.
 
-    *filepath* is its path on the backend. A backend that keeps no digests leaves the last two methods alone.
+    *filepath* is its path on the backend. A backend that keeps no digests need not override the last two methods.
     """
 
     filepath: str
@@ -130,7 +130,7 @@ class ArchiveFile(ABC):
     """
 
     def __init__(self, prefix: str, path: str, options: ArchiveOptions) -> None:
-        """Be the file at *path* below *prefix*, kept as *options* say."""
+        """Represent the file at *path* below *prefix*, kept as *options* say."""
         self.path = path
         self.filepath = f"{prefix}/{path}"
         self.options = options

@@ -1,4 +1,4 @@
-"""What a request demands of a file that it is about to replace or remove."""
+"""Conditions of a request on the file that it replaces or removes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backend can do for those who recall many files."""
+"""What a backend can do when many files are recalled."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What every backend owes, one promise a test; yours too.
+"""Tests of what every backend promises, one promise a test, for backends of other packages too.
 
 Subclass ConformanceSuite in a test module, fill in `make_archive`, and let pytest run it::
 

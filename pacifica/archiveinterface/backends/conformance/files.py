@@ -1,4 +1,4 @@
-"""What every backend owes of files: storing, reading, removing and listing them."""
+"""What every backend promises of files: storing, reading, removing and listing them."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""What every backend owes of fixity: entity tags, digests and the mark of damage."""
+"""What every backend promises of fixity: entity tags, digests and the mark of damage."""
 
 from collections.abc import Callable
 

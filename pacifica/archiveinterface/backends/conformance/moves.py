@@ -1,4 +1,4 @@
-"""What every backend owes of moves: files that the storage holds already become files of the archive."""
+"""What every backend promises of moves: files that are on the storage already become files of the archive."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a backend with tape owes: files go to tape and come back, asked for once, and nobody waits unawares."""
+"""What a backend with tape promises: files go to tape and come back, each is recalled once, no request waits."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -43,7 +43,7 @@ class HpssBackendArchive(AbstractBackendArchive):
     def entries(self, after: str = "") -> Iterator[Entry]:
         """Yield every file below the prefix whose path comes after *after*, by the names along their paths.
 
-        An upload counts as never finished when nothing was written to it for a day: whose it is, HPSS does not tell.
+        An upload counts as never finished when nothing was written to it for a day: HPSS does not tell who writes it.
         """
         session = self._store.session
         with translated_os_errors():

@@ -23,14 +23,15 @@ from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError, refuse_early
 from ..abstract.residency import RecallState
 from ..abstract.undoing import UndoOnError
-from .extended import HpssReader, HpssWriter
 from .notes import remove_notes, write_notes
 from .places import PARTIAL, in_directory, mode_of
 from .publishing import publish, withdraw
 from .purging import release, send_to_tape
+from .reading import HpssReader
 from .recalls import request_id
 from .status import DISK, TAPE, HpssStatus
 from .store import NoFileError, Store
+from .writing import HpssWriter
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds between two looks at a recall
 _log = logging.getLogger(LOG_NAME)
@@ -40,7 +41,7 @@ class HpssFile(ArchiveFile):
     """One file in HPSS."""
 
     def __init__(self, store: Store, path: str) -> None:
-        """Be the file at *path* below the prefix of *store*."""
+        """Represent the file at *path* below the prefix of *store*."""
         super().__init__(store.prefix, path, store.options)
         self._store = store
         self._client, self._session = store.client, store.session
@@ -120,7 +121,7 @@ class HpssFile(ArchiveFile):
             return self._reader_of(self._described())
 
     def _reader_of(self, status: HpssStatus) -> HpssReader:
-        """Open the file with *status*, or the one that has replaced it: other processes hold no lock of ours."""
+        """Open the file with *status*, or the one that has replaced it: locks hold within one process only."""
         while True:
             reader = self._new_reader(status)
             with UndoOnError(reader.close):
@@ -137,7 +138,7 @@ class HpssFile(ArchiveFile):
         return reader
 
     def _leave(self, reader: HpssReader) -> None:
-        """Take note that *reader* is closed; a file that was kept for its readers only goes with the last."""
+        """Forget *reader*, which is closed; a removed file that was kept for its readers goes with the last one."""
         path = reader.filepath
         if self._store.readers.discard(reader) and path.startswith(f"{self._store.prefix}/{PARTIAL}/"):
             self._store.call(self._client.unlink, path)
@@ -159,7 +160,7 @@ class HpssFile(ArchiveFile):
                 raise BodyTooLargeError("no class of service of the archive takes this many bytes") from error
 
     def _publish(self, writer: HpssWriter, *, precondition: Precondition | None) -> HpssStatus:
-        # Asked before, so that nothing can fail once the file has its place.
+        # Described before it is published, so that nothing can fail after that.
         status = self._store.describe(writer.filepath)
         status.filepath = self.filepath
         try:
@@ -197,7 +198,7 @@ class HpssFile(ArchiveFile):
             withdraw(self._store, self.filepath, precondition)
 
     def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
-        """Let the file at *old_path* become this file: renamed, or copied from another file set."""
+        """Make the file at *old_path* this file: renamed, or copied from another file set."""
         roots = (self._store.prefix, *self.options.move_roots)
         root, path = allowed_place(old_path, roots, (PARTIAL,), str.encode)
         place = root.rstrip("/")
@@ -206,7 +207,7 @@ class HpssFile(ArchiveFile):
         with translated_os_errors():
             mode = mode_of(self._session, source, place)
             is_archived = place == self._store.prefix and id_of_path(path) is not None
-            # Whoever put another file there may have put anything beside it.
+            # The attributes of other files were not written by this service: a digest in them may be wrong.
             notes = Notes({}) if is_archived else remove_notes(self._session, source)
             with UndoOnError(partial(self._restore, source, mode, notes)):
                 self._store.call(self._client.chmod, source, PUBLISHED_MODE)

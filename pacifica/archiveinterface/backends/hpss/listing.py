@@ -5,7 +5,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from .session import Session
+from .calls.session import Session
 
 _STALE_AFTER = 86400.0  # seconds without a change; an upload writes more often
 
@@ -19,10 +19,10 @@ def children(session: Session, root: str, directory: str, start: str) -> Iterato
     path = f"{root}/{directory}" if directory else root
     for name in sorted(session.call(lambda: client.listdir(path))):
         if name >= start:
-            yield name, stat.S_ISDIR(_found(session, f"{path}/{name}")["mode"])
+            yield name, stat.S_ISDIR(_lstat(session, f"{path}/{name}")["mode"])
 
 
-def _found(session: Session, path: str) -> dict[str, int]:
+def _lstat(session: Session, path: str) -> dict[str, int]:
     found: dict[str, int] = session.call(lambda: session.client.lstat(path))
     return found
 
@@ -37,5 +37,5 @@ def stale_files(session: Session, directory: str) -> Iterator[str]:
             raise
         return
     for name in sorted(names):
-        if time.time() - _found(session, f"{directory}/{name}")["mtime"] > _STALE_AFTER:
+        if time.time() - _lstat(session, f"{directory}/{name}")["mtime"] > _STALE_AFTER:
             yield name

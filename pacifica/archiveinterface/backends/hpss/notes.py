@@ -2,7 +2,7 @@
 
 Below ``/hpss/user/cksum/`` the MD5 in the form of hpsssum, which hsi and GridFTP read and write too; in
 ``/hpss/pacifica/notes`` the digests and the damage that this service knows of, in one attribute because
-a query for several attributes fails when one of them is missing. Values are plain ASCII: others came back damaged.
+a query for several attributes fails when one of them is missing. Values are ASCII: others were returned damaged.
 """
 
 import errno
@@ -12,7 +12,7 @@ from typing import Any
 
 from ...globals import LOG_NAME
 from ..abstract.notes import Notes
-from .session import Session
+from .calls.session import Session
 
 CKSUM = "/hpss/user/cksum/"
 NOTES = "/hpss/pacifica/notes"
@@ -24,7 +24,7 @@ _log = logging.getLogger(LOG_NAME)
 
 
 def read_notes(client: Any, filepath: str) -> Notes:
-    """Return the notes of the file at *filepath*; to be used within `Session.call`. Raises HPSSError."""
+    """Return the notes of the file at *filepath*; call it within `Session.call`. Raises HPSSError."""
     try:
         return _notes_of(client.user_attributes(filepath, [NOTES])[NOTES])
     except client.HPSSError as error:
@@ -34,7 +34,7 @@ def read_notes(client: Any, filepath: str) -> Notes:
 
 
 def remove_notes(session: Session, filepath: str) -> Notes:
-    """Leave the file at *filepath* without notes and return those it had. Raises HPSSError."""
+    """Remove the notes of the file at *filepath* and return them. Raises HPSSError."""
     client = session.client
     notes = session.call(lambda: read_notes(client, filepath))
     try:
@@ -46,12 +46,12 @@ def remove_notes(session: Session, filepath: str) -> Notes:
 
 
 def write_notes(session: Session, filepath: str, notes: Notes) -> None:
-    """Keep *notes*, and no others, with the file at *filepath*, if HPSS lets us."""
+    """Keep *notes*, and no others, with the file at *filepath*, if HPSS allows it."""
     _set(session, filepath, [(NOTES, _text_of(notes))])
 
 
 def keep_checksum(session: Session, filepath: str, checksum: str, filesize: int) -> None:
-    """Keep the MD5 *checksum*, in hex, with the file at *filepath*, if HPSS lets us."""
+    """Keep the MD5 *checksum*, in hex, with the file at *filepath*, if HPSS allows it."""
     values = {
         "algorithm": "md5",
         "checksum": checksum,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...exception import ForbiddenPathError, NotARegularFileError, StorageError
-from .session import Session
+from .calls.session import Session
 
 T = TypeVar("T")
 

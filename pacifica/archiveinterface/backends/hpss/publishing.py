@@ -18,7 +18,7 @@ def publish(store: Store, source: str, target: str, precondition: Precondition |
 
 
 def _publish_once(store: Store, source: str, target: str, precondition: Precondition | None) -> bool:
-    """Do it, or return False when somebody else's file came in between."""
+    """Publish it, or return False when another request has published a file meanwhile."""
     existing = store.existing(target) if precondition else None
     if precondition:
         precondition.check(existing)

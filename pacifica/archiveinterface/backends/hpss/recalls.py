@@ -1,4 +1,4 @@
-"""Recalls that this process asked for, so that a tape that cannot be read is told from a slow one."""
+"""Recalls that this process asked for, to distinguish a tape that cannot be read from a slow one."""
 
 import hashlib
 import threading
@@ -7,9 +7,9 @@ from collections import OrderedDict
 
 _MOST_REMEMBERED = 10_000
 _MOST_IN_VAIN = 3
-FORGOTTEN_AFTER = 86400.0  # seconds; an older request tells nothing of the tape any more
+FORGOTTEN_AFTER = 86400.0  # seconds; an older request says nothing about the tape now
 
-# Any constant serves; it tells this service's requests from those of other programs.
+# An arbitrary constant that distinguishes this service's requests from those of other programs.
 _OURS = bytes.fromhex("70616369666963612d61726368697665")
 
 
@@ -28,7 +28,7 @@ class Recalls:
         self._asked: OrderedDict[bytes, tuple[int, float]] = OrderedDict()  # how often, and when last
 
     def submitted(self, bitfile: bytes) -> int:
-        """Count one more request for *bitfile* and return how many went before it in vain."""
+        """Count one more request for *bitfile* and return how many before it did not bring it to disk."""
         with self._lock:
             before = self._count(bitfile)
             self._asked.pop(bitfile, None)
@@ -38,7 +38,7 @@ class Recalls:
             return before
 
     def has_failed(self, bitfile: bytes) -> bool:
-        """Return whether *bitfile* was asked for in vain too often; it may then be asked for anew."""
+        """Return whether *bitfile* was recalled too often without coming to disk; it may then be recalled again."""
         with self._lock:
             failed = self._count(bitfile) >= _MOST_IN_VAIN
             if failed:

@@ -11,13 +11,14 @@ from typing import TypeVar
 from ...exception import BackendUnavailableError, ConfigurationError, ConflictError
 from ...globals import LOG_NAME
 from ..abstract.options import ArchiveOptions
-from .client import load_client
-from .extended import HpssExtended, OpenReaders
+from .calls.client import load_client
+from .calls.session import Session
+from .extended import HpssExtended
 from .notes import read_notes
 from .options import HpssOptions
 from .places import PARTIAL, in_directory
+from .reading import OpenReaders
 from .recalls import Recalls
-from .session import Session
 from .status import HpssStatus
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ class Store:
             return None
 
     def is_still(self, status: HpssStatus) -> bool:
-        """Return whether the path of *status* leads to the same bitfile as before. Raises HPSSError."""
+        """Return whether the path of *status* still names the same bitfile. Raises HPSSError."""
         try:
             return bool(self.call(self.client.residency, status.filepath)["bitfile"] == status.bitfile)
         except self.client.HPSSError as error:
@@ -92,11 +93,11 @@ class Store:
         return f"{self.prefix}/{PARTIAL}/{secrets.token_hex(16)}"
 
     def rename(self, source: str, target: str) -> None:
-        """Let the file at *source* have the path *target*, and replace what has it. Raises HPSSError."""
+        """Rename the file at *source* to *target*, replacing what is there. Raises HPSSError."""
         in_directory(self.session, self.prefix, target, partial(self.call, self.client.rename, source, target))
 
     def link(self, source: str, target: str) -> None:
-        """Let the file at *source* have the path *target* as well. Raises HPSSError, EEXIST when something has it."""
+        """Link the file at *source* to *target*. Raises HPSSError, with EEXIST when something is there."""
         in_directory(self.session, self.prefix, target, partial(self.call, self.client.link, source, target))
 
 

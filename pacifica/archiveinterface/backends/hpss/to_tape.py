@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ArchiveInterfaceError as error:
         print(f"to_tape: {error}", file=sys.stderr)
         return 1
-    # All of them, so that one refusal keeps no other file from its tape.
+    # All of them: one that is refused does not keep the others from going to tape.
     return max([_send(archive, file_id) for file_id in given.files])
 
 

@@ -1,1 +1,1 @@
-"""The backend for Oracle HSM (SAM-QFS): POSIX, and a question to the sideband database."""
+"""The backend for Oracle HSM (SAM-QFS): files through POSIX, their residency from libsam or the sideband database."""

@@ -111,7 +111,9 @@ class HsmSidebandFile(PosixFile):
         recalls, key = self._archive.recalls, _key(status.stat)
         if residency.is_online:
             if status.stat.st_blocks * BLOCK < status.filesize and recalls.is_under_way(key):
-                residency = replace(residency, disk=0, tape=status.filesize)  # the first blocks are back, not the last
+                residency = replace(
+                    residency, disk=0, tape=status.filesize
+                )  # the first blocks are on disk, the last ones not yet
             else:
                 recalls.forget(key)
         has_failed = residency.recall is RecallState.FAILED and recalls.was_submitted(key)

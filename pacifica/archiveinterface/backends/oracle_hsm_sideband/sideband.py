@@ -1,4 +1,4 @@
-"""What the service asks of the sideband database, and the answers."""
+"""The queries to the sideband database, and their results."""
 
 import os
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class Inode:
 
 
 class Sideband:
-    """The questions; each raises DatabaseUnavailableError when there is no answer. Safe to share between threads."""
+    """The queries; each raises DatabaseUnavailableError when there is no answer. Safe to share between threads."""
 
     def __init__(self, connections: Connections) -> None:
         """Ask over *connections*."""

@@ -1,4 +1,4 @@
-"""How a file is asked back from tape: through libsam, by a command, or by reading it."""
+"""How a file is recalled from tape: through libsam, by a command, or by reading it."""
 
 import atexit
 import errno
@@ -90,7 +90,7 @@ class ReadStager:
         python = Path(sys.exec_prefix, "bin", f"python{sys.version_info.major}")
         self._command = [str(python), "-I", "-S", "-c", _READER]
         self._run = _Runner(timeout)
-        # A reader that outlived the service would wait for a tape to no use.
+        # The process must not outlive the service and wait for a tape that nobody needs.
         atexit.register(self._run.end)
 
     def __call__(self, filepaths: Sequence[str]) -> None:

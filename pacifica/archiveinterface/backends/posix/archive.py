@@ -36,7 +36,7 @@ class PosixFile(ArchiveFile):
     """One file on a POSIX file system."""
 
     def __init__(self, archive: "PosixBackendArchive", path: str) -> None:
-        """Be the file at *path* in *archive*."""
+        """Represent the file at *path* in *archive*."""
         super().__init__(archive.prefix, path, archive.archive_options)
         self._archive = archive
         self._store = archive.store
@@ -130,7 +130,7 @@ class PosixFile(ArchiveFile):
     def _place_link(self, source: Source, link: LinkedPartial, precondition: Precondition | None) -> None:
         changed = [split(self.path)[0]]
         if not self._is_archived(source):
-            # What stands beside it or in its attributes is not ours, and its digests need not be right.
+            # Its attributes were not written by this service: a digest in them may be wrong.
             changed += write_notes(self._store.tree, link.fd, Notes({}))
         self._store.durability.sync_file(link.fd)
         with Placement(self._store, link, self.path) as placement:

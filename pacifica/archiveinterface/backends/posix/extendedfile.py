@@ -170,10 +170,10 @@ class PosixWriter(Writer):
         """Put the file in its place. Raises ConflictError, PreconditionError and leaves the old one."""
         self.close_with(lambda: None)
 
-    def close_with(self, deed: Callable[[], object]) -> None:
-        """Put the file in its place and do *deed*; should that fail, the old file is put back."""
+    def close_with(self, action: Callable[[], object]) -> None:
+        """Publish the file and call *action*; if that fails, the old file is put back."""
         with UndoOnError(self.discard), translated_os_errors():
-            self._published = self._publish(deed)
+            self._published = self._publish(action)
         self._partial.close()
 
     def discard(self) -> None:
@@ -181,7 +181,7 @@ class PosixWriter(Writer):
         with closing(self._partial), translated_os_errors():
             self._remove_partial()
 
-    def _publish(self, deed: Callable[[], object]) -> AbstractStatus:
+    def _publish(self, action: Callable[[], object]) -> AbstractStatus:
         changed = [split(self._path)[0], *add_notes(self._store.tree, self._fd, Notes(self._digests))]
         if self._mode is not None:
             os.fchmod(self._fd, self._mode)
@@ -191,10 +191,10 @@ class PosixWriter(Writer):
                 placement.take(self._precondition)
             except FileExistsError:
                 stored = self._equal_stored_file()
-                deed()
+                action()
                 return stored
             self._store.durability.sync_names(self._store.tree, changed)
-            deed()
+            action()
         return self._store.status_with(Notes(self._digests), self._fd, self._path)
 
     def _equal_stored_file(self) -> AbstractStatus:

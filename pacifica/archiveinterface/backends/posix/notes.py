@@ -85,7 +85,7 @@ def _notes_of(attributes: dict[str, bytes]) -> Notes:
 
 
 def _require_attributes(tree: Tree) -> None:
-    if not tree.has_attributes or not hasattr(os, "listxattr"):  # Python has them on Linux only
+    if not tree.has_attributes or not hasattr(os, "listxattr"):  # Python supports them on Linux only
         raise OSError(errno.EOPNOTSUPP, "no extended attributes")
 
 
@@ -124,7 +124,7 @@ def _sidecar(found: os.stat_result) -> str:
 
 
 def _identity(found: os.stat_result) -> dict[str, int]:
-    # An inode number comes back; with these two, notes of a file that is gone are not taken for another's.
+    # Inode numbers are reused; with these two, the notes of a removed file are not taken for another file's.
     return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 

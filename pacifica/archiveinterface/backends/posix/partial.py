@@ -1,8 +1,8 @@
 """Files that are still being written, in a directory of their own that no id reaches.
 
 Each is locked (flock) by the process that writes it, so that a starting process can tell the
-left-overs of a killed one from the uploads of its living neighbours, and remove them. The directory
-is the service's alone (mode 0700): other users could lock what they can open, and hold it up.
+files that a killed process left from the uploads of running ones, and remove them. The directory
+is the service's alone (mode 0700): other users could lock files that they can open, and block the service.
 """
 
 import fcntl
@@ -142,7 +142,7 @@ def _claim(directory: int, name: str) -> int:
             raise ConflictError("another request is moving this file")
         if os.fstat(fd).st_nlink:
             return fd
-        os.close(fd)  # the one that had it was just done
+        os.close(fd)  # the request that held it has just ended
 
 
 def _lock(fd: int) -> bool:
@@ -157,7 +157,7 @@ def _lock(fd: int) -> bool:
 
 
 def _forget(directory: int, name: str) -> None:
-    """Remove a file that nothing depends on."""
+    """Remove a file that is not needed any more; a failure is logged."""
     try:
         os.unlink(name, dir_fd=directory)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Giving a finished file its name in the archive, and taking it back when what has to follow fails."""
+"""Giving a finished file its name in the archive, and undoing that when a later step fails."""
 
 import errno
 import fcntl

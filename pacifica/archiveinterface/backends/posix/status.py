@@ -29,5 +29,5 @@ class PosixStatus(AbstractStatus):
 
 def version_of(stat: os.stat_result) -> str:
     """Return what changes with the content of the file that *stat* describes."""
-    # A client chooses mtime, and an inode number comes back; with ctime no two contents share a tag.
+    # A client chooses mtime, and inode numbers are reused; with ctime no two contents share a tag.
     return f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_ctime_ns:x}"

@@ -37,7 +37,7 @@ def sweep(tree: Tree) -> None:
     try:
         with tree.directory(PARTIAL) as directory:
             if os.fstat(directory).st_mode & 0o077:
-                os.fchmod(directory, 0o700)  # earlier releases let others in
+                os.fchmod(directory, 0o700)  # earlier releases let other users in
             for name in sorted(os.listdir(directory)):
                 _sweep(tree, directory, name)
     except FileNotFoundError:
@@ -53,7 +53,7 @@ def _sweep(tree: Tree, directory: int, name: str) -> None:
                 forget_sidecar(tree, found)
             os.unlink(name, dir_fd=directory)
     except (BlockingIOError, FileNotFoundError):
-        return  # its writer lives, or has just given it its place
+        return  # its writer is running, or has just published it
     except OSError as error:
         _log.warning("%s/%s may be left half-written and cannot be removed: %s", PARTIAL, name, error)
         return

@@ -87,7 +87,7 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BackendUnavailableError("the directory of the archive is not there") from error
         except PermissionError:
-            return  # a service that has given up its rights may be unable to look at what it has opened
+            return  # a service that has dropped its privileges may not be allowed to stat what it has opened
         if not os.path.samestat(found, os.fstat(self._fd)):
             raise BackendUnavailableError("another directory has taken the place of the archive; restart the service")
 
@@ -159,7 +159,7 @@ def open_regular(name: str, directory: int) -> tuple[int, os.stat_result]:
     _require_regular(found)
     fd = os.open(name, _FILE, dir_fd=directory)
     with UndoOnError(lambda: os.close(fd)):
-        found = os.fstat(fd)  # the name may have got another file since
+        found = os.fstat(fd)  # the name may belong to another file now
         _require_regular(found)
     return fd, found
 

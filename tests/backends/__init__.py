@@ -1,0 +1,1 @@
+"""What every backend promises, and backends of other packages."""

@@ -1,0 +1,75 @@
+"""The extension under valgrind: no invalid access, no block lost."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.backends.hpss.support import PROJECT, extension_of
+from tests.hpss_simulator import Simulator
+from tests.support.needs import need
+
+# Every function once as it should be, and once refused.
+EXERCISE = """
+import contextlib, gc, sys
+from pathlib import Path
+from tests.backends.hpss.exercise import FAILING, LATE, READ, create, load, read
+from tests.hpss_simulator import Simulator
+
+extension, library, root, directory = sys.argv[1:]
+simulator, client = Simulator(Path(library), Path(root), Path("/")), load(Path(library), Path(extension))
+client.login("hpss", "unix", "keytab", root + "/keytab")
+for number in range(3):
+    path = directory + "/file" + str(number)
+    create(client, path, b"x" * 5000)
+    simulator.migrate(path)
+    client.set_user_attributes(path, [("/hpss/key", "value")])
+    client.user_attributes(path, ["/hpss/key"])
+    client.residency(path)
+    read(client, path)
+    client.open(path, READ).forget()
+    client.reset()
+    client.open(path, READ)
+    client.build_level()
+    client.configure(1, 1, 1)
+    for function, call in FAILING.items():
+        for moment in ("", " after") if function in LATE else ("",):
+            simulator.inject(function + " * rc=HPSS_EIO" + moment)
+            with contextlib.suppress(client.HPSSError):
+                call(client, path)
+    simulator.inject()
+    for wrong in (lambda: client.user_attributes(path, [None]), lambda: client.set_user_attributes(path, [("a", 1)]),
+                  lambda: client.stage(path, b"x"), lambda: client.open(path, READ).readinto(b"x")):
+        with contextlib.suppress(TypeError, ValueError, BufferError):
+            wrong()
+gc.collect()
+counters = simulator.counters()
+assert counters["open_descriptors"] == counters["blocks"] == counters["bad_frees"] == 0, counters
+print("all was called")
+"""
+
+
+def test_valgrind_finds_nothing_in_the_extension(
+    flavour: str, simulator: Simulator, directory: Path, tmp_path: Path
+) -> None:
+    need("valgrind")
+    log = tmp_path / "valgrind.log"
+    places = [extension_of(flavour), simulator.library, simulator.root, directory]
+    python = [sys.executable, "-c", EXERCISE, *map(str, places)]
+    ended = subprocess.run(
+        ["valgrind", "--leak-check=full", "--num-callers=40", f"--log-file={log}", *python],
+        env={**os.environ, "PYTHONMALLOC": "malloc", "PYTHONPATH": str(PROJECT)},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert "all was called" in ended.stdout, ended.stderr
+    assert "HEAP SUMMARY" in log.read_text()
+    # Python's own blocks that outlive it are not ours; a record of ours names our source.
+    assert [record for record in records(log.read_text()) if "hpssExtensions" in record] == []
+
+
+def records(log: str) -> list[str]:
+    """Return the paragraphs of the log, without valgrind's prefix and its first one, which has the command."""
+    lines = [line.partition("== ")[2].strip() for line in log.splitlines()]
+    return "\n".join(lines).split("\n\n")[1:]

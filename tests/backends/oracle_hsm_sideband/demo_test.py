@@ -1,0 +1,59 @@
+"""The demo of the manual runs as it is described, and leaves nothing running."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import requests
+
+from tests.backends.oracle_hsm_sideband.stand import wait_for
+from tests.support.needs import need
+from tests.support.service import TIMEOUT, await_service, free_port
+
+ROOT = Path(__file__).parents[3]
+DEMO = [sys.executable, "-m", "tests.samqfs_emulator.demo"]
+
+
+def test_the_demo_takes_a_file_to_tape_and_back(tmp_path: Path) -> None:
+    need("cc", "mariadbd")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+
+    def media() -> str:
+        return requests.head(f"{url}/5", timeout=TIMEOUT).headers["X-Pacifica-File-Storage-Media"]
+
+    def tape(file_id: str) -> int:
+        return subprocess.run([*DEMO, str(tmp_path / "demo"), "tape", file_id], cwd=ROOT, check=False).returncode
+
+    with subprocess.Popen(
+        [*DEMO, str(tmp_path / "demo"), "run", "--port", str(port), "--tape-delay", "0.5"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    ) as demo:
+        try:
+            await_service(demo, url)
+            requests.put(f"{url}/5", data=b"a file", timeout=TIMEOUT)
+            assert tape("5") == 0
+            assert media() == "tape"
+            assert tape("5") == 1  # there already
+            assert tape("6") == 1  # never put
+            assert requests.post(f"{url}/5", timeout=TIMEOUT).status_code == 202
+            wait_for(lambda: media() == "disk")
+            assert requests.get(f"{url}/5", timeout=TIMEOUT).content == b"a file"
+        finally:
+            with requests.Session() as session:
+                for file_id in range(1000, 1050):  # work for the daemons
+                    session.put(f"{url}/{file_id}", data=b"a file", timeout=TIMEOUT)
+            demo.send_signal(signal.SIGTERM)
+            assert demo.wait(TIMEOUT) == 0
+    assert not _is_running(tmp_path / "demo" / "mariadb" / "pid")
+
+
+def _is_running(pid_file: Path) -> bool:
+    try:
+        os.kill(int(pid_file.read_text()), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return True

@@ -1,0 +1,222 @@
+"""The files under deploy/ do what they promise: a real nginx before a real uWSGI and before the own server."""
+
+import http.client
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import pytest
+import requests
+
+from pacifica.archiveinterface.config import Config
+from tests.servers.launcher_test import await_partials
+from tests.support.needs import PATH, need
+from tests.support.service import TIMEOUT, await_service, free_port
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+BIN = Path(sys.executable).parent
+UNITS = sorted(DEPLOY.glob("*.service"))
+CONTENT = os.urandom(20_000_000)
+
+NGINX = """
+daemon off;
+pid {home}/nginx.pid;
+error_log stderr;
+{user}
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {home}/body;
+    proxy_temp_path {home}/proxy;
+    uwsgi_temp_path {home}/uwsgi;
+    fastcgi_temp_path {home}/fastcgi;
+    scgi_temp_path {home}/scgi;
+    include {site};
+}}
+"""
+
+
+class Deployment:
+    """The shipped files with the ports and directories of one test in the place of those they name."""
+
+    def __init__(self, home: Path, options: str = "head = standard", prefix: Path | None = None) -> None:
+        self.home = home
+        self.options = options  # of [http]
+        self.prefix = prefix or home / "archive"
+        self.prefix.mkdir(exist_ok=True)
+        self.port = free_port()
+        self.public_port = free_port()
+        self.url = f"http://127.0.0.1:{self.public_port}"
+
+    def shipped(self, name: str) -> Path:
+        """Return a copy of the file *name* for this deployment."""
+        text = (DEPLOY / name).read_text()
+        text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
+        text = text.replace("listen 80;", f"listen 127.0.0.1:{self.public_port};")
+        text = text.replace("/run/pacifica-archiveinterface", str(self.home))
+        if "x-accel-redirect" in self.options:
+            text = text.replace("# include /etc/nginx/", f"include {self.home}/")
+        text = text.replace("/srv/archive", str(self.prefix)).replace("/etc/pacifica", str(self.home))
+        text = text.replace("/opt/pacifica-archiveinterface/bin", str(BIN))
+        copy = self.home / name
+        copy.write_text(text)
+        return copy
+
+    @contextmanager
+    def service(self, unit: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run what the systemd *unit* would, in its environment."""
+        (self.home / "config.ini").write_text(f"[http]\n{self.options}\n")
+        shutil.copy(DEPLOY.parent / "server.conf", self.home)
+        self.shipped("uwsgi.ini")
+        variables = [line for line in self.shipped("archiveinterface.env").read_text().splitlines() if line[:1] != "#"]
+        environment = dict(line.split("=", 1) for line in variables)
+        command = re.findall("^ExecStart=(.*)$", self.shipped(unit).read_text(), re.MULTILINE)[0]
+        command = command.replace("-p 8080", f"-p {self.port}")
+        need(command.split()[0])
+        with running(command.split(), self.port, {**environment, "HOME": str(self.home)}) as process:
+            yield process
+
+    @contextmanager
+    def nginx(self, site: str) -> Iterator[None]:
+        """Run nginx with the *site*."""
+        need("nginx")
+        main = self.home / "main.conf"
+        user = "user root;" if os.geteuid() == 0 else ""
+        main.write_text(NGINX.format(home=self.home, user=user, site=self.shipped(site)))
+        self.shipped("nginx-sendfile.conf")
+        shutil.copy("/etc/nginx/uwsgi_params", self.home)
+        command = [shutil.which("nginx", path=PATH) or "nginx", "-e", "stderr", "-c", str(main)]
+        with running(command, self.public_port, {}):
+            yield
+
+
+@contextmanager
+def running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run *command* until the block is left; the block begins when *port* answers HTTP."""
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            await_service(process, f"http://127.0.0.1:{port}/")
+            yield process
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("nginx.conf", "pacifica-archiveinterface.service"),
+        ("nginx.conf", "pacifica-archiveinterface-uwsgi.service"),
+        ("nginx-uwsgi.conf", "pacifica-archiveinterface-uwsgi.service"),
+    ],
+    ids=lambda pair: " + ".join(pair),
+)
+def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Each way to deploy the service behind nginx, running."""
+    site, unit = request.param
+    chosen = Deployment(tmp_path_factory.mktemp("deployment"))
+    with chosen.service(unit), chosen.nginx(site):
+        yield chosen
+
+
+def _in_pieces() -> Iterator[bytes]:
+    for start in range(0, len(CONTENT), 3_000_000):
+        yield CONTENT[start : start + 3_000_000]
+
+
+@pytest.mark.parametrize("body", [lambda: CONTENT, _in_pieces], ids=["Content-Length", "chunked"])
+def test_a_large_file_comes_back_as_it_went(
+    deployment: Deployment, body: Callable[[], bytes | Iterator[bytes]]
+) -> None:
+    answer = requests.put(f"{deployment.url}/1", data=body(), timeout=TIMEOUT)
+    assert (answer.status_code, answer.json()["total_bytes"]) == (201, str(len(CONTENT)))
+    assert requests.get(f"{deployment.url}/1", timeout=TIMEOUT).content == CONTENT
+
+
+def test_the_standard_head_passes_whole(deployment: Deployment) -> None:
+    date = "Tue, 13 Sep 2016 22:34:19 GMT"
+    requests.put(f"{deployment.url}/2", data=b"seven b", headers={"Last-Modified": date}, timeout=TIMEOUT)
+    answer = requests.head(f"{deployment.url}/2", timeout=TIMEOUT)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Length"] == answer.headers["X-Content-Length"] == "7"
+    assert parsedate_to_datetime(answer.headers["Last-Modified"]) == parsedate_to_datetime(date)
+    assert answer.headers["ETag"][0] == '"'
+
+
+def test_files_are_moved_one_after_the_other_on_one_connection(deployment: Deployment) -> None:
+    with requests.Session() as session:
+        for file_id in ("3", "4"):
+            source = deployment.prefix / f"incoming-{file_id}"
+            source.write_text(file_id)
+            answer = session.patch(f"{deployment.url}/{file_id}", json={"path": str(source)}, timeout=TIMEOUT)
+            assert answer.json() == {"message": "File Moved Successfully"}
+        assert [session.get(f"{deployment.url}/{name}", timeout=TIMEOUT).text for name in "34"] == ["3", "4"]
+
+
+def test_errors_pass_as_json(deployment: Deployment) -> None:
+    answer = requests.get(f"{deployment.url}/404", timeout=TIMEOUT)
+    assert (answer.status_code, answer.json()["status"]) == (404, "404 Not Found")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    # uWSGI's master loses a SIGTERM that comes while it still starts its workers.
+    while process.poll() is None:
+        process.terminate()
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("unit", [unit.name for unit in UNITS])
+def test_an_upload_in_flight_outlives_the_stop_of_its_service(unit: str, tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    with deployment.service(unit) as process:
+        client = http.client.HTTPConnection("127.0.0.1", deployment.port, TIMEOUT)
+        client.putrequest("PUT", "/5")
+        client.putheader("Content-Length", "8")
+        client.endheaders(b"half")
+        await_partials(deployment.prefix, 1)
+        threading.Timer(1, client.send, [b" way"]).start()
+        _stop(process)
+        assert client.getresponse().status == 201
+    assert (deployment.prefix / "5").read_text() == "half way"
+
+
+@pytest.mark.parametrize("unit", [unit.name for unit in UNITS])
+def test_a_wrong_configuration_is_not_tried_again(unit: str, tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    deployment.prefix.rmdir()
+    with pytest.raises(AssertionError, match="has ended"), deployment.service(unit):
+        pass
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_waits_longer_than_the_service_drains(unit: Path) -> None:
+    (patience,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit.read_text(), re.MULTILINE)
+    (mercy,) = re.findall(r"^worker-reload-mercy = (\d+)$", (DEPLOY / "uwsgi.ini").read_text(), re.MULTILINE)
+    assert int(patience) > max(int(mercy), Config().http.drain_seconds)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_is_stopped_before_the_one_that_replaces_it_starts(unit: Path) -> None:
+    settings = re.findall(r"^(Conflicts|After)=(.*)$", unit.read_text(), re.MULTILINE)
+    after = {name for key, names in settings if key == "After" for name in names.split()}
+    assert {name for key, names in settings if key == "Conflicts" for name in names.split()} <= after
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_service_may_write_logs_outside_the_archive(unit: Path) -> None:
+    assert "\nLogsDirectory=pacifica-archiveinterface\n" in unit.read_text()
+
+
+@pytest.mark.parametrize("unit", [unit.name for unit in UNITS])
+def test_systemd_finds_no_fault_with_the_unit(unit: str, tmp_path: Path) -> None:
+    need("systemd-analyze")
+    copy = Deployment(tmp_path).shipped(unit)
+    verdict = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, timeout=TIMEOUT)
+    assert (verdict.returncode, verdict.stderr) == (0, "")

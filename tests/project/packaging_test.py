@@ -1,0 +1,134 @@
+"""The distribution installs in an empty environment, beside other packages of the pacifica namespace."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.support.service import await_service, free_port
+
+ROOT = Path(__file__).parents[2]
+NEIGHBOUR = "pacifica-uniqueid"  # brings pacifica-namespace, which puts an __init__.py into the namespace
+PATIENCE = 600  # seconds for what is downloaded
+
+pytestmark = pytest.mark.network
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Return what *command* prints; it has to succeed."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked: what it lacks, no later test finds."""
+    place = tmp_path_factory.mktemp("source")
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", place, ROOT, cwd=place)
+    (archive,) = place.glob("*.tar.gz")
+    shutil.unpack_archive(archive, place)
+    return archive.with_name(archive.name.removesuffix(".tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def environment(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new virtual environment with the service in it, installed from its source, and a neighbour."""
+    place = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", place, cwd=place)
+    run(place / "bin" / "pip", "install", "-q", source, NEIGHBOUR, cwd=place)
+    return place
+
+
+def test_the_source_holds_what_a_reader_looks_for(source: Path) -> None:
+    wanted = ["README.md", "LICENSE", "CHANGELOG.md", "config.ini", "server.conf", "deploy/uwsgi.ini", "docs/index.md"]
+    assert [name for name in wanted if not (source / name).is_file()] == []
+
+
+@pytest.mark.parametrize("module", ["pacifica.archiveinterface.__main__", "pacifica.uniqueid.config"])
+def test_neighbours_in_the_namespace_import(environment: Path, module: str) -> None:
+    run(environment / "bin" / "python", "-c", f"import {module}", cwd=environment)
+
+
+@pytest.mark.parametrize("command", ["pacifica-archiveinterface", "pacifica-archiveinterface-cmd"])
+def test_the_commands_explain_themselves(environment: Path, command: str) -> None:
+    assert "--prefix DIRECTORY" in run(environment / "bin" / command, "--help", cwd=environment)
+
+
+def test_the_types_come_with_the_package(environment: Path) -> None:
+    assert list(environment.glob("lib/*/site-packages/pacifica/archiveinterface/py.typed"))
+
+
+def lowest_versions(metadata: str) -> Iterator[str]:
+    """Yield what the distribution requires on this Python, at the lowest version that it states."""
+    for text in re.findall("^Requires-Dist: (.*)$", metadata, re.MULTILINE):
+        requirement = Requirement(text)
+        if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
+            (lowest,) = [limit.version for limit in requirement.specifier if limit.operator == ">="]
+            yield f"{requirement.name}=={lowest}"
+
+
+def test_the_lowest_versions_stated_suffice(source: Path, tmp_path: Path) -> None:
+    lowest = list(lowest_versions((source / "PKG-INFO").read_text()))
+    assert len(lowest) >= 5
+    environment = tmp_path / "lowest"
+    run(sys.executable, "-m", "venv", environment, cwd=tmp_path)
+    run(environment / "bin" / "pip", "install", "-q", source, *lowest, cwd=tmp_path)
+    (tmp_path / "archive").mkdir()
+    port = free_port()
+    launcher = str(environment / "bin" / "pacifica-archiveinterface")
+    command = [launcher, "-p", str(port), "--prefix", str(tmp_path / "archive")]
+    with subprocess.Popen(command) as service:
+        try:
+            await_service(service, f"http://127.0.0.1:{port}")
+            suite = ROOT / "post_deployment_tests" / "deployment_test.py"
+            small = {"LARGE_FILE_SIZE": "5000000", "MANY_FILES_TEST_COUNT": "40"}
+            variables = {**os.environ, **small, "ARCHIVE_URL": f"http://127.0.0.1:{port}"}
+            subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", suite],
+                cwd=tmp_path,
+                env=variables,
+                check=True,
+                timeout=PATIENCE,
+            )
+        finally:
+            service.terminate()
+
+
+def test_the_deploy_commands_of_the_readme_work_as_typed(source: Path, tmp_path: Path) -> None:
+    section = (source / "README.md").read_text().partition("\n## Deploy\n")[2].partition("\n## ")[0]
+    install, *services = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    found = run("bash", "-ec", f"{install}command -v pacifica-archiveinterface uwsgi", cwd=source)
+    assert found.splitlines()[-2:] == [
+        f"{source}/build/deploy/bin/{name}" for name in ("pacifica-archiveinterface", "uwsgi")
+    ]
+    assert len(services) == 2
+    for typed in services:
+        port = free_port()
+        typed = re.sub(r"(?<=[= ])/path\b", str(tmp_path), typed.replace("8080", str(port)))
+        with subprocess.Popen(
+            ["bash", "-c", f". build/deploy/bin/activate\n{typed}"], cwd=source, start_new_session=True
+        ) as shell:
+            try:
+                await_service(shell, f"http://127.0.0.1:{port}/")
+            finally:
+                os.killpg(shell.pid, signal.SIGKILL)
+
+
+def test_the_advice_to_build_with_hpss_builds_this_source(source: Path, environment: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.ini"
+    config.write_text("[hpss]\nlibrary = libc.so.6\n")
+    launcher = environment / "bin" / "pacifica-archiveinterface"
+    refused = subprocess.run([launcher, "-t", "hpss", "-c", config], capture_output=True, text=True, timeout=PATIENCE)
+    assert refused.returncode == 2
+    advised = refused.stderr.strip().rpartition("run: ")[2].replace("/opt/hpss", "/nonexistent/hpss")
+    command = f". {environment}/bin/activate\n{advised}"
+    tried = subprocess.run(["bash", "-c", command], cwd=source, capture_output=True, text=True, timeout=PATIENCE)
+    assert "HPSS_PREFIX=/nonexistent/hpss: there is no include/hpss_api.h below it" in tried.stdout + tried.stderr

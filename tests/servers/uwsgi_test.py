@@ -1,0 +1,293 @@
+"""The service under real uWSGI."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.servers.launcher_test import await_closed_port, await_partials, begin_upload
+from tests.support.needs import need
+from tests.support.processes import UWSGI, Server, uwsgi
+from tests.support.service import TIMEOUT, tree_of
+
+# As deploy/uwsgi.ini has it.
+GRACEFUL = ("--hook-master-start", "unix_signal:15 gracefully_kill_them_all", "--shutdown-sockets")
+PRODUCTION = (*GRACEFUL, "--enable-threads", "--processes", "4", "--buffer-size", "12288")
+CHECKED = {"X-Pacifica-Chunked": "checked"}
+BIG = os.urandom(1 << 25)
+
+
+def _connected(server: Server) -> socket.socket:
+    host, port = server.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), TIMEOUT)
+
+
+def _answer(server: Server, request: bytes) -> bytes:
+    with _connected(server) as connection:
+        connection.sendall(request)
+        return _rest_of(connection)
+
+
+def _rest_of(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+def test_files_go_in_and_come_back(tmp_path: Path) -> None:
+    content = os.urandom(5_000_000)
+    with uwsgi(tmp_path) as server:
+        answer = requests.put(f"{server.url}/12345", data=content)
+        assert answer.json() == {"message": "File added to archive", "total_bytes": "5000000"}
+        assert requests.get(f"{server.url}/12345").content == content
+        assert requests.get(f"{server.url}/12345", headers={"Range": "bytes=-10"}).content == content[-10:]
+        assert requests.get(f"{server.url}//12345").content == content
+        head = requests.head(f"{server.url}/12345")
+        assert head.status_code == 204
+        assert head.headers["X-Content-Length"] == "5000000"
+
+
+def test_a_client_is_told_that_the_connection_closes(tmp_path: Path) -> None:
+    with uwsgi(tmp_path) as server, requests.Session() as session:
+        for number in range(3):
+            source = tmp_path / "incoming"
+            source.write_bytes(b"x")
+            answer = session.patch(f"{server.url}/{number}", json={"path": str(source)})
+            assert answer.json() == {"message": "File Moved Successfully"}
+            assert answer.headers["Connection"] == "close"
+        assert session.get(f"{server.url}/404").headers["Connection"] == "close"
+
+
+def test_chunked_bodies_that_a_proxy_has_checked_are_taken(tmp_path: Path) -> None:
+    content = os.urandom(2_000_000)
+    with uwsgi(tmp_path) as server:
+        for size in (100, 65536, 500_000):
+            body = (content[start : start + size] for start in range(0, len(content), size))
+            answer = requests.put(f"{server.url}/7", data=body, headers=CHECKED)
+            assert answer.json()["total_bytes"] == "2000000"
+            assert requests.get(f"{server.url}/7").content == content
+
+
+def test_chunked_bodies_that_nobody_has_checked_are_refused(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, "--socket-timeout", "1") as server:
+        requests.put(f"{server.url}/7", data=b"stays")
+        for headers, body, status in (
+            ("", b"5\r\nhello\r\n0\r\n\r\n", b"411"),
+            ("", b"5\r\nhello\r\nzz\r\nx", b"411"),
+            ("", b"zebra\r\n", b"411"),
+            ("X-Pacifica-Chunked: perhaps\r\n", b"0\r\n\r\n", b"411"),
+            ("X-Pacifica-Chunked: checked\r\nContent-Length: 5\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"400"),
+            ("X-Pacifica-Chunked: checked\r\n", b"5\r\nhel", b"400"),
+        ):
+            head = f"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n{headers}\r\n"
+            assert _answer(server, head.encode() + body).split()[1] == status
+            assert requests.get(f"{server.url}/7").content == b"stays"
+
+
+def test_no_other_coding_is_taken(tmp_path: Path) -> None:
+    with uwsgi(tmp_path) as server:
+        for coding in ("gzip, chunked", "gzip", "chunked, chunked", "chunked;q=1"):
+            head = f"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {coding}\r\nX-Pacifica-Chunked: checked\r\n\r\n"
+            assert _answer(server, head.encode() + b"0\r\n\r\n").split()[1] in (b"400", b"501")
+    assert tree_of(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234",
+        b"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX-Pacifica-Chunked: checked\r\n\r\n5\r\n0123\r\n",
+    ],
+)
+def test_a_broken_body_stores_nothing(tmp_path: Path, request_bytes: bytes) -> None:
+    with uwsgi(tmp_path, "--socket-timeout", "1") as server:
+        requests.put(f"{server.url}/8", data=b"stays")
+        before = tree_of(tmp_path)
+        answer = _answer(server, request_bytes)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"total_bytes" not in answer
+        assert tree_of(tmp_path) == before
+        assert list((tmp_path / ".partial").iterdir()) == []
+
+
+def test_hostile_paths_and_missing_lengths_are_json_errors(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    with uwsgi(tmp_path / "archive") as server:
+        refused = dict.fromkeys(("/../x", "/..%2fx", "/%00", "/%2F1", "/1/", "/.partial"), b"400")
+        for path, status in {**refused, "/1": b"411"}.items():
+            length = "" if path == "/1" else "Content-Length: 0\r\n"
+            answer = _answer(server, f"PUT {path} HTTP/1.1\r\nHost: a\r\n{length}\r\n".encode())
+            assert answer.split()[1] == status
+            assert b'"status": "%s ' % status in answer
+    assert tree_of(tmp_path) == {"archive": None}
+
+
+def test_the_site_s_limit_holds(tmp_path: Path) -> None:
+    settings = tmp_path / "server.conf"
+    settings.write_text("[global]\nserver.max_request_body_size: 10\n")
+    with uwsgi(tmp_path, env={"ARCHIVEINTERFACE_CPCONFIG": str(settings)}) as server:
+        assert requests.put(f"{server.url}/7", data=b"x" * 11).status_code == 413
+        assert requests.put(f"{server.url}/7", data=b"x" * 10).status_code == 201
+
+
+def test_a_file_that_shrinks_under_a_download_breaks_it_off(tmp_path: Path) -> None:
+    place = tmp_path / "7"
+    with uwsgi(tmp_path) as server:
+        place.write_bytes(b"x" * (1 << 25))
+        with _connected(server) as connection:
+            connection.sendall(b"GET /7 HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = connection.recv(1 << 12)
+            os.truncate(place, 1 << 20)
+            answer += b"".join(iter(lambda: connection.recv(1 << 16), b""))
+        body = answer.partition(b"\r\n\r\n")[2]
+        assert len(body) < 1 << 25
+        assert not body.strip(b"x")  # no error page behind the bytes
+
+
+def test_the_body_is_asked_for_when_it_is_wanted(tmp_path: Path) -> None:
+    with uwsgi(tmp_path) as server, _connected(server) as connection:
+        connection.sendall(b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert connection.recv(1 << 16) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"hello")
+        assert _rest_of(connection).startswith(b"HTTP/1.1 201 ")
+
+
+def test_the_body_is_not_asked_for_when_the_head_is_wrong(tmp_path: Path) -> None:
+    with uwsgi(tmp_path) as server:
+        for request in (
+            "PUT /a/b HTTP/1.1\r\nContent-Length: 5",
+            "PUT /7 HTTP/1.1\r\nTransfer-Encoding: chunked",
+            "PUT /7 HTTP/1.1\r\nContent-Length: 5\r\nLast-Modified: never",
+            "PUT /7 HTTP/1.1\r\nContent-Length: 5\r\nIf-Match: *",
+            "FETCH /7 HTTP/1.1\r\nContent-Length: 5",
+        ):
+            answer = _answer(server, f"{request}\r\nHost: a\r\nExpect: 100-continue\r\n\r\n".encode())
+            assert answer.split()[1].startswith(b"4")
+            assert b"100 Continue" not in answer
+
+
+def test_a_client_of_http_1_0_is_not_asked(tmp_path: Path) -> None:
+    with uwsgi(tmp_path) as server:
+        request = b"PUT /7 HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello"
+        assert b" 201 Created\r\n" in _answer(server, request).partition(b"\n")[0] + b"\n"
+
+
+def test_an_absolute_target_is_a_path(tmp_path: Path) -> None:
+    with uwsgi(tmp_path) as server:
+        requests.put(f"{server.url}/7", data=b"hello")
+        for target in (b"http://archive:80/7", b"HTTP://archive/7?x=y", b"http://archive//7"):
+            assert _answer(server, b"GET %b HTTP/1.1\r\nHost: archive\r\n\r\n" % target).endswith(b"\r\n\r\nhello")
+        assert b" 200 " in _answer(server, b"GET http://archive HTTP/1.1\r\nHost: archive\r\n\r\n")
+
+
+def test_clients_that_leave_and_what_is_not_http_log_no_traceback(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, "-p", "1") as server:
+        requests.put(f"{server.url}/7", data=BIG)
+        for headers in ("", "Range: bytes=0-20000000,20000002-30000000\r\n"):
+            with _connected(server) as connection:
+                connection.sendall(f"GET /7 HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode())
+                connection.recv(1000)
+        with _connected(server) as connection:
+            connection.sendall(b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        for garbage in (b"GET /7 FOO/9", b"GET /7 HTTP/x.y", b"GET /7", b"\x16\x03\x01"):
+            assert not _answer(server, garbage + b"\r\n\r\n").partition(b"\r\n")[0].endswith(b" 200 OK")
+        assert requests.get(f"{server.url}/7").content == BIG
+        assert "Traceback" not in server.stderr
+
+
+def test_a_stalled_upload_is_given_up_after_one_time_out(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, "-p", "1", "--socket-timeout", "1") as server:
+        answer = _answer(server, b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert server.stderr.count("Timeout reading") == 1
+
+
+def test_a_worker_that_is_ended_is_replaced(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, "-p", "1") as server:
+        upload = begin_upload(server, 7)
+        (partial,) = await_partials(tmp_path, 1)
+        (worker,) = map(int, Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split())
+        os.kill(worker, signal.SIGINT)
+        assert upload.recv(1) == b""
+        for number in (8, 9):
+            assert requests.put(f"{server.url}/{number}", data=b"x").status_code == 201
+        assert not partial.exists()  # the new worker has swept
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_plain_command_loses_nothing_when_it_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
+    with uwsgi(tmp_path, "-p", "2") as server:
+        requests.put(f"{server.url}/7", data=b"stays")
+        with begin_upload(server, 7) as upload:
+            await_partials(tmp_path, 1)
+            server.process.send_signal(number)
+            assert _rest_of(upload) == b""
+        assert (tmp_path / "7").read_bytes() == b"stays"
+
+
+def test_a_reload_lets_requests_finish(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, "-p", "2") as server, begin_upload(server, 7) as upload:
+        await_partials(tmp_path, 1)
+        server.process.send_signal(signal.SIGHUP)
+        server.await_line("Gracefully killing worker")
+        upload.sendall(b"56789")
+        assert _rest_of(upload).startswith(b"HTTP/1.1 201 ")
+
+
+def test_the_production_form_finishes_requests_when_it_is_stopped(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, *PRODUCTION) as server:
+        upload = begin_upload(server, 7)
+        await_partials(tmp_path, 1)
+        server.process.send_signal(signal.SIGTERM)
+        await_closed_port(server)
+        upload.sendall(b"56789")
+        assert upload.recv(65536).startswith(b"HTTP/1.1 201 ")
+        server.process.wait(TIMEOUT)
+    assert (tmp_path / "7").read_bytes() == b"0123456789"
+
+
+@pytest.mark.parametrize("ranges", ["bytes=0-", "bytes=0-20000000,20000002-"])
+def test_the_production_form_finishes_downloads_when_it_is_stopped(tmp_path: Path, ranges: str) -> None:
+    with uwsgi(tmp_path, *PRODUCTION) as server:
+        requests.put(f"{server.url}/7", data=BIG)
+        with _connected(server) as download:
+            download.sendall(f"GET /7 HTTP/1.1\r\nHost: a\r\nRange: {ranges}\r\n\r\n".encode())
+            download.recv(1)
+            server.process.send_signal(signal.SIGTERM)
+            await_closed_port(server)
+            server.process.send_signal(signal.SIGTERM)
+            assert BIG[-1000:] in _rest_of(download)
+        assert server.process.wait(TIMEOUT) == 0
+
+
+def test_an_idle_service_that_has_served_ends_when_it_is_stopped(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, *PRODUCTION) as server:
+        for _ in range(20):
+            requests.get(server.url)
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(TIMEOUT / 2)  # its mercy for workers that do not end is longer
+
+
+@pytest.mark.parametrize(
+    ("environment", "word"),
+    [({"PAI_PREFIX": "/missing/prefix"}, "/missing/prefix"), ({"PAI_BACKEND_TYPE": "tape"}, "tape")],
+)
+def test_a_wrong_configuration_ends_it_with_code_2(environment: dict[str, str], word: str) -> None:
+    need(UWSGI)
+    command = [UWSGI, "--http-socket", "127.0.0.1:0", "--master", "--module", "pacifica.archiveinterface.wsgi"]
+    ended = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, timeout=TIMEOUT)
+    assert ended.returncode == 2
+    assert [line for line in ended.stderr.decode().splitlines() if line.startswith("wsgi: ") and word in line]
+
+
+def test_workers_started_together_share_the_archive(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, *PRODUCTION) as server:
+        for number in range(50):
+            requests.put(f"{server.url}/{number}", data=b"%d" % number)
+        assert [requests.get(f"{server.url}/{number}").content for number in range(50)] == [
+            b"%d" % number for number in range(50)
+        ]

@@ -1,0 +1,168 @@
+"""The service as real processes, started by the two launch commands."""
+
+import os
+import pwd
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import requests
+
+from tests.support.needs import need
+from tests.support.service import TIMEOUT, free_port
+
+BIN = Path(sys.executable).parent
+LAUNCHER = str(BIN / "pacifica-archiveinterface")
+UWSGI = str(BIN / "uwsgi")
+
+_URL = re.compile(r"(?:serves .* on http://|bound to TCP address )(127\.0\.0\.1:\d+)")
+_POLL = 0.05  # seconds
+_READY = "the master takes signals"
+
+# What is loaded late is loaded as root here: the interpreter and the clone may lie where only root may look, and
+# coverage writes there.
+_LOADED_LATE = ("_strptime", "encodings.idna", "pacifica.archiveinterface.backends.posix.archive")
+UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+_LAUNCHER_AS_USER = """
+import {modules}, os, sys
+from pacifica.archiveinterface.__main__ import main
+os.setgroups([]); os.setgid({gid}); os.setuid({uid})
+sys.exit(main())
+"""
+
+
+class Server:
+    """A service that answers at *url*, which ends in no slash."""
+
+    def __init__(self, process: subprocess.Popen[bytes], errors: BinaryIO, stop_signal: signal.Signals) -> None:
+        self.url = ""
+        self.process = process
+        self.pid = process.pid
+        self._errors = errors
+        self._stop_signal = stop_signal
+
+    @property
+    def stderr(self) -> str:
+        """What the service has written to standard output and error so far."""
+        # Not read(): the service appends at the position that this end shares with it.
+        return os.pread(self._errors.fileno(), 1 << 24, 0).decode(errors="replace")
+
+    def await_line(self, words: str) -> None:
+        """Wait until the service has written *words*."""
+        deadline = time.monotonic() + TIMEOUT
+        while words not in self.stderr:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not written: {words}\n{self.stderr}")
+            time.sleep(_POLL)
+
+    def stop(self) -> int:
+        """Ask the service to stop and return its exit code; raises TimeoutExpired."""
+        self.process.send_signal(self._stop_signal)
+        return self.process.wait(TIMEOUT)
+
+
+@contextmanager
+def launcher(
+    prefix: Path | str, *options: str, env: Mapping[str, str] | None = None, user: str | None = None
+) -> Iterator[Server]:
+    """Run ``pacifica-archiveinterface`` on a free port until the block is left, as *user* if root asks."""
+    command, variables = [LAUNCHER], {**(env or {})}
+    if user:
+        variables |= UNMEASURED
+        account, modules = pwd.getpwnam(user), ", ".join(_LOADED_LATE)
+        program = _LAUNCHER_AS_USER.format(modules=modules, uid=account.pw_uid, gid=account.pw_gid)
+        command = [sys.executable, "-c", program]
+    command += ["-t", "posix", "-p", "0", "--prefix", str(prefix), *options]
+    with _running(command, variables, signal.SIGTERM) as server:
+        yield server
+
+
+def refusal(*arguments: str, **environment: str) -> str:
+    """Run the launcher, which must end with code 2 and one line; return the line."""
+    ended = subprocess.run(
+        [LAUNCHER, *arguments], env={**_clean_environment(), **environment}, capture_output=True, timeout=TIMEOUT
+    )
+    lines = ended.stderr.decode().splitlines()
+    assert ended.returncode == 2, lines
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@contextmanager
+def uwsgi(
+    prefix: Path | str, *options: str, env: Mapping[str, str] | None = None, user: str | None = None
+) -> Iterator[Server]:
+    """Run uWSGI with the WSGI module on a free port until the block is left, as *user* if root asks."""
+    need(UWSGI)
+    # A master that still starts its workers, and a worker that is still starting, lose the signal that stops them.
+    command = [UWSGI, "--http-socket", f"127.0.0.1:{free_port()}", "--master", "-p", "4"]
+    command += ["--hook-master-start", f"print:{_READY}", "--worker-reload-mercy", "10"]
+    command += ["--module", "pacifica.archiveinterface.wsgi", *options]
+    named = {"PAI_BACKEND_TYPE": "posix", "PAI_PREFIX": str(prefix), **(env or {})}
+    if user:
+        named |= UNMEASURED
+        account = pwd.getpwnam(user)
+        command += ["--uid", str(account.pw_uid), "--gid", str(account.pw_gid), "--drop-after-apps"]
+        command += [f"--shared-pyimport={module}" for module in _LOADED_LATE]
+    # uWSGI takes SIGTERM for a reload unless told otherwise.
+    with _running(command, named, signal.SIGINT) as server:
+        server.await_line(_READY)
+        yield server
+
+
+@contextmanager
+def _running(command: Sequence[str], env: Mapping[str, str], stop_signal: signal.Signals) -> Iterator[Server]:
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command,
+            env={**_clean_environment(), **env},
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that uWSGI's workers end with their master
+        )
+        try:
+            server = Server(process, errors, stop_signal)
+            _await(server)
+            yield server
+            if process.poll() is None:
+                server.stop()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return this process's environment without what configures a service, its home directory included."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PAI_", "ARCHIVEINTERFACE_"))}
+    return {**kept, "HOME": "/nonexistent"}
+
+
+def _await(server: Server) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not _answers(server):
+        if server.process.poll() is not None:
+            raise RuntimeError(f"the service ended with {server.process.returncode}:\n{server.stderr}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the service did not start:\n{server.stderr}")
+        time.sleep(_POLL)
+
+
+def _answers(server: Server) -> bool:
+    found = _URL.search(server.stderr)
+    if not found:
+        return False
+    server.url = f"http://{found[1]}"
+    try:
+        requests.get(server.url, timeout=TIMEOUT)
+    except requests.ConnectionError:
+        return False
+    return True

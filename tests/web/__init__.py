@@ -1,0 +1,1 @@
+"""The CherryPy application: its routes, and the resource in applications of others."""

@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import zlib
 from typing import cast
 
@@ -64,6 +65,44 @@ def test_a_hash_that_fails_is_told_and_keeps_nobody_waiting() -> None:
         hasher.update(b"x" * 100_000)
 
 
+@pytest.fixture
+def own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash on threads that start within the test."""
+    pool = digests._Pool()
+    monkeypatch.setattr(digests, "_pool", lambda pid: pool)
+
+
+def hashing_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "hashing"}
+
+
+@pytest.mark.usefixtures("own_threads")
+def test_no_more_threads_hash_than_there_are_processors_and_none_keeps_the_process_alive() -> None:
+    before = hashing_threads()
+    for _ in range(3 * (os.cpu_count() or 1)):
+        hasher = Hasher(["sha-256"])
+        hasher.update(bytes(100_000))
+        assert hasher.digests() == {"sha-256": hashlib.sha256(bytes(100_000)).digest()}
+    started = hashing_threads() - before
+    assert len(started) == os.cpu_count()
+    assert all(thread.daemon for thread in started)
+
+
+@pytest.mark.usefixtures("own_threads")
+def test_the_caller_hashes_when_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    before = hashing_threads()
+    blocks = [os.urandom(100_000) for _ in range(5)]
+    hasher = Hasher(["sha-256"])
+    assert list(hasher.hashed(blocks)) == blocks
+    assert hasher.digests() == {"sha-256": hashlib.sha256(b"".join(blocks)).digest()}
+    assert hashing_threads() == before
+
+
+@pytest.mark.usefixtures("own_threads")
 def test_uploads_are_hashed_after_more_failures_than_there_are_threads() -> None:
     for _ in range((os.cpu_count() or 1) + 1):
         hasher = Hasher(["sha-256"])

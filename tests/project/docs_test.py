@@ -2,7 +2,7 @@
 
 A ``console`` block shows commands after ``$`` and what they print; an ``sh`` block only commands. A service
 runs on in a terminal of its own until the next one is started. What the pages call port 8080,
-/home/ada/archiveinterface and /path are a free port and directories of the test.
+/home/ada/archiveinterface, /path and /srv/archive are a free port and directories of the test.
 """
 
 import os
@@ -29,12 +29,27 @@ from tests.support.processes import UWSGI
 from tests.support.service import TIMEOUT, await_service, free_port
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/exampleusage.md", "docs/http.md", "docs/operations.md", "docs/upgrade.md"]
-NO_COMMANDS = {"json", "ini", "nginx"}  # languages of blocks that hold no commands
+PAGES = [
+    "README.md",
+    "docs/exampleusage.md",
+    "docs/http.md",
+    "docs/operations.md",
+    "docs/servers.md",
+    "docs/testing.md",
+    "docs/upgrade.md",
+]
+NO_COMMANDS = {"json", "ini", "nginx", "apache"}  # languages of blocks that hold no commands
+# What a page takes for granted.
+BEFORE = {
+    "docs/testing.md": [
+        "pacifica-archiveinterface -t posix -p 8080 -a 127.0.0.1 --prefix /srv/archive",
+        "export LARGE_FILE_SIZE=1048577 MANY_FILES_TEST_COUNT=20",
+    ]
+}
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROMPT = re.compile(r"^\$ ", re.MULTILINE)
-_SERVICE = re.compile(r"make run|pacifica-archiveinterface |uwsgi ")
+_SERVICE = re.compile(r"make run|pacifica-archiveinterface |uwsgi |gunicorn |waitress-serve ")
 _VARYING = [
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"), "<log time>"),
     (re.compile(r"^Date: .*", re.MULTILINE), "<date>"),
@@ -88,7 +103,8 @@ class Reader:
         for entry in ROOT.iterdir():
             if not entry.name.startswith(".") and entry.name != "archive":
                 (self._clone / entry.name).symlink_to(entry)
-        (self._home / "path").mkdir()
+        for name in ("path", "archive"):
+            (self._home / name).mkdir()
         (self._home / ".curlrc").write_text("silent\nshow-error\n")  # as on a terminal, where no progress is shown
         # The environment that runs the tests, set up for make: it need not do so again.
         environment = self._home / "environment"
@@ -101,6 +117,7 @@ class Reader:
         """Return *text* with the ports and places of the page turned into those of the test."""
         text = text.replace("/home/ada/archiveinterface", str(self._clone))
         text = re.sub(r"(?<=[= ])/path\b", str(self._home / "path"), text)
+        text = text.replace("/srv/archive", str(self._home / "archive"))
         text = re.sub(r"(?<=:|[p ]|=)8080\b", str(self._port), text)
         options = f"PORT={self._port} VENV={self._home}/environment"
         # make test-fresh-machine runs this one.
@@ -154,6 +171,8 @@ class Reader:
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_shows_is_what_happens(page: str, tmp_path: Path) -> None:
     with closing(Reader(tmp_path)) as reader:
+        for command in BEFORE.get(page, []):
+            reader.type_in(command)
         for command, shown in steps_of((ROOT / page).read_text()):
             printed, exit_code = reader.type_in(command)
             if shown is None:

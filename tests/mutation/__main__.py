@@ -156,7 +156,8 @@ def main() -> int:
         modules = [module for module in room.modules if module in wanted or not wanted]
         if modules:
             make_copy(modules, room.tests)
-            mutmut("run", "--max-children", str(os.cpu_count() or 1), quiet=False)
+            # Tests of services wait more than they compute.
+            mutmut("run", "--max-children", str(2 * (os.cpu_count() or 1)), quiet=False)
             found |= {mutant: "" if mutant.is_killed else change_of(mutant) for mutant in mutants()}
     return report(found, explained())
 
@@ -177,6 +178,9 @@ def make_copy(modules: Iterable[str], tests: Iterable[str]) -> None:
         "pytest_add_cli_args_test_selection": [f"tests/{name}_test.py" for name in tests],
         "pytest_add_cli_args": ["-k", CHOSEN, *(f"--deselect={test}" for test in PASSED_OVER)],
         "process_isolation": "forkserver",  # else each worker goes on with what earlier tests left in memory
+        # A mutant that hangs is given up after its tests' usual time, so many times, and so many seconds.
+        "timeout_multiplier": 4.0,
+        "timeout_constant": 5.0,
     }
     with (WORK / "pyproject.toml").open("a") as file:
         print("\n[tool.mutmut]", *(f"{name} = {value!r}" for name, value in settings.items()), sep="\n", file=file)

@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
+from pacifica.archiveinterface.backends.abstract.precondition import Precondition
 from tests.conftest import Serve
 from tests.support.service import ONCE, TIMEOUT, Backend, Service, serving, stored_files, tree_of
 
@@ -282,3 +284,26 @@ def test_a_header_that_means_nothing_in_a_request_is_not_parsed(service: Service
     headers = {"Content-Disposition": disposition}
     assert service.request("PUT", "/7", data=b"x", headers=headers).status_code == 201
     assert service.request("GET", "/7", headers=headers).content == b"x"
+
+
+@ONCE
+def test_a_part_of_a_file_is_refused(service: Service) -> None:
+    answer = service.request("PUT", "/7", data=b"x", headers={"Content-Range": "bytes 0-0/2"})
+    message = "PUT stores whole files: Content-Range, part of a file, is not supported"
+    assert (answer.status_code, answer.json()["message"]) == (400, message)
+    assert service.request("GET", "/7").status_code == 404
+
+
+@ONCE
+def test_storage_is_told_the_length_of_an_upload(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type(service.archive.file("7"))
+    open_writer, lengths = kind.open_writer, []
+
+    def opened(file: Any, length: int | None = None, precondition: Precondition | None = None) -> Any:
+        lengths.append(length)
+        return open_writer(file, length, precondition)
+
+    monkeypatch.setattr(kind, "open_writer", opened)
+    assert service.request("PUT", "/7", data=b"0123").status_code == 201
+    assert service.request("PUT", "/7", data=iter([b"01", b"23"])).status_code == 201
+    assert lengths == [4, None]

@@ -81,6 +81,7 @@ ROOMS = {
             "digests",
             "fixity",
             "http/answers",
+            "http/heads_and_bodies",
             "http/parsers",
             "http/rest_errors",
             "http/rest_get",

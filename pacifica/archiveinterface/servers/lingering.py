@@ -18,7 +18,7 @@ def linger(connection: socket.socket, most: int) -> None:
     with suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
         connection.settimeout(_SILENCE)
-        while left > 0 and time.monotonic() < end:
+        while left and time.monotonic() < end:
             arrived = connection.recv(min(left, _BLOCK_SIZE))
             if not arrived:
                 return

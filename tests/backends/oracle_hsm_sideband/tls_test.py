@@ -2,12 +2,17 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.orm import SamVersion
+from pacifica.archiveinterface.connections import DatabaseUnavailableError
+from pacifica.archiveinterface.database import connections_to
 from pacifica.archiveinterface.exception import ConfigurationError
 from tests.backends.oracle_hsm_sideband.stand import FILE, standing
 from tests.samqfs_emulator.host import READER, READER_PASSWORD, SCHEMA, HsmHost
@@ -107,6 +112,28 @@ def test_the_service_shows_its_certificate(guarded: HsmHost, certificates: Path)
     shown = {"tls_cert": str(certificates / "client.pem"), "tls_key": str(certificates / "client.key")}
     assert levels_of(guarded, user="known", tls="required") == SILENT
     assert levels_of(guarded, user="known", tls="required", **shown) == ANSWERED
+
+
+VERIFIED = "ssl_verify_cert=true&ssl_verify_identity=true"
+
+
+@pytest.mark.parametrize(
+    ("host", "parameters", "answers"),
+    [
+        ("127.0.0.1", "ssl_disabled=true", False),
+        ("127.0.0.1", "ssl_ca={}/ca.pem", True),
+        ("127.0.0.1", f"ssl_ca={{}}/ca.pem&{VERIFIED}", True),
+        ("127.0.0.1", f"ssl_ca={{}}/stranger.pem&{VERIFIED}", False),
+        ("localhost", f"ssl_ca={{}}/ca.pem&{VERIFIED}", False),
+    ],
+)
+def test_a_database_is_connected_to_as_encrypted_as_its_url_says(
+    guarded: HsmHost, certificates: Path, host: str, parameters: str, answers: bool
+) -> None:
+    place = f"{READER}:{quote(READER_PASSWORD)}@{host}:{guarded.server.port}/{SCHEMA}"
+    connections = connections_to(f"mysql://{place}?{parameters.format(certificates)}", "the database")
+    with nullcontext() if answers else pytest.raises(DatabaseUnavailableError):
+        assert list(connections.rows(SamVersion.select()))
 
 
 @pytest.mark.parametrize("tls", ["off", "preferred", "required"])

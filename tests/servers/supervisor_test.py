@@ -148,6 +148,16 @@ def test_a_worker_that_dies_again_and_again_is_started_once_a_second(prefix: Pat
             assert start_of(workers(server)[0]) >= began - 0.1
 
 
+def test_a_worker_that_cannot_start_is_started_less_and_less_often(server: Server, prefix: Path) -> None:
+    away = prefix.rename(prefix.with_name("away"))
+    os.kill(workers(server)[0], signal.SIGKILL)
+    for seconds in (2, 4):
+        await_log(server, f"does not start: prefix '{prefix}': no such file or directory; next attempt in {seconds} ")
+    away.rename(prefix)
+    await_true(lambda: len(workers(server)) == 2)
+    assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == CONTENT
+
+
 def start_of(pid: int) -> float:
     """Return when the process began, in seconds since the system did."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()

@@ -25,6 +25,7 @@ DRAIN_SIGNAL = signal.SIGUSR1
 _RELOAD_SIGNAL = signal.SIGHUP
 _SIGNALS = (*STOP_SIGNALS, _RELOAD_SIGNAL, signal.SIGCHLD)
 _RESTART_INTERVAL = 1.0  # seconds between two starts of one worker
+_LONGEST_INTERVAL = 60.0  # it doubles up to here while workers do not start
 _READY = b"\0"
 _REFUSED = 2  # exit code
 _log = logging.getLogger(LOG_NAME)
@@ -68,6 +69,7 @@ class Supervisor:
         self._workers: list[_Worker] = []
         self._leaving: list[_Worker] = []  # asked to end
         self._vacancies: list[float] = []  # when to start a worker in the place of one that died
+        self._interval = _RESTART_INTERVAL
         self._reload_is_due = False
         self._signals = _Signals()
 
@@ -148,6 +150,7 @@ class Supervisor:
             return
         self._dismiss(self._workers, DRAIN_SIGNAL)
         self._workers, self._work, self._vacancies = workers, work, []
+        self._interval = _RESTART_INTERVAL
         _log.info("reloaded: new worker processes have the new configuration")
 
     def _reap(self) -> None:
@@ -156,7 +159,7 @@ class Supervisor:
             end = _end_of(worker)
             if end is not None:
                 self._workers.remove(worker)
-                self._vacancies.append(worker.begun + _RESTART_INTERVAL)
+                self._vacancies.append(worker.begun + self._interval)
                 _log.error("worker process %d has ended (%s), another one takes its place", worker.pid, end)
 
     def _fill_vacancies(self) -> None:
@@ -167,8 +170,10 @@ class Supervisor:
             self._workers.append(worker)
             try:
                 self._await_ready(worker)
+                self._interval = _RESTART_INTERVAL
             except ConfigurationError as error:
-                _log.error("a worker process does not start: %s", error)
+                self._interval = min(2 * self._interval, _LONGEST_INTERVAL)
+                _log.error("a worker process does not start: %s; next attempt in %d seconds", error, self._interval)
 
     def _dismiss(self, workers: list[_Worker], number: int) -> None:
         for worker in workers:

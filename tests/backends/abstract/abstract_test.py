@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -15,7 +16,13 @@ from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
 from pacifica.archiveinterface.backends.posix.store import Store
-from pacifica.archiveinterface.exception import BeingStagedError, ConfigurationError, FileIdError, MissingFileError
+from pacifica.archiveinterface.exception import (
+    BeingStagedError,
+    ConfigurationError,
+    ConflictError,
+    FileIdError,
+    MissingFileError,
+)
 
 
 class ArrivingFile(PosixFile):
@@ -203,6 +210,74 @@ def test_the_residency_of_many_files_is_told_at_once(tmp_path: Path) -> None:
     assert found["8"] == Residency(0, 0, 0, RecallState.NONE)
     assert isinstance(found["404"], MissingFileError)
     assert isinstance(found["../x"], FileIdError)
+
+
+class RecordingFile(PosixFile):
+    """Remembers what was asked of it; the file 8 cannot be recalled, and its recall cannot be cancelled."""
+
+    asked: ClassVar[list[tuple[str, str]]] = []
+
+    def _ask(self, verb: str) -> None:
+        self.asked.append((verb, self.path))
+        if self.path == "8":
+            raise ConflictError("no copy of the file can be read")
+
+    def stage(self) -> bool:
+        """Remember the recall; it takes a while."""
+        self._ask("stage")
+        return False
+
+    def cancel_recall(self) -> bool:
+        """Remember it; the recall of 9 goes on."""
+        self._ask("cancel_recall")
+        return self.path != "9"
+
+    def release(self) -> None:
+        """Remember it."""
+        self._ask("release")
+
+    def pin(self) -> None:
+        """Remember it."""
+        self._ask("pin")
+
+    def unpin(self) -> None:
+        """Remember it."""
+        self._ask("unpin")
+
+
+class RecordingArchive(PosixBackendArchive):
+    """Its files are on tape."""
+
+    file_type = RecordingFile
+
+
+@pytest.mark.parametrize(
+    ("verb", "asked"), [("submit_recalls", "stage"), ("release", "release"), ("pin", "pin"), ("unpin", "unpin")]
+)
+def test_what_is_asked_for_many_files_is_asked_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, asked: str
+) -> None:
+    monkeypatch.setattr(RecordingFile, "asked", [])
+    answers = getattr(RecordingArchive(str(tmp_path)), verb)(["7", "8", "../x", "9"])
+    assert list(answers) == ["7", "8", "../x", "9"]
+    assert (answers["7"], answers["9"]) == (None, None)
+    assert (type(answers["8"]), type(answers["../x"])) == (ConflictError, FileIdError)
+    assert RecordingFile.asked == [(asked, "7"), (asked, "8"), (asked, "9")]
+
+
+def test_only_the_recalls_that_ended_count_as_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RecordingFile, "asked", [])
+    assert RecordingArchive(str(tmp_path)).cancel_recalls(["7", "8", "9", "../x"]) == {"7"}
+    assert [path for _, path in RecordingFile.asked] == ["7", "8", "9"]
+
+
+def test_storage_without_tape_has_nothing_to_cancel_to_release_or_to_pin(tmp_path: Path) -> None:
+    archive = PosixBackendArchive(str(tmp_path))
+    put(archive, "7", b"bytes")
+    assert archive.cancel_recalls(["7"]) == set()
+    for verb in (archive.submit_recalls, archive.release, archive.pin, archive.unpin):
+        assert verb(["7"]) == {"7": None}
+    assert archive.file("7").is_online()
 
 
 # Names and notes

@@ -33,6 +33,9 @@ IMPORTED = "why: runs when the module is imported, before a change is switched o
 
 CHOSEN = "posix-tree or not (posix-flat or hpss or hsm or uwsgi)"  # the service on one POSIX archive
 
+# A test that hangs ends its process after so many seconds: the mutant is killed.
+HANGS = ("-o", "faulthandler_timeout=30", "-o", "faulthandler_exit_on_timeout=true")
+
 PASSED_OVER = (
     # Of these only what they start does the work.
     "tests/digests_test.py::test_uploads_that_begin_together_in_a_new_process_are_hashed",
@@ -177,7 +180,7 @@ def make_copy(modules: Iterable[str], tests: Iterable[str]) -> None:
         "only_mutate": [f"{PACKAGE}/{module}.py" for module in modules],
         "also_copy": sorted({name.split("/")[0] for name in names} - {"pacifica"}),
         "pytest_add_cli_args_test_selection": [f"tests/{name}_test.py" for name in tests],
-        "pytest_add_cli_args": ["-k", CHOSEN, *(f"--deselect={test}" for test in PASSED_OVER)],
+        "pytest_add_cli_args": ["-k", CHOSEN, *HANGS, *(f"--deselect={test}" for test in PASSED_OVER)],
         "process_isolation": "forkserver",  # else each worker goes on with what earlier tests left in memory
         # A mutant that hangs is given up after its tests' usual time, so many times, and so many seconds.
         "timeout_multiplier": 4.0,

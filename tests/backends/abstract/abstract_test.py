@@ -10,10 +10,11 @@ from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendA
 from pacifica.archiveinterface.backends.abstract.file import ArchiveFile
 from pacifica.archiveinterface.backends.abstract.naming import name_of_path, plain_name
 from pacifica.archiveinterface.backends.abstract.notes import Notes
+from pacifica.archiveinterface.backends.abstract.precondition import ANY, Precondition
 from pacifica.archiveinterface.backends.abstract.residency import Locality, Place, RecallState, Residency
 from pacifica.archiveinterface.backends.conformance import fails_with, put
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
-from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader
+from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader, PosixWriter
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
 from pacifica.archiveinterface.backends.posix.store import Store
 from pacifica.archiveinterface.exception import (
@@ -278,6 +279,20 @@ def test_storage_without_tape_has_nothing_to_cancel_to_release_or_to_pin(tmp_pat
     for verb in (archive.submit_recalls, archive.release, archive.pin, archive.unpin):
         assert verb(["7"]) == {"7": None}
     assert archive.file("7").is_online()
+
+
+def test_a_writer_is_told_what_is_known_of_an_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, open_writer = [], PosixFile.open_writer
+
+    def opened(file: PosixFile, length: int | None = None, precondition: Precondition | None = None) -> PosixWriter:
+        told.append((length, precondition))
+        return open_writer(file, length, precondition)
+
+    monkeypatch.setattr(PosixFile, "open_writer", opened)
+    absent = Precondition(none_match=(ANY,))
+    file = PosixBackendArchive(str(tmp_path)).file("7")
+    assert file.store([b"by", b"tes"], 7.0, dict, length=5, precondition=absent).filesize == 5
+    assert told == [(5, absent)]
 
 
 # Names and notes

@@ -172,24 +172,23 @@ class _Pool:
     """Threads that hash, as many as there are processors."""
 
     def __init__(self) -> None:
-        self.threads: list[threading.Thread] = []
+        self._threads = 0
         self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()
 
     def submit(self, task: Callable[[], None]) -> bool:
         """Run *task* soon; return False, and do not run it, when no thread can be started."""
         self._grow()
-        if not self.threads:
+        if not self._threads:
             return False
         self._tasks.put(task)
         return True
 
     def _grow(self) -> None:
         with self._lock, suppress(RuntimeError):  # the system has no thread left
-            if len(self.threads) < _PROCESSORS:
-                thread = threading.Thread(target=self._work, name="hashing", daemon=True)
-                thread.start()
-                self.threads.append(thread)
+            if self._threads < _PROCESSORS:
+                threading.Thread(target=self._work, name="hashing", daemon=True).start()
+                self._threads += 1
 
     def _work(self) -> None:
         while True:

@@ -201,6 +201,19 @@ def test_a_status_tells_the_residency() -> None:
     assert [state for state in RecallState if state.is_under_way] == [RecallState.QUEUED, RecallState.ACTIVE]
 
 
+class CopiedBackStatus(LevelledStatus):
+    """Of a file system with a disk before and a disk behind the tape."""
+
+    def define_levels(self) -> tuple[str, ...]:
+        """Return the media of the levels."""
+        return ("disk", "tape", "disk")
+
+
+def test_a_file_that_no_level_holds_whole_is_on_the_last_one() -> None:
+    assert CopiedBackStatus(1.5, 2.5, (1, 2, 3), 5).file_storage_media == "disk"
+    assert CopiedBackStatus(1.5, 2.5, (1, 5, 5), 5).file_storage_media == "tape"
+
+
 def test_the_residency_of_many_files_is_told_at_once(tmp_path: Path) -> None:
     archive = PosixBackendArchive(str(tmp_path))
     put(archive, "7", b"bytes")

@@ -764,3 +764,59 @@ def test_the_directory_of_digests_is_synced_with_that_of_the_file(prefix: Path, 
     before_call("fsync", lambda fd: synced.add(os.readlink(f"/proc/self/fd/{fd}")))
     archive.patch(NESTED, str(source))
     assert os.path.dirname(archive.file(NESTED).filepath) in synced
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo"])
+def test_what_gets_the_name_of_a_file_before_it_is_opened_is_not_read(
+    archive: PosixBackendArchive, before_call: BeforeCall, kind: str
+) -> None:
+    path = Path(archive.prefix, archive.path_of(NESTED))
+    names = [path.name]
+
+    def replace_once(name: Any, *_flags: Any, **_options: Any) -> None:
+        if name in names:
+            names.remove(name)
+            become(path, kind)
+
+    before_call("open", replace_once)
+    before = open_files(archive.prefix)
+    with fails_with(MissingFileError):
+        archive.open(NESTED, "r")
+    assert open_files(archive.prefix) == before
+    assert is_kind(path, kind)
+
+
+def test_files_are_stored_and_moved_where_there_are_no_locks(
+    archive: PosixBackendArchive, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int, operation: int) -> None:
+        raise failing(errno.ENOLCK)
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    put(archive, "7", b"stored")
+    archive.patch("8", str(source))
+    with archive.open("7", "r") as stored, archive.open("8", "r") as moved:
+        assert (stored.read(100), moved.read(100)) == (b"stored", NEW)
+    assert left_overs(archive) == []
+
+
+def test_a_new_file_has_no_name_when_its_first_one_cannot_be_removed(prefix: Path, before_call: BeforeCall) -> None:
+    archive = make(prefix, overwrite="refuse")
+    failures = [failing(errno.EIO)]
+
+    def fail_once(name: Any, **_options: Any) -> None:
+        if failures and len(str(name)) == 32:  # of an upload
+            raise failures.pop()
+
+    before_call("unlink", fail_once)
+    with fails_with(StorageError):
+        put(archive, "7", b"stored")
+    assert failures == []
+    with fails_with(MissingFileError):
+        archive.open("7", "r")
+    assert left_overs(archive) == []
+
+
+def test_a_file_that_is_not_damaged_has_no_mark(archive: PosixBackendArchive) -> None:
+    archive.file("7").store([b"stored"], 7.0, lambda: {"md5": bytes(16)})
+    assert os.listxattr(Path(archive.prefix, archive.path_of("7"))) == ["user.pacifica.digest.md5"]

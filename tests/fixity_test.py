@@ -14,10 +14,12 @@ import subprocess
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from itertools import islice
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -517,6 +519,64 @@ def test_a_scrub_reads_as_fast_as_was_said(monkeypatch: pytest.MonkeyPatch) -> N
     assert clock.waits == [0, 0.5, 1, 0, 0.2]
 
 
+class _FileThatComes(PosixFile):
+    """On tape; its recall ends when it is asked for the third time."""
+
+    asked: ClassVar[list[str]] = []
+
+    def is_online(self) -> bool:
+        """Return whether the recall has ended."""
+        return len(self.asked) > 2
+
+    def stage(self) -> bool:
+        """Count the request."""
+        self.asked.append(self.path)
+        return self.is_online()
+
+
+class _TapeThatComes(PosixBackendArchive):
+    """Every file is on tape, and comes when it is asked for."""
+
+    file_type = _FileThatComes
+
+
+def _scrub_by_clock(archive: PosixBackendArchive, **options: Any) -> tuple[Scrub, _Clock]:
+    """Return a scrub that waits by a clock."""
+    clock = _Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading, "Event", lambda: clock)
+        patch.setattr(time, "monotonic", lambda: clock.now)
+        return Scrub(archive, **options), clock
+
+
+@pytest.mark.parametrize(
+    ("recall_seconds", "result", "waits"), [(0, "offline", []), (5, "unreadable", [5]), (100, "ok", [10, 10])]
+)
+def test_a_file_is_read_if_it_is_recalled_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recall_seconds: float, result: str, waits: list[float]
+) -> None:
+    monkeypatch.setattr("pacifica.archiveinterface.commands.scrub._RECALL_POLL", 10.0)
+    archive = _TapeThatComes(str(tmp_path))
+    archive.file("7").store([CONTENT], 7.0, lambda: {"sha-256": hashlib.sha256(CONTENT).digest()})
+    monkeypatch.setattr(_FileThatComes, "asked", [])
+    scrub, clock = _scrub_by_clock(archive, recall_seconds=recall_seconds)
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    (finding,) = scrub.run([Entry("7", "7")])
+    monkeypatch.undo()
+    assert (finding.result, clock.waits) == (result, waits)
+
+
+def test_a_scrub_reads_no_faster_than_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = PosixBackendArchive(str(tmp_path))
+    for file_id in ("7", "8"):
+        archive.file(file_id).store([b"0123456789"], 7.0, lambda: {"sha-256": hashlib.sha256(b"0123456789").digest()})
+    scrub, clock = _scrub_by_clock(archive, rate=5)
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    found = [finding.result for finding in scrub.run(archive.entries())]
+    monkeypatch.undo()
+    assert (found, clock.waits) == (["ok", "ok"], [0, 2])
+
+
 def test_a_recall_is_waited_for_as_long_as_was_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "7").write_bytes(b"x")
     assert run_on(_TapeThatNeverComes(str(tmp_path)), "verify", "7", "--recall", "--recall-timeout", "0.2") == 1
@@ -573,3 +633,51 @@ def test_status_prints_what_is_known(scrubbed: Path) -> None:
     assert hashlib.sha256(CONTENT).hexdigest() in ended.stdout
     assert "1000000" in ended.stdout
     assert ended.stderr.startswith("404: ")
+
+
+def test_a_scrub_lists_no_more_files_than_it_reads_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[str] = []
+    threads: set[str] = set()
+
+    def entries() -> Iterator[Entry]:
+        for number in range(20):
+            listed.append(str(number))
+            yield Entry(str(number), str(number))
+
+    def examine(scrub: Scrub, entry: Entry) -> Finding:
+        threads.add(threading.current_thread().name)
+        return Finding(entry.path, entry.file_id, "ok")
+
+    monkeypatch.setattr(Scrub, "examine", examine)
+    found = Scrub(PosixBackendArchive(str(tmp_path))).run(entries())
+    ahead = [len(listed) - int(finding.path) for finding in found]
+    assert ahead == [*(19 * [2]), 1]
+    assert threads == {"scrub_0"}
+
+
+def test_a_scrub_that_is_left_reads_no_more_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_left = threading.Event()
+    examined: list[str] = []
+
+    class Pool(ThreadPoolExecutor):
+        """Lets the file that is being read end only when the rest is cancelled."""
+
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            """End, and let the file that is being read end."""
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            is_left.set()
+            super().shutdown(wait=wait)
+
+    def examine(scrub: Scrub, entry: Entry) -> Finding:
+        examined.append(entry.path)
+        if entry.path != "0":
+            is_left.wait(TIMEOUT)
+        return Finding(entry.path, entry.file_id, "ok")
+
+    monkeypatch.setattr("pacifica.archiveinterface.commands.scrub.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(Scrub, "examine", examine)
+    found = Scrub(PosixBackendArchive(str(tmp_path))).run(Entry(str(number), str(number)) for number in range(9))
+    assert next(found).path == "0"
+    assert isinstance(found, Generator)
+    found.close()
+    assert examined in (["0"], ["0", "1"])

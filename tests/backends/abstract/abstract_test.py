@@ -333,3 +333,7 @@ def test_notes_are_kept_as_texts() -> None:
     assert Notes.of_texts(foreign, "digest.") == Notes({}, "abcd")
     assert Notes.of_texts({"md5": "00", "damaged": "abcd"}) == Notes({"md5": bytes(1)}, "abcd")
     assert Notes({"md5": bytes(1)}, "abcd").texts() == {"md5": "00", "damaged": "abcd"}
+
+
+def test_a_prefix_may_end_in_a_slash(tmp_path: Path) -> None:
+    assert PosixBackendArchive(f"{tmp_path}/").prefix == str(tmp_path)

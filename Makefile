@@ -10,6 +10,7 @@
 # make check format, lint and types
 # make bench-quick   the comparison with the original, nginx, rclone and bare handlers, in two minutes, into build/benchmarks-quick
 # make bench [ROUNDS=5] [BEFORE=another/worktree]   all of it, into build/benchmarks
+# make bench-change BEFORE=another/worktree   what a change has changed, in a quarter of an hour, into build/benchmarks-change
 # make bench-publish   the summary and the plots of the last make bench, into docs/benchmarks
 # make docs  the documentation as HTML, under docs/_build/html
 # make run-hpss-demo           the service on a simulated HPSS, with a tape of five seconds
@@ -47,7 +48,7 @@ BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=
 HPSS_DEMO ?= build/hpss-demo
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-user test-fresh-machine \
-  test-powerloss test-faults test-fuzz test-leaks test-mutation bench bench-quick bench-publish bench-durability check docs deployment-test clean
+  test-powerloss test-faults test-fuzz test-leaks test-mutation bench bench-quick bench-change bench-publish bench-durability check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -110,6 +111,9 @@ bench: $(VENV)/.bench $(ORIGINAL)/.made
 
 bench-quick: $(VENV)/.bench $(ORIGINAL)/.made
 	$(BENCH) --quick --out build/benchmarks-quick
+
+bench-change: $(VENV)/.bench $(ORIGINAL)/.made
+	$(BENCH) --change --rounds $(ROUNDS) --out build/benchmarks-change
 
 # The raw results stay below build/.
 bench-publish:

@@ -26,7 +26,7 @@ from .memory import TRANSFERS, measure_memory
 from .report import write_report
 from .running import Contestant, Running
 from .seed import LARGE_ID, SIZES, make_seed, store_large, store_seed
-from .services import contestants
+from .services import OF_A_CHANGE, contestants
 
 CLIENTS = (1, 8, 32)
 STREAMS = (1, 4)
@@ -66,7 +66,7 @@ def main() -> None:
         directory.mkdir(parents=True, exist_ok=True)
         _check_space(directory, form, given.before)
     begin = time.monotonic()
-    results = {"about": {**about(places, given.before), **vars(form), "quick": given.quick}}
+    results = {"about": {**about(places, given.before), **vars(form), "quick": given.quick, "change": given.change}}
     results |= _measured(places, form, given)
     results["about"]["minutes"] = round((time.monotonic() - begin) / 60, 1)
     write_report(results, given.out)
@@ -82,6 +82,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=_FULL.rounds, help="turns of each service at each kind of work")
     parser.add_argument("--quick", action="store_true", help="the smallest sensible run, one round in two minutes")
+    parser.add_argument(
+        "--change", action="store_true", help="only the work and the services that show what a change has changed"
+    )
     parser.add_argument(
         "--only", action="append", default=[], metavar="SERVICE", help="one to compare; may be repeated"
     )
@@ -128,11 +131,14 @@ def _check_space(directory: Path, form: Form, before: Path | None) -> None:
 def _measured(places: Mapping[str, Path], form: Form, given: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {"records": [], "bytes alone": [], "growth": [], "memory": []}
     for place, directory in places.items():
-        works = _works(form, given.quick, place == next(iter(places)))
-        with _all_running(directory, form, works, given.only, given.before) as (seed, services):
+        works = _works_of_a_change(form) if given.change else _works(form, given.quick, place == next(iter(places)))
+        only = given.only or (OF_A_CHANGE if given.change else ())
+        with _all_running(directory, form, works, only, given.before) as (seed, services):
             results["bytes alone"] += _told(measure_bytes_alone(place, seed / str(LARGE_ID), form.rounds))
             for work in works:
                 results["records"] += _told(_take_turns(place, work, services, seed, form))
+    if given.change:
+        return results
     # Neither depends on the place as rates do; the last one has inodes and blocks to find.
     results["memory"] += _told(measure_memory(place, directory, form.memory))
     results["growth"] += _told(measure_growth(place, directory, form.growth, form.rounds, form.seconds))
@@ -154,6 +160,11 @@ def _works(form: Form, quick: bool, first_place: bool) -> list[Work]:
     reads = [Work(kind, size, clients) for kind in ("GET", "range") for size in SIZES for clients in CLIENTS]
     reads += [_small(kind, "1 KiB", clients) for kind in ("HEAD", "mixed") for clients in CLIENTS]
     return [*reads, *puts, *_large_works(form, STREAMS, STREAMS)]
+
+
+def _works_of_a_change(form: Form) -> list[Work]:
+    small = [Work(kind, "1 KiB", clients) for kind in ("GET", "HEAD", "PUT") for clients in CLIENTS]
+    return [*small, *_large_works(form, STREAMS[:1], STREAMS[:1])]
 
 
 def _small(kind: str, size: str, clients: int) -> Work:

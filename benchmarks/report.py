@@ -53,7 +53,7 @@ def _plots(plots: Mapping[str, str]) -> Iterator[str]:
 
 
 def _about(about: Mapping[str, Any]) -> Iterator[str]:
-    command = "make bench-quick" if about["quick"] else "make bench"
+    command = "make bench-quick" if about["quick"] else "make bench-change" if about["change"] else "make bench"
     yield f"`{command}` on {about['date']}, in {about['minutes']:.0f} minutes."
     if about["quick"]:
         yield "This is the quick form, one round of little work: it proves nothing but that the comparison runs."

@@ -20,6 +20,8 @@ CHERRYPY_UWSGI, WSGI_UWSGI = "bare CherryPy, uWSGI", "bare WSGI, uWSGI"
 LENGTHLESS_UWSGI = "bare WSGI without Content-Length, uWSGI"
 CHERRYPY_LAUNCHER, WSGI_LAUNCHER = "bare CherryPy, launcher", "bare WSGI, launcher"
 
+OF_A_CHANGE = (UWSGI, LAUNCHER, BEFORE_UWSGI, BEFORE_LAUNCHER, ORIGINAL_UWSGI, NGINX, WSGI_UWSGI, LENGTHLESS_UWSGI)
+
 ALL = frozenset(("GET", "HEAD", "PUT", "range", "mixed", "large GET", "large PUT"))
 
 _BIN = Path(sys.executable).parent

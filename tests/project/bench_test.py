@@ -199,7 +199,15 @@ def summary_of(rounds: int, rate: float, out: Path) -> str:
     """Return the summary of a run in which the service had *rate* against 100 of the bare handler."""
     figures = {"p50_ms": 1.0, "p99_ms": 2.0, "cpu_seconds_per_1000": 0.5, "peak_mebibytes": 40, "wrong": 0, "errors": 0}
     results = results_with({UWSGI: [rate] * rounds, CHERRYPY_UWSGI: [100.0] * rounds}, **figures)
-    about = {"date": "2026-11-25", "minutes": 1, "quick": False, "rounds": rounds, "seconds": 1, "machine": "a machine"}
+    about = {
+        "date": "2026-11-25",
+        "minutes": 1,
+        "quick": False,
+        "change": False,
+        "rounds": rounds,
+        "seconds": 1,
+        "machine": "a machine",
+    }
     results["about"] |= {**about, "versions": {}}
     write_report({**results, "bytes alone": []}, out)
     return (out / "summary.md").read_text()

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from pacifica.archiveinterface.exception import ConfigurationError
 from tests.support.mariadb import MariaDB
 from tests.support.needs import need, refuse_or_skip
 from tests.support.postgresql import PostgreSQL, PostgreSQLError, program
+from tests.support.processes import suspend
 from tests.support.service import TIMEOUT
 
 USER = "recall"
@@ -40,13 +42,17 @@ class Server:
     def __init__(self, server: MariaDB | PostgreSQL, url: str) -> None:
         self.server, self.url = server, url
 
-    def signal(self, number: signal.Signals) -> None:
-        """Stop the server, or let it go on."""
-        if isinstance(self.server, PostgreSQL):
-            self.server.signal(number)
-        else:
-            assert self.server.pid
-            os.kill(self.server.pid, number)
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Stop the server, and let it go on after the block."""
+        pids = self.server.pids if isinstance(self.server, PostgreSQL) else [self.server.pid or 0]
+        suspend(*pids)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")
@@ -222,22 +228,15 @@ def test_a_server_that_is_stopped_is_not_waited_for(server: Server, is_new: bool
     connections = connect(server.url)
     if not is_new:
         assert one(connections) == 1
-    server.signal(signal.SIGSTOP)
-    try:
-        with pytest.raises(DatabaseUnavailableError):
-            one(connections)
-    finally:
-        server.signal(signal.SIGCONT)
+    with server.suspended(), pytest.raises(DatabaseUnavailableError):
+        one(connections)
     assert one(connections) == 1
 
 
 def test_a_transaction_does_not_wait_for_a_server_that_is_stopped(server: Server) -> None:
     connections = connect(server.url)
-    try:
-        with pytest.raises(DatabaseUnavailableError):
-            ask_after(connections, lambda: server.signal(signal.SIGSTOP))
-    finally:
-        server.signal(signal.SIGCONT)
+    with ExitStack() as stack, pytest.raises(DatabaseUnavailableError):
+        ask_after(connections, lambda: stack.enter_context(server.suspended()))
     assert one(connections) == 1
 
 

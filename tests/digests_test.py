@@ -90,8 +90,12 @@ def test_no_more_threads_hash_than_there_are_processors_and_none_keeps_the_proce
 
 @pytest.mark.usefixtures("own_threads")
 def test_the_caller_hashes_when_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
     def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        if thread.name == "hashing":
+            raise RuntimeError("can't start new thread")
+        start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     before = hashing_threads()

@@ -16,10 +16,11 @@ import time
 import zlib
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -27,10 +28,12 @@ from pacifica.archiveinterface import globals as places
 from pacifica.archiveinterface.backends.abstract.archive import Entry
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
+from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader
 from pacifica.archiveinterface.commands.admin import add_commands
 from pacifica.archiveinterface.commands.admin import run as run_command
 from pacifica.archiveinterface.commands.scrub import Finding, Scrub, Throttle
-from pacifica.archiveinterface.exception import ConfigurationError, StorageError
+from pacifica.archiveinterface.exception import ConfigurationError, DamagedFileError, StorageError
+from pacifica.archiveinterface.fixity import compare_or_store_digests
 from tests.commands.admin_test import COMMAND, run
 from tests.conftest import Serve
 from tests.support.service import ONCE, POSIX_FLAT, TIMEOUT, Backend, Service, serving, tree_of
@@ -540,40 +543,40 @@ class _TapeThatComes(PosixBackendArchive):
     file_type = _FileThatComes
 
 
-def _scrub_by_clock(archive: PosixBackendArchive, **options: Any) -> tuple[Scrub, _Clock]:
-    """Return a scrub that waits by a clock."""
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    """The time of a scrub, which passes when the scrub waits."""
     clock = _Clock()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threading, "Event", lambda: clock)
-        patch.setattr(time, "monotonic", lambda: clock.now)
-        return Scrub(archive, **options), clock
+    events = SimpleNamespace(Event=lambda: clock, Lock=threading.Lock)
+    monkeypatch.setattr("pacifica.archiveinterface.commands.scrub.threading", events)
+    monkeypatch.setattr("pacifica.archiveinterface.commands.scrub.time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
 
 
 @pytest.mark.parametrize(
     ("recall_seconds", "result", "waits"), [(0, "offline", []), (5, "unreadable", [5]), (100, "ok", [10, 10])]
 )
 def test_a_file_is_read_if_it_is_recalled_in_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recall_seconds: float, result: str, waits: list[float]
+    tmp_path: Path,
+    clock: _Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    recall_seconds: float,
+    result: str,
+    waits: list[float],
 ) -> None:
     monkeypatch.setattr("pacifica.archiveinterface.commands.scrub._RECALL_POLL", 10.0)
     archive = _TapeThatComes(str(tmp_path))
     archive.file("7").store([CONTENT], 7.0, lambda: {"sha-256": hashlib.sha256(CONTENT).digest()})
     monkeypatch.setattr(_FileThatComes, "asked", [])
-    scrub, clock = _scrub_by_clock(archive, recall_seconds=recall_seconds)
-    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
-    (finding,) = scrub.run([Entry("7", "7")])
-    monkeypatch.undo()
+    (finding,) = Scrub(archive, recall_seconds=recall_seconds).run([Entry("7", "7")])
     assert (finding.result, clock.waits) == (result, waits)
 
 
-def test_a_scrub_reads_no_faster_than_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scrub_reads_no_faster_than_was_said(tmp_path: Path, clock: _Clock) -> None:
     archive = PosixBackendArchive(str(tmp_path))
     for file_id in ("7", "8"):
         archive.file(file_id).store([b"0123456789"], 7.0, lambda: {"sha-256": hashlib.sha256(b"0123456789").digest()})
-    scrub, clock = _scrub_by_clock(archive, rate=5)
-    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
-    found = [finding.result for finding in scrub.run(archive.entries())]
-    monkeypatch.undo()
+    found = [finding.result for finding in Scrub(archive, rate=5).run(archive.entries())]
     assert (found, clock.waits) == (["ok", "ok"], [0, 2])
 
 
@@ -681,3 +684,53 @@ def test_a_scrub_that_is_left_reads_no_more_files(tmp_path: Path, monkeypatch: p
     assert isinstance(found, Generator)
     found.close()
     assert examined in (["0"], ["0", "1"])
+
+
+class _KeepsNothing(PosixReader):
+    """Cannot be told what was found."""
+
+    told: ClassVar[list[object]] = []
+
+    def set_digests(self, found: dict[str, bytes]) -> None:
+        """Fail as storage does that is full."""
+        self.told.append(found)
+        raise StorageError("the storage failed") from OSError(28, "No space left on device")
+
+    def mark_damaged(self, finding: str) -> None:
+        """Fail as storage does that is full, without a cause."""
+        self.told.append(finding)
+        raise StorageError("the storage failed")
+
+
+@pytest.mark.parametrize(
+    ("kept", "told", "words"),
+    [
+        ({}, {"md5": bytes(16)}, "[Errno 28] No space left on device"),
+        ({"md5": b"other"}, f"md5 was {'00' * 16} when it was read", "the storage failed"),
+    ],
+)
+def test_what_cannot_be_kept_of_a_file_that_was_read_is_logged(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: dict[str, bytes],
+    told: object,
+    words: str,
+) -> None:
+    monkeypatch.setattr(_KeepsNothing, "told", [])
+    archive = PosixBackendArchive(str(tmp_path))
+    archive.file("7").store([CONTENT], 7.0, lambda: kept)
+    failure = pytest.raises(DamagedFileError) if kept else nullcontext()
+    with _KeepsNothing(archive.file("7")._store, "7") as file, failure:
+        compare_or_store_digests(file, file.status(), {"md5": bytes(16)})
+    assert _KeepsNothing.told == [told]
+    assert caplog.messages[0] == f"{tmp_path}/7: the result of reading it cannot be stored: {words}"
+
+
+def test_digests_that_are_right_are_not_stored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_KeepsNothing, "told", [])
+    archive = PosixBackendArchive(str(tmp_path))
+    archive.file("7").store([CONTENT], 7.0, lambda: {"md5": bytes(16)})
+    with _KeepsNothing(archive.file("7")._store, "7") as file:
+        compare_or_store_digests(file, file.status(), {"md5": bytes(16)})
+    assert _KeepsNothing.told == []

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.servers.launcher_test import await_closed_port, await_partials, begin_upload
-from tests.support.processes import Server, launcher, refusal
+from tests.support.processes import Server, launcher, refusal, suspend
 from tests.support.service import TIMEOUT, free_port
 
 CONTENT = os.urandom(1000)
@@ -102,19 +102,11 @@ class Load:
 @pytest.mark.parametrize("stopped", [0, 1])
 def test_each_worker_answers_when_the_other_one_does_not(server: Server, stopped: int) -> None:
     pid = workers(server)[stopped]
-    os.kill(pid, signal.SIGSTOP)
+    suspend(pid)  # until it is stopped, it may accept a connection
     try:
-        # A signal acts a little later: until then the process may accept a connection.
-        await_true(lambda: is_stopped(pid))
         assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == CONTENT
     finally:
         os.kill(pid, signal.SIGCONT)
-
-
-def is_stopped(pid: int) -> bool:
-    """Return whether no thread of the process runs."""
-    states = [path.read_text().rpartition(") ")[2][0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
-    return set(states) == {"T"}
 
 
 def test_a_worker_that_is_killed_is_replaced_and_requests_go_on(server: Server) -> None:

@@ -78,16 +78,17 @@ class PostgreSQL:
     def kill(self) -> None:
         """End the server as a crash would."""
         if self._process:
-            self.signal(signal.SIGKILL)
+            for pid in self.pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._process.wait(60)
             self._process = None
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the server and to the processes that serve its connections."""
+    @property
+    def pids(self) -> list[int]:
+        """The server and the processes that serve its connections."""
         assert self._process
-        for pid in (self._process.pid, *_children(self._process.pid)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+        return [self._process.pid, *_children(self._process.pid)]
 
     def execute(self, statement: str, *parameters: object, database: str = "postgres") -> list[Any]:
         """Run a statement as the administrator and return its rows."""

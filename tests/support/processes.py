@@ -166,3 +166,22 @@ def _answers(server: Server) -> bool:
     except requests.ConnectionError:
         return False
     return True
+
+
+def suspend(*pids: int) -> None:
+    """Stop the processes, and return when none of their threads runs: the signal acts a little later."""
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + TIMEOUT
+    while not all(map(_is_still, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _is_still(pid: int) -> bool:
+    states = set()
+    for path in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            states.add(path.read_text().rpartition(") ")[2][0])
+    return states <= {"T", "Z"}

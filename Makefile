@@ -117,8 +117,9 @@ bench-change: $(VENV)/.bench $(ORIGINAL)/.made
 
 # The raw results stay below build/.
 bench-publish:
-	rm -f docs/benchmarks/*.svg
-	cp build/benchmarks/summary.md build/benchmarks/*.svg docs/benchmarks/
+	[ ! -d build/benchmarks ] || rm -f docs/benchmarks/*.svg
+	[ ! -d build/benchmarks ] || cp build/benchmarks/summary.md build/benchmarks/*.svg docs/benchmarks/
+	[ ! -d build/benchmarks-change ] || cp build/benchmarks-change/summary.md docs/benchmarks/change.md
 
 # What durability costs on the disk of this directory, as ratios.
 bench-durability: $(VENV)/.test

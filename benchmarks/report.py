@@ -40,10 +40,11 @@ def _report(results: Mapping[str, Any], plots: Mapping[str, str]) -> Iterator[st
 
 
 def _summary(results: Mapping[str, Any], plots: Mapping[str, str]) -> Iterator[str]:
-    yield "<!-- Written by `make bench`, published by `make bench-publish`. -->"
+    yield "<!-- Written by `make bench` or `make bench-change`, published by `make bench-publish`. -->"
     yield from _about(results["about"])
     yield from _goals_by_clients(outcomes(results), results["about"]["rounds"])
-    yield from _plots(plots)
+    if not results["about"]["change"]:
+        yield from _plots(plots)
 
 
 def _plots(plots: Mapping[str, str]) -> Iterator[str]:

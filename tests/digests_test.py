@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from typing import cast
 
@@ -116,6 +117,51 @@ def test_uploads_are_hashed_after_more_failures_than_there_are_threads() -> None
     hasher = Hasher(["sha-256"])
     hasher.update(bytes(100_000))
     assert hasher.digests() == {"sha-256": hashlib.sha256(bytes(100_000)).digest()}
+
+
+class SlowHash:
+    """A hash that takes its time for each large block."""
+
+    def __init__(self) -> None:
+        self.blocks: list[bytes] = []
+
+    def update(self, block: bytes) -> None:
+        """Take the next block."""
+        if len(block) > 1000:
+            time.sleep(0.01)
+        self.blocks.append(block)
+
+    def digest(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+@pytest.fixture
+def slow_hash(monkeypatch: pytest.MonkeyPatch) -> SlowHash:
+    """What every hasher hashes with."""
+    slow = SlowHash()
+    monkeypatch.setattr(digests, "_make", lambda name: slow)
+    return slow
+
+
+def test_a_small_block_is_hashed_after_the_large_ones_before_it(slow_hash: SlowHash) -> None:
+    hasher = Hasher(["md5"])
+    blocks = [bytes(100_000), b"small", bytes(100_001), b"smaller"]
+    for block in blocks:
+        hasher.update(block)
+    assert hasher.digests() == {"md5": b""}
+    assert slow_hash.blocks == blocks
+
+
+def test_a_hasher_holds_two_blocks_and_no_more(slow_hash: SlowHash) -> None:
+    held = []
+    hasher = Hasher(["md5"])
+    for number in range(20):
+        hasher.update(bytes(100_000))
+        held.append(number + 1 - len(slow_hash.blocks))
+    hasher.digests()
+    assert max(held) == digests.BLOCKS_HELD
+    assert len(slow_hash.blocks) == 20
 
 
 def test_many_more_uploads_than_threads_are_hashed() -> None:

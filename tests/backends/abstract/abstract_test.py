@@ -337,3 +337,10 @@ def test_notes_are_kept_as_texts() -> None:
 
 def test_a_prefix_may_end_in_a_slash(tmp_path: Path) -> None:
     assert PosixBackendArchive(f"{tmp_path}/").prefix == str(tmp_path)
+
+
+def test_an_entity_tag_has_quotes() -> None:
+    status = PosixStatus(1.5, 2.5, (5,), 5)
+    assert status.etag == f'"{status.version}"'
+    status.digests = {"md5": bytes(16), "sha-256": bytes(32)}
+    assert status.etag == f'"sha-256-{"00" * 32}"'

@@ -18,6 +18,7 @@ from pacifica.archiveinterface.backends.conformance import fails_with, get, put
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import SamQfsTree
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.options import PosixOptions
+from pacifica.archiveinterface.backends.posix.tree import Tree
 from pacifica.archiveinterface.exception import (
     ConflictError,
     DamagedFileError,
@@ -824,3 +825,27 @@ def test_a_new_file_has_no_name_when_its_first_one_cannot_be_removed(prefix: Pat
 def test_a_file_that_is_not_damaged_has_no_mark(archive: PosixBackendArchive) -> None:
     archive.file("7").store([b"stored"], 7.0, lambda: {"md5": bytes(16)})
     assert os.listxattr(Path(archive.prefix, archive.path_of("7"))) == ["user.pacifica.digest.md5"]
+
+
+def test_two_listings_do_not_disturb_each_other(prefix: Path) -> None:
+    prefix.mkdir()
+    for name in ("7", "8", "9"):
+        (prefix / name).touch()
+    tree = Tree(str(prefix))
+    with tree.directory("") as one, tree.directory("") as other, os.scandir(one) as listing:
+        assert next(listing).name in ("7", "8", "9")
+        assert sorted(os.listdir(other)) == ["7", "8", "9"]
+    tree.close()
+
+
+def test_a_file_that_may_not_be_read_is_replaced(archive: PosixBackendArchive, before_call: BeforeCall) -> None:
+    def refuse(name: Any, *_flags: Any, **_options: Any) -> None:
+        if name == "3039":
+            refused.append(name)
+            raise failing(errno.EACCES)
+
+    refused: list[object] = []
+    before_call("open", refuse)
+    put(archive, NESTED, b"replaced")
+    assert refused
+    assert Path(archive.prefix, archive.path_of(NESTED)).read_bytes() == b"replaced"

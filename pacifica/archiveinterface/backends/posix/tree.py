@@ -65,7 +65,7 @@ class Tree:
         is not there any more.
         """
         self.require_root()
-        # Not dup(): each caller locks the directory for itself, so each needs a description of its own.
+        # Not dup(): two listings of one open file description would share their position.
         fd = os.open(".", _DIRECTORY, dir_fd=self._fd)
         try:
             entered = ""

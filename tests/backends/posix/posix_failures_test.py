@@ -6,7 +6,9 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from pacifica.archiveinterface.backends.abstract.precondition import Preconditio
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
 from pacifica.archiveinterface.backends.conformance import fails_with, get, put
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import SamQfsTree
+from pacifica.archiveinterface.backends.posix import partial
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.options import PosixOptions
 from pacifica.archiveinterface.backends.posix.tree import Tree
@@ -30,7 +33,7 @@ from pacifica.archiveinterface.exception import (
     PreconditionError,
     StorageError,
 )
-from tests.support.service import Meanwhile, SidecarArchive, open_files
+from tests.support.service import TIMEOUT, Meanwhile, SidecarArchive, open_files
 
 OLD, NEW = b"archived before", b"brought by PATCH"
 NESTED = "12345"  # 39/3039 in a tree
@@ -849,3 +852,26 @@ def test_a_file_that_may_not_be_read_is_replaced(archive: PosixBackendArchive, b
     put(archive, NESTED, b"replaced")
     assert refused
     assert Path(archive.prefix, archive.path_of(NESTED)).read_bytes() == b"replaced"
+
+
+def test_threads_keep_each_other_out_where_there_are_no_locks(
+    archive: PosixBackendArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int, operation: int) -> None:
+        raise failing(errno.ENOLCK)
+
+    def enter() -> None:
+        with partial.exclusive(tree):
+            order.append("second")
+
+    tree, order = Tree(archive.prefix), ["first"]
+    monkeypatch.setattr(partial, "fcntl", SimpleNamespace(flock=refuse, LOCK_EX=fcntl.LOCK_EX))
+    with ThreadPoolExecutor(1) as pool:
+        with partial.exclusive(tree):
+            entered = pool.submit(enter)
+            with pytest.raises(TimeoutError):
+                entered.result(0.2)
+            order.append("first again")
+        entered.result(TIMEOUT)
+    tree.close()
+    assert order == ["first", "first again", "second"]

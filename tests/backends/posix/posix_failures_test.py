@@ -23,6 +23,7 @@ from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.options import PosixOptions
 from pacifica.archiveinterface.backends.posix.tree import Tree
 from pacifica.archiveinterface.exception import (
+    ConfigurationError,
     ConflictError,
     DamagedFileError,
     ForbiddenPathError,
@@ -875,3 +876,14 @@ def test_threads_keep_each_other_out_where_there_are_no_locks(
         entered.result(TIMEOUT)
     tree.close()
     assert order == ["first", "first again", "second"]
+
+
+def test_a_prefix_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as failure:
+        PosixBackendArchive(str(tmp_path / "nowhere"))
+    assert str(failure.value) == f"prefix '{tmp_path}/nowhere': no such file or directory"
+
+
+def test_the_root_directory_may_be_a_prefix() -> None:
+    with fails_with(MissingFileError):
+        PosixBackendArchive("/").open("no file has this name", "r")

@@ -887,3 +887,27 @@ def test_a_prefix_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 def test_the_root_directory_may_be_a_prefix() -> None:
     with fails_with(MissingFileError):
         PosixBackendArchive("/").open("no file has this name", "r")
+
+
+def test_a_file_that_is_being_written_is_the_service_s_alone(archive: PosixBackendArchive) -> None:
+    with archive.open("7", "w") as file:
+        (name,) = left_overs(archive)
+        assert stat.S_IMODE(Path(archive.prefix, ".partial", name).stat().st_mode) == 0o600
+        assert file.filepath == f"{archive.prefix}/{archive.path_of('7')}"
+
+
+def test_an_upload_that_a_sweep_took_for_left_over_leaves_nothing(
+    archive: PosixBackendArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, refusals = fcntl.flock, [BlockingIOError()]
+
+    def refuse_once(fd: int, operation: int) -> None:
+        if refusals and operation == fcntl.LOCK_EX | fcntl.LOCK_NB:
+            raise refusals.pop()
+        flock(fd, operation)
+
+    locks = SimpleNamespace(flock=refuse_once, LOCK_EX=fcntl.LOCK_EX, LOCK_NB=fcntl.LOCK_NB)
+    monkeypatch.setattr(partial, "fcntl", locks)
+    put(archive, "7", b"stored")
+    assert refusals == []
+    assert left_overs(archive) == []

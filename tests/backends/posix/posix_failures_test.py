@@ -23,6 +23,7 @@ from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.options import PosixOptions
 from pacifica.archiveinterface.backends.posix.tree import Tree
 from pacifica.archiveinterface.exception import (
+    BackendUnavailableError,
     ConfigurationError,
     ConflictError,
     DamagedFileError,
@@ -911,3 +912,23 @@ def test_an_upload_that_a_sweep_took_for_left_over_leaves_nothing(
     put(archive, "7", b"stored")
     assert refusals == []
     assert left_overs(archive) == []
+
+
+def test_a_file_is_no_prefix(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError) as failure:
+        PosixBackendArchive(str(tmp_path / "file"))
+    assert str(failure.value) == f"prefix '{tmp_path}/file': not a directory"
+
+
+def test_a_directory_that_goes_while_a_file_is_stored_in_it_is_told(prefix: Path, before_call: BeforeCall) -> None:
+    def refuse(name: Any, *_mode: Any, **_options: Any) -> None:
+        if name == "39":
+            raise failing(errno.ENOENT)
+
+    prefix.mkdir()
+    archive = PosixBackendArchive(str(prefix), ArchiveOptions(), PosixOptions(use_id2filename=True))
+    before_call("mkdir", refuse)
+    with pytest.raises(BackendUnavailableError) as failure:
+        put(archive, NESTED, b"stored")
+    assert str(failure.value) == "a directory of the archive is being removed, try again later"

@@ -12,6 +12,7 @@
 # make bench [ROUNDS=5] [BEFORE=another/worktree]   all of it, into build/benchmarks
 # make bench-change BEFORE=another/worktree   what a change has changed, in a quarter of an hour, into build/benchmarks-change
 # make bench-publish   the summary and the plots of the last make bench, into docs/benchmarks
+# make bench-change-publish   the summary of the last make bench-change, into docs/benchmarks
 # make docs  the documentation as HTML, under docs/_build/html
 # make run-hpss-demo           the service on a simulated HPSS, with a tape of five seconds
 # make hpss-demo-tape ID=5     in another terminal: leaves file 5 of it on tape only
@@ -48,7 +49,7 @@ BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=
 HPSS_DEMO ?= build/hpss-demo
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-user test-fresh-machine \
-  test-powerloss test-faults test-fuzz test-leaks test-mutation bench bench-quick bench-change bench-publish bench-durability check docs deployment-test clean
+  test-powerloss test-faults test-fuzz test-leaks test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -117,9 +118,11 @@ bench-change: $(VENV)/.bench $(ORIGINAL)/.made
 
 # The raw results stay below build/.
 bench-publish:
-	[ ! -d build/benchmarks ] || rm -f docs/benchmarks/*.svg
-	[ ! -d build/benchmarks ] || cp build/benchmarks/summary.md build/benchmarks/*.svg docs/benchmarks/
-	[ ! -d build/benchmarks-change ] || cp build/benchmarks-change/summary.md docs/benchmarks/change.md
+	rm -f docs/benchmarks/*.svg
+	cp build/benchmarks/summary.md build/benchmarks/*.svg docs/benchmarks/
+
+bench-change-publish:
+	cp build/benchmarks-change/summary.md docs/benchmarks/change.md
 
 # What durability costs on the disk of this directory, as ratios.
 bench-durability: $(VENV)/.test

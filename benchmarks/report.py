@@ -40,7 +40,7 @@ def _report(results: Mapping[str, Any], plots: Mapping[str, str]) -> Iterator[st
 
 
 def _summary(results: Mapping[str, Any], plots: Mapping[str, str]) -> Iterator[str]:
-    yield "<!-- Written by `make bench` or `make bench-change`, published by `make bench-publish`. -->"
+    yield "<!-- Written by `make bench` or `make bench-change`, published by the target that ends in -publish. -->"
     yield from _about(results["about"])
     yield from _goals_by_clients(outcomes(results), results["about"]["rounds"])
     if not results["about"]["change"]:

@@ -24,28 +24,11 @@ from pacifica.archiveinterface.exception import (
     PreconditionError,
     StorageError,
 )
+from tests.backends.posix.conftest import NEW, OLD, become, is_kind, left_overs
 from tests.backends.posix.ordeals import Site, error_faults, site_in
 from tests.backends.posix.ordeals import left_overs as left_overs_of
 from tests.support.mounts import mounted_new, require_mounts, run
 from tests.support.service import Meanwhile, open_files, serving
-
-OLD, NEW = b"archived before", b"brought by PATCH"
-
-
-@pytest.fixture(params=["near", "far"])
-def uploads(request: pytest.FixtureRequest, tmp_path: Path, far: Path) -> Path:
-    """A directory that files are moved from, on the archive's file system and on another."""
-    (tmp_path / "uploads").mkdir()
-    return tmp_path / "uploads" if request.param == "near" else far
-
-
-@pytest.fixture
-def source(uploads: Path) -> Path:
-    """A file that waits to be moved in."""
-    path = uploads / "upload"
-    path.write_bytes(NEW)
-    path.chmod(0o640)
-    return path
 
 
 @pytest.fixture
@@ -75,34 +58,15 @@ def content(archive: PosixBackendArchive, file_id: str) -> bytes | None:
         return None
 
 
-def left_overs(archive: PosixBackendArchive) -> list[str]:
-    """Return what unfinished requests have left."""
-    return os.listdir(Path(archive.prefix, ".partial"))
-
-
-def replace(path: Path, kind: str) -> None:
-    """Let *path* be something else, and keep the file that it was as ``aside``."""
-    path.rename(path.with_name("aside"))
-    if kind == "file":
-        path.write_bytes(b"newer")
-    elif kind == "link":
-        path.symlink_to("/etc/hostname")
-    elif kind == "directory":
-        path.mkdir()
-    else:
-        os.mkfifo(path)
-
-
 @pytest.mark.parametrize("kind", ["file", "link", "directory", "fifo"])
 @pytest.mark.parametrize(("target", "before"), [("7", OLD), ("8", None)])
 def test_what_replaces_the_source_meanwhile_is_neither_archived_nor_removed(
     archive: PosixBackendArchive, source: Path, kind: str, target: str, before: bytes | None
 ) -> None:
     with fails_with(ConflictError):
-        archive.patch(target, str(source), just_before(archive, lambda: replace(source, kind)))
+        archive.patch(target, str(source), just_before(archive, lambda: become(source, kind)))
     assert content(archive, target) == before
-    is_kind = {"file": stat.S_ISREG, "link": stat.S_ISLNK, "directory": stat.S_ISDIR, "fifo": stat.S_ISFIFO}[kind]
-    assert is_kind(source.lstat().st_mode)
+    assert is_kind(source, kind)
     assert os.listdir(source.parent) == [source.name, "aside"] or sorted(os.listdir(source.parent)) == [
         "aside",
         "upload",
@@ -333,7 +297,7 @@ def fail_to_move(archive: PosixBackendArchive, source: Path) -> None:
     with fails_with(NotARegularFileError):
         archive.patch("7", str(source.with_name("directory")))
     with fails_with(ConflictError):
-        archive.patch("7", str(source), just_before(archive, lambda: replace(source, "file")))
+        archive.patch("7", str(source), just_before(archive, lambda: become(source, "file")))
     source.with_name("aside").replace(source)
     with fails_with(MissingFileError):
         archive.patch("7", str(source), just_before(archive, source.unlink))

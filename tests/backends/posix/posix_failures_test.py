@@ -35,28 +35,12 @@ from pacifica.archiveinterface.exception import (
     PreconditionError,
     StorageError,
 )
+from tests.backends.posix.conftest import NEW, OLD, become, is_kind, left_overs
 from tests.support.service import TIMEOUT, Meanwhile, SidecarArchive, open_files
 
-OLD, NEW = b"archived before", b"brought by PATCH"
 NESTED = "12345"  # 39/3039 in a tree
 
 BeforeCall = Callable[[str, Callable[..., object]], None]
-
-
-@pytest.fixture(params=["near", "far"])
-def uploads(request: pytest.FixtureRequest, tmp_path: Path, far: Path) -> Path:
-    """A directory that files are moved from, on the archive's file system and on another."""
-    (tmp_path / "uploads").mkdir()
-    return tmp_path / "uploads" if request.param == "near" else far
-
-
-@pytest.fixture
-def source(uploads: Path) -> Path:
-    """A file that waits to be moved in."""
-    path = uploads / "upload"
-    path.write_bytes(NEW)
-    path.chmod(0o640)
-    return path
 
 
 def make(prefix: Path, *roots: Path, kind: type[PosixBackendArchive] = PosixBackendArchive, **options: Any) -> Any:
@@ -96,37 +80,12 @@ def failing(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-def left_overs(archive: PosixBackendArchive) -> list[str]:
-    """Return what unfinished requests have left."""
-    return os.listdir(Path(archive.prefix, ".partial"))
-
-
 def is_directory(fd: int) -> bool:
     """Return whether *fd* is open for a directory."""
     return stat.S_ISDIR(os.fstat(fd).st_mode)
 
 
 # The name of a file that is being moved gets another one
-
-
-def become(path: Path, kind: str) -> None:
-    """Let *path* be something else, and keep the file that it was as ``aside``."""
-    path.rename(path.with_name("aside"))
-    makers: dict[str, Callable[[], object]] = {
-        "file": lambda: path.write_bytes(b"newer"),
-        "link": lambda: path.symlink_to("/etc/hostname"),
-        "link to nowhere": lambda: path.symlink_to("nowhere"),
-        "link to the file": lambda: path.symlink_to(path.with_name("aside")),
-        "directory": path.mkdir,
-        "fifo": lambda: os.mkfifo(path),
-    }
-    makers[kind]()
-
-
-def is_kind(path: Path, kind: str) -> bool:
-    """Return whether *path* is what `become` made."""
-    tests = {"file": stat.S_ISREG, "link": stat.S_ISLNK, "directory": stat.S_ISDIR, "fifo": stat.S_ISFIFO}
-    return tests[kind.partition(" ")[0]](path.lstat().st_mode)
 
 
 def on_removal(source: Path, deed: Callable[[], object]) -> Callable[..., None]:
@@ -792,17 +751,19 @@ def test_what_gets_the_name_of_a_file_before_it_is_opened_is_not_read(
     assert is_kind(path, kind)
 
 
-def test_files_are_stored_and_moved_where_there_are_no_locks(
-    archive: PosixBackendArchive, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flock = fcntl.flock
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the file system of the archive have no locks."""
 
     def refuse(fd: int, operation: int) -> None:
-        if os.readlink(f"/proc/self/fd/{fd}").startswith(archive.prefix):
-            raise failing(errno.ENOLCK)
-        flock(fd, operation)  # of what other tests left running
+        raise failing(errno.ENOLCK)
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    locks = SimpleNamespace(flock=refuse, LOCK_EX=fcntl.LOCK_EX, LOCK_NB=fcntl.LOCK_NB)
+    monkeypatch.setattr(partial, "fcntl", locks)
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_files_are_stored_and_moved_where_there_are_no_locks(archive: PosixBackendArchive, source: Path) -> None:
     put(archive, "7", b"stored")
     archive.patch("8", str(source))
     with archive.open("7", "r") as stored, archive.open("8", "r") as moved:
@@ -856,18 +817,13 @@ def test_a_file_that_may_not_be_read_is_replaced(archive: PosixBackendArchive, b
     assert Path(archive.prefix, archive.path_of(NESTED)).read_bytes() == b"replaced"
 
 
-def test_threads_keep_each_other_out_where_there_are_no_locks(
-    archive: PosixBackendArchive, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(fd: int, operation: int) -> None:
-        raise failing(errno.ENOLCK)
-
+@pytest.mark.usefixtures("no_locks")
+def test_threads_keep_each_other_out_where_there_are_no_locks(archive: PosixBackendArchive) -> None:
     def enter() -> None:
         with partial.exclusive(tree):
             order.append("second")
 
     tree, order = Tree(archive.prefix), ["first"]
-    monkeypatch.setattr(partial, "fcntl", SimpleNamespace(flock=refuse, LOCK_EX=fcntl.LOCK_EX))
     with ThreadPoolExecutor(1) as pool:
         with partial.exclusive(tree):
             entered = pool.submit(enter)

@@ -62,7 +62,7 @@ class Inode:
 
 
 class Sideband:
-    """The queries; each raises DatabaseUnavailableError when there is no answer. Safe to share between threads."""
+    """Queries the database. Each raises DatabaseUnavailableError without an answer. Safe to share between threads."""
 
     def __init__(self, connections: Connections) -> None:
         """Ask over *connections*."""

@@ -90,7 +90,7 @@ class ReadStager:
         python = Path(sys.exec_prefix, "bin", f"python{sys.version_info.major}")
         self._command = [str(python), "-I", "-S", "-c", _READER]
         self._run = _Runner(timeout)
-        # The process must not outlive the service and wait for a tape that nobody needs.
+        # The process ends with the service; it would wait for the tape without need.
         atexit.register(self._run.end)
 
     def __call__(self, filepaths: Sequence[str]) -> None:

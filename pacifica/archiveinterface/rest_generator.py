@@ -26,12 +26,19 @@ from .http.dates import get_http_modified_time
 from .http.digest_fields import announced_digests
 from .http.file_answers import file_answer, refuse_damaged
 from .http.options import HttpOptions
+from .http.properties import (
+    LONGEST_QUERY,
+    file_properties_answer,
+    infinite_depth_answer,
+    is_infinite,
+    root_properties_answer,
+)
 from .http.ranges import wanted_by_query
 from .http.request_body import RequestBody, path_in
 from .http.request_head import file_id_of
 from .web.writing import error_page_default, error_response, write
 
-ROOT_METHODS = "GET, HEAD, OPTIONS"
+_ROOT_METHODS = {"documented": "GET, HEAD, OPTIONS", "standard": "GET, HEAD, OPTIONS, PROPFIND"}
 
 
 class ArchiveInterfaceGenerator:
@@ -43,6 +50,9 @@ class ArchiveInterfaceGenerator:
         """Serve the files of *archive*, which all threads share; without *options*, the defaults hold."""
         self._archive = archive
         self._options = options or HttpOptions()
+        if self._options.head == "standard":
+            # Of this object alone: dispatchers take the methods of a resource from its attributes.
+            self.PROPFIND = self._tell_properties
         # For other applications than ours: the handlers read the body, and errors have our form.
         self._cp_config = {
             "request.process_request_body": False,
@@ -63,7 +73,7 @@ class ArchiveInterfaceGenerator:
 
     def PUT(self, /, *_path: str, **_query: Any) -> Any:
         """Store the body as the file, replacing what was there: 201."""
-        file_id, body, request_headers = _required_file_id(), _required_body(), _request_headers()
+        file_id, body, request_headers = self._required_file_id(), _required_body(), _request_headers()
         if "Content-Range" in request_headers:
             raise RequestError("PUT stores whole files: Content-Range, part of a file, is not supported")
         mod_time, announced = get_http_modified_time(request_headers), announced_digests(request_headers)
@@ -82,24 +92,24 @@ class ArchiveInterfaceGenerator:
 
     def POST(self, /, *_path: str, **_query: Any) -> Any:
         """Stage the file: 200 when it is on disk, 202 while it is being recalled."""
-        file_id = _required_file_id()
+        file_id = self._required_file_id()
         is_online = self._archive.file(file_id).stage()
         return write(staged_answer(file_id) if is_online else recalling_answer(file_id))
 
     def PATCH(self, /, *_path: str, **_query: Any) -> Any:
         """Move the file that the JSON body names, ``{"path": ...}``, to this id: 200."""
-        file_id, body = _required_file_id(), _required_body()
+        file_id, body = self._required_file_id(), _required_body()
         self._archive.patch(file_id, path_in(body, _request_headers()), _precondition())
         return write(json_answer({"message": "File Moved Successfully"}))
 
     def DELETE(self, /, *_path: str, **_query: Any) -> Any:
         """Remove the file: 200."""
-        self._archive.file(_required_file_id()).remove(_precondition())
+        self._archive.file(self._required_file_id()).remove(_precondition())
         return write(json_answer({"message": "File deleted"}))
 
     def OPTIONS(self, /, *_path: str, **_query: Any) -> Any:
         """Answer with the methods that the resource knows, in Allow, which the dispatcher has set: 200."""
-        return write(Answer("200 OK", {} if _file_id() else {"Allow": ROOT_METHODS}))
+        return write(Answer("200 OK", {} if _file_id() else {"Allow": _ROOT_METHODS[self._options.head]}))
 
     def _read(self, file_id: str, byte_range: object) -> Answer:
         wanted = wanted_by_query(byte_range)
@@ -122,16 +132,27 @@ class ArchiveInterfaceGenerator:
             return standard_status_answer(request_headers, status)
         return status_answer(request_headers, status)
 
+    def _tell_properties(self, /, *_path: str, **_query: Any) -> Any:
+        """Answer with the properties of the file or of the root, in XML: 207."""
+        file_id, request_headers = _file_id(), _request_headers()
+        _body().read_at_most(LONGEST_QUERY)  # which properties the client wants; it gets all there are
+        if is_infinite(request_headers):
+            return write(infinite_depth_answer())
+        if not file_id:
+            return write(root_properties_answer())
+        status = self._archive.file(file_id).status()
+        refuse_damaged(status)
+        return write(file_properties_answer(file_id, status))
+
+    def _required_file_id(self) -> str:
+        file_id = _file_id()
+        if not file_id:
+            raise MethodError(_ROOT_METHODS[self._options.head])
+        return file_id
+
 
 def _file_id() -> str:
     return file_id_of(cherrypy.serving.request.wsgi_environ)
-
-
-def _required_file_id() -> str:
-    file_id = _file_id()
-    if not file_id:
-        raise MethodError(ROOT_METHODS)
-    return file_id
 
 
 def _request_headers() -> Mapping[str, str]:
@@ -141,10 +162,15 @@ def _request_headers() -> Mapping[str, str]:
     return headers
 
 
-def _required_body() -> RequestBody:
+def _body() -> RequestBody:
     request = cherrypy.serving.request
     # Only our own application makes it before the handler runs.
     body: RequestBody = getattr(request, "archive_body", None) or RequestBody(request.wsgi_environ)
+    return body
+
+
+def _required_body() -> RequestBody:
+    body = _body()
     body.require()
     return body
 

@@ -102,6 +102,7 @@ LAYERS = [
     {
         "http.errors",
         "http.file_answers",
+        "http.properties",
         "backends.conformance.base",
         "backends.posix.store",
         "backends.posix.sweeping",

@@ -9,7 +9,9 @@ from xml.etree import ElementTree
 import pytest
 import requests
 
+from pacifica.archiveinterface.backends.posix.status import PosixStatus
 from pacifica.archiveinterface.http.options import HttpOptions
+from pacifica.archiveinterface.http.properties import file_properties_answer
 from tests.conftest import Serve
 from tests.support.service import EACH_LAYOUT, ONCE, POSIX_FLAT, TIMEOUT, Service
 
@@ -134,6 +136,14 @@ def test_allow_names_propfind_where_it_is_answered(serve: Serve) -> None:
         answer = documented.request("PROPFIND", path, headers={"Depth": "0"})
         assert answer.status_code == 405
         assert "PROPFIND" not in answer.headers["Allow"]
+
+
+def test_a_tag_with_signs_of_xml_is_told_as_it_is() -> None:
+    status = PosixStatus(MTIME, MTIME, (18,), 18)
+    status.version = "<a> & ]]>"  # a backend may give any
+    body = file_properties_answer("7", status).body
+    assert isinstance(body, bytes)
+    assert ElementTree.fromstring(body).findtext(".//{DAV:}getetag") == '"<a> & ]]>"'
 
 
 @pytest.mark.parametrize("name", ["a&b", "<x>", 'a"b', "ä ö", "100%", "a;b?c#d", "]]>"])

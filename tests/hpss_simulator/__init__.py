@@ -143,7 +143,7 @@ class Simulator:
         return fields(text.value.decode())
 
     def counters(self) -> dict[str, int]:
-        """Return the counts since the archive was made: open descriptors, blocks not freed, stages, misuse."""
+        """Return the counts since the archive was made: recalls, mounts, misuse; the README lists them."""
         text = ctypes.create_string_buffer(4096)
         self._calls.sim_counters(text, len(text))
         return {name: int(value) for name, value in fields(text.value.decode()).items()}

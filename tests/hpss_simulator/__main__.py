@@ -48,7 +48,7 @@ HELP = {
     "set": "change a setting",
     "inject": "set the failures; none: no failures",
     "show": "print what is known of a file",
-    "counters": "print open descriptors, blocks not freed, stages, misuse",
+    "counters": "print recalls, mounts, seeks, open descriptors, blocks not freed, misuse",
 }
 
 

@@ -153,7 +153,7 @@ def test_a_broker_learns_which_volumes_hold_a_file(run: Run, simulator: Simulato
     assert lines[:3] == ["class 1", "disk 0", "tape 100"]
     assert [line.split()[0] for line in lines[3:]] == ["0", "1"]
     for line in lines[3:]:
-        assert " VT0000" in line
+        assert " VT0001" in line
         assert " position 1 offset " in line
         assert line.endswith(" bytes 50 named")
 

@@ -147,6 +147,7 @@ def test_a_write_makes_the_tape_copy_stale(client: Any, simulator: Simulator, pa
 
 def test_drives_are_few_and_recalls_queue(client: Any, simulator: Simulator, directory: Path) -> None:
     simulator.set("drives", 2)
+    simulator.set("files_per_volume", 1)
     paths = [f"{directory}/{number}" for number in range(4)]
     for path in paths:
         create(client, path)

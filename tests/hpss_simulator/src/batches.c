@@ -46,10 +46,9 @@ static int make_status(hpss_stage_batch_status_t *status, uint32_t length) {
     return status->StatusList.StatusList_val != NULL ? 0 : HPSS_ENOMEM;
 }
 
-static int32_t place_of(const struct sim_batch_entry *entry) {
-    struct record *record = sim_record_of_bitfile(&entry->bitfile);
-    int level = record != NULL ? sim_source_level(record) : -1;
-    return level < 0 ? 0 : record->level[level].position;
+static bool lies_before(const struct sim_batch_entry *one, const struct sim_batch_entry *other) {
+    struct record *here = sim_record_of_bitfile(&one->bitfile), *there = sim_record_of_bitfile(&other->bitfile);
+    return here != NULL && there != NULL ? sim_lies_before(here, there) : here == NULL && there != NULL;
 }
 
 /* Lock held. What the caller is told of one file; most often that not all has moved yet. */
@@ -59,7 +58,7 @@ static int32_t submit(const struct failure *failure, const struct sim_batch_entr
         return HPSS_ENOENT;
     if (entry->to_level != 0 || sim_top_kind(record) != DISK)
         return HPSS_EINVAL;
-    int code = sim_stage_start(record, failure, id, sizeof *id);
+    int code = sim_stage_start(record, failure, &(struct stage_id){id, sizeof *id, true});
     return code != 0 ? code : sim_online(record) ? 0 : HPSS_ENOTALLMOVED;
 }
 
@@ -68,7 +67,7 @@ static void submit_all(const struct failure *failure, const hpss_stage_batch_t *
     int order[BATCH_MOST];
     for (int i = 0; i < batch->length; i++) {
         int at = i;
-        for (; at > 0 && place_of(&batch->entries[order[at - 1]]) > place_of(&batch->entries[i]); at--)
+        for (; at > 0 && lies_before(&batch->entries[i], &batch->entries[order[at - 1]]); at--)
             order[at] = order[at - 1];
         order[at] = i;
     }
@@ -110,7 +109,8 @@ int hpss_GetBatchAsynchStatus(hpss_reqid_t id, hpss_stage_bitfile_list_t *bitfil
     sim_lock();
     for (uint32_t i = 0; code == 0 && i < bitfiles->List.List_len; i++) {
         struct record *record = sim_record_of_bitfile(&bitfiles->List.List_val[i]);
-        bool asked = record != NULL && sim_staging(record) && memcmp(record->stage.callback, &id, sizeof id) == 0;
+        bool asked = record != NULL && sim_staging(record) && record->stage.in_batch &&
+                     memcmp(record->stage.callback, &id, sizeof id) == 0;
         status->StatusList.StatusList_val[i].StageStatus = asked ? 2 : 0;
     }
     sim_unlock();

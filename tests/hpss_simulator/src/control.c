@@ -59,7 +59,9 @@ static const struct {
     size_t offset;
 } SETTINGS[] = {
 #define SETTING(name, type) {#name, type, offsetof(struct state, settings.name)}
-    SETTING(mount_seconds, REAL),     SETTING(tape_rate, REAL),       SETTING(credential_seconds, REAL),
+    SETTING(mount_seconds, REAL),     SETTING(seek_seconds, REAL),    SETTING(idle_seconds, REAL),
+    SETTING(files_per_volume, WHOLE), SETTING(files_per_aggregate, WHOLE),
+    SETTING(tape_rate, REAL),         SETTING(credential_seconds, REAL),
     SETTING(busy_unit, REAL),         SETTING(credential_calls, WHOLE), SETTING(drives, WHOLE),
     SETTING(stage_queue, WHOLE),      SETTING(open_max, WHOLE),       SETTING(space, WHOLE),
     SETTING(log, WHOLE),              SETTING(abort_on_unlink, WHOLE), SETTING(before_login, WHOLE),
@@ -92,7 +94,8 @@ static const struct {
     COUNTER(open_descriptors),   COUNTER(blocks),           COUNTER(bad_frees), COUNTER(bad_descriptors),
     COUNTER(calls_before_login), COUNTER(calls_after_fork), COUNTER(alarms),    COUNTER(stages),
     COUNTER(duplicate_stages),   COUNTER(unlinked_open),    COUNTER(logins),
-    COUNTER(hanging),
+    COUNTER(hanging),            COUNTER(mounts),           COUNTER(seek_distance),
+    COUNTER(recalls_finished),   COUNTER(recalls_failed),
 };
 
 struct text {
@@ -111,11 +114,26 @@ static void say(struct text *text, const char *format, ...) {
     text->room -= step;
 }
 
-/* "name=value" lines: the counters. */
+/* "name=value" lines: the counters, the recalls that wait and those that are being read, and in seconds of the archive's
+ * clock when the last of them ends, and what time it is. */
 void sim_counters(char *out, size_t size) {
     struct text text = {out, size};
+    int queued = 0, active = 0;
+    sim_lock();
+    uint64_t now = sim_now();
+    for (uint32_t id = 1; id <= sim_state()->highest_record; id++) {
+        struct record *record = &sim_state()->record[id];
+        if (!record->used || record->stage.ends == 0)
+            continue;
+        sim_settle(record);
+        queued += sim_staging(record) && now < record->stage.begins;
+        active += sim_staging(record) && now >= record->stage.begins;
+    }
     for (size_t i = 0; i < sizeof COUNTERS / sizeof *COUNTERS; i++)
         say(&text, "%s=%" PRId64 "\n", COUNTERS[i].name, *(int64_t *)((char *)sim_state() + COUNTERS[i].offset));
+    say(&text, "recalls_queued=%d\nrecalls_active=%d\n", queued, active);
+    say(&text, "recalls_end=%llu\nclock=%llu\n", sim_state()->recalls_end / NANO, now / NANO);
+    sim_unlock();
 }
 
 static void say_levels(struct text *text, const struct record *record) {

@@ -138,7 +138,7 @@ static int stage_on_open(const struct call *call, struct record *record, int fla
         return 0;
     if ((flags & O_NONBLOCK) && writes)
         return 0; /* for purge and migrate; a write waits by itself */
-    int failed = sim_stage_start(record, &call->failure, "open", 4);
+    int failed = sim_stage_start(record, &call->failure, &(struct stage_id){"open", 4, false});
     if (failed != 0)
         return failed;
     if (code == COS_STAGE_ON_OPEN_BACKGROUND || (flags & HPSS_O_STAGE_BKGRD)) {
@@ -312,7 +312,8 @@ static void after_write(struct record *record, uint64_t offset, uint64_t length)
     for (int level = 1; level < LEVELS; level++)
         sim_drop_data(record, level);
     record->level[0].bytes += fresh; /* a hole is not counted, nor is filling one */
-    record->level[0].position = record->level[0].position != 0 ? record->level[0].position : 1;
+    if (sim_top_kind(record) == TAPE && record->level[0].volume == 0)
+        sim_place_on_tape(record, 0);
     record->size = end > old_end ? end : old_end;
     record->writes++;
     record->digest.flags &= ~(uint32_t)HPSS_FILE_HASH_DIGEST_VALID;
@@ -331,7 +332,7 @@ ssize_t sim_write(const struct failure *failure, struct open_file *file, const v
     uint64_t limit = failure->has_limit && failure->has_code ? failure->limit : NEVER;
     sim_lock();
     sim_settle(record);
-    int code = sim_online(record) ? 0 : sim_stage_start(record, failure, "write", 5);
+    int code = sim_online(record) ? 0 : sim_stage_start(record, failure, &(struct stage_id){"write", 5, false});
     file->offset = file->flags & O_APPEND ? record->size : file->offset;
     code = code != 0 ? code : room_for(record, file->offset, length);
     sim_unlock();

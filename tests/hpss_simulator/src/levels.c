@@ -104,6 +104,8 @@ void sim_settle(struct record *record) {
     if (record->stage.code == 0 && source >= 0)
         record->level[0].bytes = record->stage.bytes;
     record->stage.ends = 0;
+    int64_t *counter = record->stage.code == 0 ? &sim_state()->counters.recalls_finished : &sim_state()->counters.recalls_failed;
+    sim_count(counter, 1);
 }
 
 uint64_t sim_used_bytes(void) {
@@ -120,7 +122,7 @@ static int queued_stages(void) {
     return count;
 }
 
-int sim_stage_start(struct record *record, const struct failure *failure, const void *callback, size_t size) {
+int sim_stage_start(struct record *record, const struct failure *failure, const struct stage_id *id) {
     struct state *state = sim_state();
     sim_settle(record);
     if (sim_staging(record)) {
@@ -133,17 +135,12 @@ int sim_stage_start(struct record *record, const struct failure *failure, const 
         return 0;
     if (state->settings.stage_queue < RECORD_COUNT && queued_stages() >= state->settings.stage_queue)
         return HPSS_EAGAIN;
-    uint64_t *drive = &state->drive_free[0], now = sim_now();
-    for (int64_t i = 1; i < state->settings.drives && i < DRIVE_COUNT; i++)
-        if (state->drive_free[i] < *drive)
-            drive = &state->drive_free[i];
-    double seconds = state->settings.mount_seconds + (double)record->level[source].bytes / state->settings.tape_rate;
-    record->stage.begins = *drive > now ? *drive : now;
-    record->stage.ends = *drive = record->stage.begins + (uint64_t)(seconds * 1e9) + 1;
+    sim_schedule(record, source, &record->stage.begins, &record->stage.ends);
     record->stage.bytes = (uint64_t)((double)record->level[source].bytes * failure->fraction);
     record->stage.code = record->damaged_from != NEVER ? HPSS_EIO : failure->stage_code;
     memset(record->stage.callback, 0, sizeof record->stage.callback);
-    memcpy(record->stage.callback, callback, size);
+    memcpy(record->stage.callback, id->bytes, id->size);
+    record->stage.in_batch = id->in_batch;
     sim_count(&state->counters.stages, 1);
     return 0;
 }
@@ -176,7 +173,8 @@ int sim_move_down(struct record *record, int level) {
     if (code != 0)
         return code;
     record->level[level + 1].bytes = record->level[level].bytes;
-    record->level[level + 1].position = ++sim_state()->next_position;
+    if (kind_of(record, level + 1) == TAPE)
+        sim_place_on_tape(record, level + 1);
     return 0;
 }
 

@@ -175,8 +175,8 @@ static pv_list_t *volume_list(const struct record *record, int level, uint32_t n
     list->List.List_len = width;
     list->List.List_val = sim_block(width * sizeof *list->List.List_val);
     for (uint32_t i = 0; i < width; i++)
-        snprintf(list->List.List_val[i].Name, sizeof list->List.List_val[i].Name, "VT%04d%02u",
-                 record->level[level].position / 100 % 10000, (number * width + i) % 100);
+        snprintf(list->List.List_val[i].Name, sizeof list->List.List_val[i].Name, "VT%04u%02u",
+                 record->level[level].volume, (number * width + i) % 100);
     return list;
 }
 
@@ -186,7 +186,7 @@ static void fill_volume(const struct record *record, int level, uint32_t number,
     uint32_t identity[3] = {sim_id(record), (uint32_t)level, number};
     memcpy(&out->VVID, identity, sizeof identity);
     out->RelPosition = record->level[level].position;
-    out->RelPositionOffset = in->Flags & BFS_BFATTRS_LEVEL_IS_TAPE ? sim_id(record) % 4 * 4096 : 0;
+    out->RelPositionOffset = record->level[level].offset;
     out->BytesOnVV = in->BytesAtLevel / in->NumberOfVVs;
     out->PVList = volume_list(record, level, number, in->StripeWidth);
 }

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #define ATTRIBUTE_BYTES 3400
 #define COS_COUNT 16
 #define DRIVE_COUNT 16
+#define VOLUME_COUNT 10000 /* as many as their names can tell apart; 0 is none */
 #define RULE_COUNT 256
 #define LEVELS HPSS_MAX_STORAGE_LEVELS
 #define NANO 1000000000ull
@@ -34,13 +36,15 @@ struct record {
     uint32_t access_time, modify_time, change_time, create_time;
     uint64_t size, damaged_from;
     struct {
-        uint64_t bytes;
+        uint64_t bytes, offset; /* the offset is that within an aggregate */
+        uint32_t volume;
         int32_t position;
     } level[LEVELS];
     struct {
         uint64_t begins, ends, bytes; /* nanoseconds of the virtual clock; ends == 0: no stage */
         int32_t code;
         uint8_t callback[16]; /* the id that the stage is known by */
+        uint32_t in_batch;
     } stage;
     struct {
         uint32_t type, flags; /* type 0: none */
@@ -58,6 +62,19 @@ struct cos {
     uint32_t tape_stripe; /* physical volumes of a virtual one */
 };
 
+/* A drive of the tape library, once it has read all that it was given. */
+struct drive {
+    uint32_t volume; /* 0: none */
+    int32_t position;
+    uint64_t free;
+};
+
+/* The volume of a level that is being written. */
+struct filling {
+    uint32_t volume;
+    uint64_t files;
+};
+
 /* The archive, in memory that all processes share. */
 struct state {
     uint64_t magic;
@@ -65,18 +82,20 @@ struct state {
     int64_t clock_offset; /* nanoseconds that the virtual clock is ahead */
     uint64_t credential_epoch;
     struct {
-        double mount_seconds, tape_rate, credential_seconds, busy_unit;
-        int64_t credential_calls, drives, stage_queue, open_max, space, log, abort_on_unlink, before_login;
+        double mount_seconds, seek_seconds, idle_seconds, tape_rate, credential_seconds, busy_unit;
+        int64_t credential_calls, drives, files_per_volume, files_per_aggregate, stage_queue, open_max, space, log, abort_on_unlink, before_login;
         int32_t expired_code;
         char principal[64], site[64];
     } settings;
     struct {
         int64_t open_descriptors, blocks, bad_frees, bad_descriptors, calls_before_login, calls_after_fork,
-            alarms, stages, duplicate_stages, unlinked_open, logins, hanging;
+            alarms, stages, duplicate_stages, unlinked_open, logins, hanging, mounts, seek_distance,
+            recalls_finished, recalls_failed;
     } counters;
-    uint64_t drive_free[DRIVE_COUNT];
-    int32_t next_position;
-    uint32_t next_record, highest_record, next_request;
+    struct drive drive[DRIVE_COUNT];
+    uint64_t volume_free[VOLUME_COUNT], recalls_end;
+    struct filling filling[LEVELS];
+    uint32_t next_volume, next_record, highest_record, next_request;
     struct {
         uint64_t line;
         int64_t hits;
@@ -130,6 +149,13 @@ int sim_enter_unlogged(struct call *call, const char *function, const char *path
 long sim_leave(struct call *call, long code);
 void sim_session_reset(void);
 
+/* What a stage is known by, and whether it is one of a batch. */
+struct stage_id {
+    const void *bytes;
+    size_t size;
+    bool in_batch;
+};
+
 /* levels.c: all but sim_stage_wait want the lock held. */
 struct record *sim_record_new(uint32_t cos, uint32_t mode);
 void sim_record_release(struct record *record);
@@ -139,7 +165,7 @@ bool sim_staging(const struct record *record);
 int sim_top_kind(const struct record *record);
 int sim_source_level(const struct record *record);
 bool sim_online(const struct record *record);
-int sim_stage_start(struct record *record, const struct failure *failure, const void *callback, size_t size);
+int sim_stage_start(struct record *record, const struct failure *failure, const struct stage_id *id);
 void sim_stage_wait(uint32_t id, uint32_t generation);
 int sim_copy(const char *source, const char *target);
 int sim_move_down(struct record *record, int level);
@@ -147,6 +173,11 @@ int sim_empty_level(struct record *record, int level, uint64_t *bytes);
 uint64_t sim_used_bytes(void);
 void sim_drop_data(struct record *record, int level);
 void sim_level_path(const struct record *record, int level, char *path);
+
+/* library.c */
+void sim_schedule(const struct record *record, int level, uint64_t *begins, uint64_t *ends);
+void sim_place_on_tape(struct record *record, int level);
+bool sim_lies_before(const struct record *one, const struct record *other);
 
 /* paths.c */
 int sim_name_path(const char *path, char *real);

@@ -11,7 +11,7 @@ int hpss_Stage(int descriptor, u_signed64 offset, u_signed64 length, uint32_t le
         code = HPSS_EINVAL;
     sim_lock();
     if (code == 0)
-        code = sim_top_kind(record) == DISK ? sim_stage_start(record, &call.failure, "stage", 5) : HPSS_EINVAL;
+        code = sim_top_kind(record) == DISK ? sim_stage_start(record, &call.failure, &(struct stage_id){"stage", 5, false}) : HPSS_EINVAL;
     sim_unlock();
     if (code == 0 && (flags & BFS_ASYNCH_CALL)) {
         sim_close_after_stage(descriptor);
@@ -56,7 +56,8 @@ int hpss_StageCallBack(SIM_CONST char *path, u_signed64 offset, u_signed64 lengt
         code = HPSS_EINVAL;
     if (code == 0) {
         *request = sim_fresh_request_id();
-        code = sim_stage_start(record, &call.failure, callback != NULL ? &callback->id : request, sizeof *request);
+        const void *known_by = callback != NULL ? &callback->id : request;
+        code = sim_stage_start(record, &call.failure, &(struct stage_id){known_by, sizeof *request, false});
     }
     if (code == 0)
         sim_bitfile_of(record, bitfile);
@@ -64,7 +65,8 @@ int hpss_StageCallBack(SIM_CONST char *path, u_signed64 offset, u_signed64 lengt
     return (int)sim_leave(&call, code);
 }
 
-/* The state of the stage whose callback has the id *callback*; a stage that ended, well or badly, is forgotten. */
+/* The state of the stage whose callback has the id *callback*; a stage that ended, well or badly, is forgotten, and
+ * those of batches are known by their own call only. */
 static int stage_status(const void *callback, size_t size, const void *identity, int32_t *status) {
     struct state *state = sim_state();
     uint32_t id[2];
@@ -76,7 +78,7 @@ static int stage_status(const void *callback, size_t size, const void *identity,
     bool asked = record->used && record->generation == id[1];
     if (asked)
         sim_settle(record);
-    asked = asked && sim_staging(record) && memcmp(record->stage.callback, callback, size) == 0;
+    asked = asked && sim_staging(record) && !record->stage.in_batch && memcmp(record->stage.callback, callback, size) == 0;
     *status = !asked                                ? HPSS_STAGE_STATUS_UNKNOWN
               : sim_now() < record->stage.begins ? HPSS_STAGE_STATUS_QUEUED
                                                     : HPSS_STAGE_STATUS_ACTIVE;

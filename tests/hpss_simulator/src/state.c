@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define MAGIC 0x48505353494d3037ull
+#define MAGIC 0x48505353494d3038ull
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static struct state *state;
@@ -14,6 +14,8 @@ static char root[PATH_BYTES / 4], names[PATH_BYTES / 4];
 static void default_settings(struct state *fresh) {
     fresh->settings.tape_rate = 100e6;
     fresh->settings.drives = 2;
+    fresh->settings.files_per_volume = 100;
+    fresh->settings.files_per_aggregate = 1;
     fresh->settings.stage_queue = 1000;
     fresh->settings.open_max = 1024;
     fresh->settings.log = 1;

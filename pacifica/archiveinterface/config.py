@@ -12,6 +12,7 @@ from .exception import ConfigurationError
 from .globals import config_file
 from .http.options import HttpOptions
 from .options import read_options
+from .recalls.options import RecallOptions
 
 
 class Config(SimpleNamespace):
@@ -19,6 +20,7 @@ class Config(SimpleNamespace):
 
     archive: ArchiveOptions
     http: HttpOptions
+    recalls: RecallOptions
     posix: PosixOptions
     hpss: HpssOptions
     hsm_sideband: HsmSidebandOptions

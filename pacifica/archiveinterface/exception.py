@@ -64,6 +64,10 @@ class MissingPageError(ArchiveInterfaceError):
     """A path that the service keeps for pages of its own, and that has none."""
 
 
+class MissingRequestError(ArchiveInterfaceError):
+    """No such request of the tape API; it was deleted, or is too old."""
+
+
 class MethodError(ArchiveInterfaceError):
     """The resource does not know this method; *allow* lists those it knows."""
 
@@ -128,8 +132,18 @@ class BackendUnavailableError(ArchiveInterfaceError):
     retry_after = 30
 
 
+class OfflineError(BackendUnavailableError):
+    """The file is on tape only, and nobody was asked for its recall."""
+
+
 class BeingStagedError(BackendUnavailableError):
     """The file is on tape only; its recall is under way."""
+
+
+class TooManyRequestsError(ArchiveInterfaceError):
+    """More is asked for than the service takes at a time."""
+
+    retry_after = 60
 
 
 class NoSpaceError(ArchiveInterfaceError):

@@ -36,6 +36,7 @@ from .http.properties import (
 from .http.ranges import wanted_by_query
 from .http.request_body import RequestBody, path_in
 from .http.request_head import file_id_of
+from .recalls.service import RecallService
 from .web.writing import error_page_default, error_response, write
 
 _ROOT_METHODS = {"documented": "GET, HEAD, OPTIONS", "standard": "GET, HEAD, OPTIONS, PROPFIND"}
@@ -46,9 +47,18 @@ class ArchiveInterfaceGenerator:
 
     exposed = True
 
-    def __init__(self, archive: AbstractBackendArchive, options: HttpOptions | None = None) -> None:
-        """Serve the files of *archive*, which all threads share; without *options*, the defaults hold."""
+    def __init__(
+        self,
+        archive: AbstractBackendArchive,
+        options: HttpOptions | None = None,
+        recalls: RecallService | None = None,
+    ) -> None:
+        """Serve the files of *archive*, which all threads share; without *options*, the defaults hold.
+
+        *recalls* has files recalled from tape; without it, the storage is asked for each file at once.
+        """
         self._archive = archive
+        self._recall = recalls.ask if recalls else lambda file_id: archive.file(file_id).stage()
         self._options = options or HttpOptions()
         if self._options.head == "standard":
             # Of this object alone: dispatchers take the methods of a resource from its attributes.
@@ -93,7 +103,7 @@ class ArchiveInterfaceGenerator:
     def POST(self, /, *_path: str, **_query: Any) -> Any:
         """Stage the file: 200 when it is on disk, 202 while it is being recalled."""
         file_id = self._required_file_id()
-        is_online = self._archive.file(file_id).stage()
+        is_online = self._recall(file_id)
         return write(staged_answer(file_id) if is_online else recalling_answer(file_id))
 
     def PATCH(self, /, *_path: str, **_query: Any) -> Any:
@@ -113,7 +123,7 @@ class ArchiveInterfaceGenerator:
 
     def _read(self, file_id: str, byte_range: object) -> Answer:
         wanted = wanted_by_query(byte_range)
-        file = self._archive.open(file_id, "r")
+        file = self._archive.read_or_recall(file_id, lambda: self._recall(file_id))
         try:
             answer = file_answer(_request_headers(), self._archive, file, wanted, self._options)
         except BaseException:

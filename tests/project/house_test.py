@@ -57,16 +57,37 @@ LAYERS = [
         "database",
         "http.digest_fields",
         "http.options",
+        "recalls.options",
+        "recalls.tables",
         "web.headers",
         "web.logs",
         "web.settings",
     },
-    {"config", "backends.abstract.status"},
-    {"backends.abstract.precondition", "http.file_headers"},
-    {"archive_utils", "backends.abstract.file", "backends.abstract.replacing", "http.conditions"},
+    {"config", "backends.abstract.status", "recalls.store"},
+    {
+        "backends.abstract.precondition",
+        "http.file_headers",
+        "recalls.demands",
+        "recalls.lease",
+        "recalls.outcomes",
+        "recalls.report",
+    },
+    {
+        "archive_utils",
+        "backends.abstract.file",
+        "backends.abstract.replacing",
+        "http.conditions",
+        "recalls.pace",
+        "recalls.queues",
+        "recalls.requests",
+    },
     {"backends.abstract.archive", f"{HPSS}.calls.waiting", f"{HPSS}.calls.workers"},
     {
         "fixity",
+        "recalls.locating",
+        "recalls.pins",
+        "recalls.progress",
+        "recalls.pruning",
         "http.request_body",
         "http.sendfile",
         "servers.transmission",
@@ -82,6 +103,8 @@ LAYERS = [
     },
     {
         "http.response_body",
+        "recalls.starting",
+        "recalls.watching",
         "backends.posix.durability",
         "backends.posix.partial",
         f"{HSM}.residency",
@@ -92,13 +115,14 @@ LAYERS = [
     },
     {
         "http.answers",
+        "recalls.recaller",
         "backends.posix.moving",
         "backends.posix.notes",
         f"{HSM}.recalls",
         f"{HSM}.status",
         f"{HPSS}.extended",
     },
-    {f"{HPSS}.reading", f"{HPSS}.writing"},
+    {f"{HPSS}.reading", f"{HPSS}.writing", "recalls.service"},
     {
         "http.errors",
         "http.file_answers",
@@ -294,7 +318,7 @@ def test_every_error_has_a_status() -> None:
     for kind in errors:
         assert any(parent in STATUS_OF for parent in kind.__mro__)
     assert {int(status) for status in STATUS_OF.values()} == {
-        400, 403, 404, 405, 409, 411, 412, 413, 415, 416, 500, 501, 503, 505, 507,
+        400, 403, 404, 405, 409, 411, 412, 413, 415, 416, 429, 500, 501, 503, 505, 507,
     }  # fmt: skip
 
 

@@ -18,10 +18,12 @@ from ..exception import (
     MethodError,
     MissingFileError,
     MissingPageError,
+    MissingRequestError,
     NoSpaceError,
     PreconditionError,
     RangeNotSatisfiableError,
     RequestError,
+    TooManyRequestsError,
     TransferCodingError,
 )
 from ..globals import LOG_NAME, VERSION
@@ -33,6 +35,7 @@ STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
     ForbiddenPathError: HTTPStatus.FORBIDDEN,
     MissingFileError: HTTPStatus.NOT_FOUND,
     MissingPageError: HTTPStatus.NOT_FOUND,
+    MissingRequestError: HTTPStatus.NOT_FOUND,
     MethodError: HTTPStatus.METHOD_NOT_ALLOWED,
     ConflictError: HTTPStatus.CONFLICT,
     LengthRequiredError: HTTPStatus.LENGTH_REQUIRED,
@@ -40,6 +43,7 @@ STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
     BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     MediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     RangeNotSatisfiableError: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
     TransferCodingError: HTTPStatus.NOT_IMPLEMENTED,
     BackendUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     HttpVersionError: HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,

@@ -8,11 +8,12 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ConfigurationError
 from ..http.options import HttpOptions
 from ..http.sendfile import require_local_files
+from ..recalls.service import RecallService
 from ..rest_generator import ArchiveInterfaceGenerator
 from .logs import AccessLog
 from .request import ArchiveRequest
 from .response import ArchiveAnswer, ArchiveResponse
-from .routes import Router
+from .routes import Pages, Router
 from .settings import BUILT_IN, Settings
 
 # What CherryPy publishes on its bus around each request.
@@ -20,9 +21,14 @@ _EVENTS = ("before_request", "after_request", "start_thread", "stop_thread")
 
 
 def make_application(
-    archive: AbstractBackendArchive, settings: Settings | None = None, options: HttpOptions | None = None
+    archive: AbstractBackendArchive,
+    settings: Settings | None = None,
+    options: HttpOptions | None = None,
+    recalls: RecallService | None = None,
 ) -> cherrypy.Application:
     """Return the WSGI application that serves *archive*, with *settings* of CherryPy and *options* of [http].
+
+    Without *recalls*, each request has its file recalled by itself, and there is no tape API.
 
     CherryPy's configuration is one for the process: the last application made has set it.
     Raises ConfigurationError for an option that this archive cannot keep.
@@ -32,7 +38,7 @@ def make_application(
     settings = settings or {}
     overall = {**BUILT_IN, **settings.get("global", {})}
     most_bytes = overall.pop("server.max_request_body_size")
-    application = ArchiveApplication(ArchiveInterfaceGenerator(archive, options), options, most_bytes)
+    application = ArchiveApplication(ArchiveInterfaceGenerator(archive, options, recalls), options, most_bytes)
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
         cherrypy.config.update({**overall, "server.max_request_body_size": 0})
@@ -45,12 +51,14 @@ def make_application(
 class ArchiveApplication(cherrypy.Application):
     """A CherryPy application that finds its resources and settings by a Router."""
 
-    def __init__(self, resource: ArchiveInterfaceGenerator, options: HttpOptions, most_bytes: int) -> None:
-        """Serve *resource*; a body may have *most_bytes*, any number if 0."""
+    def __init__(
+        self, resource: ArchiveInterfaceGenerator, options: HttpOptions, most_bytes: int, pages: Pages | None = None
+    ) -> None:
+        """Serve *resource* and *pages*; a body may have *most_bytes*, any number if 0."""
         super().__init__(resource, "")
         self.options = options
         self.most_bytes = most_bytes
-        self.router = Router(resource)
+        self.router = Router(resource, pages)
         self.request_class = ArchiveRequest
         self.response_class = ArchiveResponse
         self.wsgiapp.response_class = ArchiveAnswer

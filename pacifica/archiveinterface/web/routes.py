@@ -5,6 +5,7 @@ configuration anew for every request. Here settings are merged once for each sec
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import cherrypy
@@ -31,11 +32,16 @@ _FIXED = (
 )
 
 
+Pages = Mapping[str, object]
+"""Objects with methods named like HTTP's, by path; what stands for ``*``, one path segment, is their argument."""
+
+
 class _Resource(NamedTuple):
-    """The handlers of a resource by method, and the value of its Allow header."""
+    """The handlers of a resource by method, the value of its Allow header, and the arguments of the handlers."""
 
     handlers: Mapping[str, Callable[..., Any]]
     allow: str
+    arguments: tuple[str, ...] = ()
 
 
 class Router:
@@ -44,9 +50,10 @@ class Router:
     An archive has its files in one path segment; what is below a reserved prefix is never looked up in it.
     """
 
-    def __init__(self, archive: object) -> None:
-        """Route to *archive*, an object with methods named like HTTP's."""
+    def __init__(self, archive: object, pages: Pages | None = None) -> None:
+        """Route to *archive*, an object with methods named like HTTP's, and below reserved prefixes to *pages*."""
         self._archive = _resource(archive)
+        self._pages = {_segments(path): _resource(page) for path, page in (pages or {}).items()}
         self._settings: list[tuple[str, Settings]] = [("/", {})]
 
     def set_sections(self, sections: Mapping[str, Settings]) -> None:
@@ -71,18 +78,34 @@ class Router:
         handler = resource.handlers.get(request.method)
         if handler is None:
             raise MethodError(resource.allow)
+        if resource.arguments:
+            handler = partial(handler, *resource.arguments)
         request.handler = cherrypy.dispatch.LateParamPageHandler(handler) if request.query_string else handler
 
     def _resource_of(self, path: str) -> _Resource:
         # A file may be named "-": only what is below /-/ is reserved.
         if path.startswith(RESERVED) or path == "/api/v1":
-            raise MissingPageError("there is no such page")
+            return self._page(_segments(path))
         return self._archive
+
+    def _page(self, segments: tuple[str, ...]) -> _Resource:
+        if segments in self._pages:
+            return self._pages[segments]
+        for place, segment in enumerate(segments):
+            page = self._pages.get((*segments[:place], "*", *segments[place + 1 :]))
+            if page:
+                return page._replace(arguments=(segment,))
+        raise MissingPageError("there is no such page")
 
 
 def _resource(owner: object) -> _Resource:
     handlers = {name: getattr(owner, name) for name in dir(owner) if name.isupper()}
     return _Resource(handlers, ", ".join(handlers))
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    """Return the segments of *path*; a slash at its end makes no difference."""
+    return tuple(path.strip("/").split("/"))
 
 
 def _below(path: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
-from ...exception import ArchiveInterfaceError, ConfigurationError
+from ...exception import ArchiveInterfaceError, BeingStagedError, ConfigurationError, OfflineError
 from .file import ArchiveFile, Reader, Writer
 from .naming import id_of_path, name_of_path, path_of_id, plain_name
 from .options import ArchiveOptions
@@ -101,10 +101,22 @@ class AbstractBackendArchive(ABC):
         tape starts its recall and raises BeingStagedError, or waits, as ``offline_read`` says.
         """
         if mode == "r":
-            return self.file(filepath).open_reader()
+            return self.read_or_recall(filepath, lambda: self.file(filepath).stage())
         if mode == "w":
             return self.file(filepath).open_writer(length, precondition)
         raise ValueError(f"mode is r or w, not {mode!r}")
+
+    def read_or_recall(self, file_id: str, recall: Callable[[], bool]) -> Reader:
+        """Return the file *file_id* open for reading, or have *recall* ask for it if it is only on tape.
+
+        *recall* returns whether the file is on disk. Raises BeingStagedError if it is not.
+        """
+        try:
+            return self.file(file_id).open_reader()
+        except OfflineError:
+            if recall():  # it has arrived meanwhile
+                return self.file(file_id).open_reader()
+        raise BeingStagedError("the file is being staged from tape, try again later")
 
     def patch(self, file_id: str, old_path: str, precondition: Precondition | None = None) -> None:
         """Move the file at *old_path*, an absolute path on the backend, to the id *file_id*."""
@@ -140,6 +152,10 @@ class AbstractBackendArchive(ABC):
     def unpin(self, file_ids: Iterable[str]) -> dict[str, ArchiveInterfaceError | None]:
         """Undo `pin`; return None for each file, or why not."""
         return self._done_to(file_ids, lambda file: file.unpin())
+
+    def disk_used(self) -> float | None:
+        """Return how full the file system of recalled files is, from 0 to 1; None if the storage cannot tell."""
+        return None
 
     def _cancel(self, file_id: str) -> bool:
         return self.file(file_id).cancel_recall()

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ...digests import Digests
-from ...exception import BeingStagedError
+from ...exception import OfflineError
 from .options import ArchiveOptions
 from .precondition import Precondition
 from .residency import Residency
@@ -174,16 +174,11 @@ class ArchiveFile(ABC):
     def open_reader(self) -> Reader:
         """Open the file for reading.
 
-        One that is only on tape is recalled: raises BeingStagedError, or waits, as ``offline_read`` says.
+        One that is only on tape: raises OfflineError, or waits for its recall, as ``offline_read`` says.
         """
         if self.options.offline_read == "stage" and not self.is_online():
-            self._recall()
+            raise OfflineError("the file is on tape only")
         return self._open_reader()
-
-    def _recall(self) -> None:
-        """Ask for the file's recall and raise BeingStagedError, unless it has arrived meanwhile."""
-        if not self.stage():
-            raise BeingStagedError("the file is being staged from tape, try again later")
 
     @abstractmethod
     def _open_reader(self) -> Reader:

@@ -12,6 +12,7 @@ from ...exception import (
     BodyTooLargeError,
     ConflictError,
     MissingFileError,
+    OfflineError,
     translated_os_errors,
 )
 from ...globals import LOG_NAME
@@ -104,7 +105,7 @@ class HpssFile(ArchiveFile):
                 wait = min(2 * wait, _LONGEST_WAIT)
 
     def open_reader(self) -> HpssReader:
-        """Open the file for reading; it is described once. Raises BeingStagedError, or waits for the tape."""
+        """Open the file for reading; it is described once. Raises OfflineError, or waits for the tape."""
         self._store.require_prompt_server()
         if self.options.offline_read == "wait":
             self._wait_until_online()
@@ -113,7 +114,7 @@ class HpssFile(ArchiveFile):
                 status = self._described()
                 if status.residency.is_online:
                     return self._reader_of(status)
-            self._recall()
+            raise OfflineError("the file is on tape only")
         return self._open_reader()
 
     def _open_reader(self) -> HpssReader:

@@ -1,0 +1,76 @@
+"""What becomes of recalls: the changes of their rows, within a transaction of the recaller."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from peewee import Case, Database, fn
+
+from ..exception import ArchiveInterfaceError, BackendUnavailableError
+from .options import RecallOptions
+from .store import in_batches
+from .tables import Lease, Phase, Recall, RequestedFile
+
+
+class Failure(NamedTuple):
+    """Why an attempt to recall failed. *is_final*: another one would fail as well. *is_counted*: it was an attempt."""
+
+    text: str
+    is_final: bool = False
+    is_counted: bool = True
+
+    @classmethod
+    def of(cls, error: ArchiveInterfaceError, *, is_counted: bool = True) -> "Failure":
+        """Return the failure that *error* tells."""
+        return cls(str(error), not isinstance(error, BackendUnavailableError), is_counted)
+
+
+class Outcomes:
+    """Writes what became of recalls, each given by its id."""
+
+    def __init__(self, options: RecallOptions) -> None:
+        """Keep to *options*."""
+        self._options = options
+
+    def complete(self, database: Database, recalls: Sequence[int]) -> None:
+        """Note that the files are on disk, and pin them for those who asked and have not released them since."""
+        now = time.time()
+        for some in in_batches(recalls):
+            running = Recall.id.in_(list(some)) & Recall.active.is_null(False)
+            [(size,)] = Recall.select(fn.COALESCE(fn.SUM(Recall.size), 0)).where(running).tuples().execute(database)
+            count = Recall.update({**_ended(Phase.COMPLETED, now), "error": ""}).where(running).execute(database)
+            waiting = RequestedFile.cancelled_at.is_null() & RequestedFile.released_at.is_null()
+            pinned = RequestedFile.update(pin_until=RequestedFile.lifetime + now)
+            pinned.where(RequestedFile.recall.in_(list(some)), waiting).execute(database)
+            totals = {"completed_files": Lease.completed_files + count, "completed_bytes": Lease.completed_bytes + size}
+            Lease.update(totals).execute(database)
+
+    def cancel(self, database: Database, recalls: Sequence[int]) -> None:
+        """Note that the files are not wanted any more."""
+        for some in in_batches(recalls):
+            unwanted = Recall.id.in_(list(some)) & Recall.is_unwanted
+            Recall.update(_ended(Phase.CANCELLED, time.time())).where(unwanted).execute(database)
+
+    def fail(self, database: Database, failures: Iterable[tuple[int, Failure]], clock: float) -> None:
+        """Have the recalls tried again later, or note that they have failed, each with its reason."""
+        for recall, failure in failures:
+            self._fail(database, Recall.id == recall, failure, clock)
+
+    def _fail(self, database: Database, chosen: Any, failure: Failure, clock: float) -> None:
+        now = time.time()
+        tried = int(failure.is_counted)
+        is_over = Recall.attempts + tried >= self._options.attempts
+        over = {**_ended(Phase.FAILED, now), "error": failure.text, "is_final": failure.is_final}
+        if failure.is_final or failure.is_counted:
+            ending = chosen if failure.is_final else chosen & is_over
+            if Recall.update({**over, "attempts": Recall.attempts + tried}).where(ending).execute(database):
+                Lease.update(failed_files=Lease.failed_files + 1).execute(database)
+                return
+        delay = self._options.retry_seconds * Case(None, [(Recall.attempts < 1, 1), (Recall.attempts < 2, 2)], 4)
+        again = {"phase": Phase.RETRYING, "error": failure.text, "due_clock": delay + clock, "changed_at": now}
+        Recall.update({**again, "attempts": Recall.attempts + tried}).where(chosen).execute(database)
+
+
+def _ended(phase: int, now: float) -> dict[str, Any]:
+    started = fn.COALESCE(Recall.started_at, now)
+    return {"phase": phase, "active": None, "started_at": started, "finished_at": now, "changed_at": now}

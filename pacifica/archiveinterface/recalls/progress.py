@@ -1,0 +1,146 @@
+"""How far requests and their files are, from the database alone: clients take a failed poll for a failed file."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from peewee import JOIN, Case, fn
+
+from .requests import Requests
+from .store import Store
+from .tables import ACTIVE, SUBMITTED, Lease, Phase, Recall, RequestedFile, Volume
+
+_STATES = {
+    **dict.fromkeys(SUBMITTED, "SUBMITTED"),
+    Phase.STARTED: "STARTED",
+    Phase.COMPLETED: "COMPLETED",
+    Phase.FAILED: "FAILED",
+    Phase.CANCELLED: "CANCELLED",
+}
+
+
+class FileProgress(NamedTuple):
+    """How far the recall of one file of a request is; *state* is the tape API's word, times are in epoch seconds.
+
+    *position* is how many files are expected to be recalled before it, *seconds* how long that is expected to
+    take; both are None unless it waits, *seconds* as well while nothing is known of the rate.
+    """
+
+    path: str
+    state: str
+    started_at: float | None
+    finished_at: float | None
+    error: str
+    position: int | None = None
+    seconds: float | None = None
+
+
+class RequestProgress(NamedTuple):
+    """A request and its files; *completed_at* is when the last of them ended, None while any has not."""
+
+    id: str
+    created_at: float
+    started_at: float
+    completed_at: float | None
+    files: Sequence[FileProgress]
+
+
+class _Row(NamedTuple):
+    path: str
+    created_error: str
+    cancelled_at: float | None
+    recall: int | None
+    phase: int | None
+    started_at: float | None
+    finished_at: float | None
+    error: str | None
+    volume: str | None
+    position: int | None
+    position_offset: int | None
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.phase in SUBMITTED and self.cancelled_at is None
+
+
+class Progress:
+    """Tells how far requests are."""
+
+    def __init__(self, store: Store, requests: Requests) -> None:
+        """Read *store*, which has *requests*."""
+        self._store, self._requests = store, requests
+
+    def __call__(self, request: str, since: float = 0.0) -> RequestProgress:
+        """Return the *request*, with those of its files that changed at *since* (epoch seconds) or later.
+
+        Raises MissingRequestError.
+        """
+        created_at = self._requests.require(request)
+        [(pending, started_at, finished_at)] = self._store.rows(_summary(request))
+        rows = [_Row(*row) for row in self._store.rows(_files(request, since, created_at))]
+        places = self._places(rows)
+        return RequestProgress(
+            request,
+            created_at,
+            created_at if started_at is None else started_at,
+            None if pending else finished_at or created_at,
+            [_progress(row, created_at, places) for row in rows],
+        )
+
+    def _places(self, rows: Sequence[_Row]) -> dict[int, tuple[int, float | None]]:
+        """Return position and seconds of the recalls that wait; a volume's files are taken as evenly spread."""
+        queues: dict[str, list[_Row]] = {}
+        for row in rows:
+            if row.is_waiting:
+                queues.setdefault(row.volume or "", []).append(row)
+        if not queues:
+            return {}
+        [(rate,)] = self._store.rows(Lease.select(Lease.files_per_second).tuples())
+        columns = (Volume.name, Volume.ahead, Volume.waiting_files)
+        known = {name: (ahead, waiting) for name, ahead, waiting in self._store.rows(Volume.select(*columns).tuples())}
+        places = {}
+        for name, queue in queues.items():
+            ahead, waiting = known.get(name, (0, 0))
+            queue.sort(key=lambda row: (row.position, row.position_offset, row.recall))
+            for rank, row in enumerate(queue):
+                position = ahead + rank * max(waiting, len(queue)) // len(queue)
+                places[row.recall or 0] = position, position / rate if rate else None
+        return places
+
+
+def _progress(row: _Row, created_at: float, places: dict[int, tuple[int, float | None]]) -> FileProgress:
+    if row.phase is None:
+        return FileProgress(row.path, "FAILED", created_at, created_at, row.created_error)
+    if row.cancelled_at is not None:
+        return FileProgress(row.path, "CANCELLED", row.started_at, row.cancelled_at, "")
+    progress = FileProgress(row.path, _STATES[row.phase], row.started_at, row.finished_at, row.error or "")
+    if row.is_waiting and row.recall in places:
+        return progress._replace(position=places[row.recall][0], seconds=places[row.recall][1])
+    return progress
+
+
+def _of_request(request: str, *columns: Any) -> Any:
+    return (
+        RequestedFile.select(*columns)
+        .join(Recall, JOIN.LEFT_OUTER, on=RequestedFile.recall == Recall.id)
+        .where(RequestedFile.request == request)
+    )
+
+
+def _files(request: str, since: float, created_at: float) -> Any:
+    own = (RequestedFile.path, RequestedFile.error, RequestedFile.cancelled_at, RequestedFile.recall)
+    times = (Recall.phase, Recall.started_at, Recall.finished_at, Recall.error)
+    query = _of_request(request, *own, *times, Recall.volume, Recall.position, Recall.position_offset)
+    if since > created_at:
+        query = query.where((Recall.changed_at >= since) | (RequestedFile.cancelled_at >= since))
+    return query.order_by(RequestedFile.number).tuples()
+
+
+def _summary(request: str) -> Any:
+    """Select how many files are pending, when the first started, and when the last ended."""
+    pending = Recall.phase.in_(ACTIVE) & RequestedFile.cancelled_at.is_null()
+    return _of_request(
+        request,
+        fn.COUNT(Case(None, [(pending, 1)])),
+        fn.MIN(Recall.started_at),
+        fn.MAX(fn.COALESCE(RequestedFile.cancelled_at, Recall.finished_at)),
+    ).tuples()

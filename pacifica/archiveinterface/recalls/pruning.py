@@ -1,0 +1,59 @@
+"""Removes what nobody asks for any more: old requests, and recalls that have ended and belong to none."""
+
+import time
+from typing import Any
+
+from peewee import SQL, Database, fn
+
+from .lease import HeldLease
+from .options import RecallOptions
+from .store import BATCH, Store
+from .tables import Recall, Request, RequestedFile
+
+_EVERY = 60.0  # seconds
+_DAY = 86400.0
+
+
+class Pruning:
+    """Removes old rows, some at a time."""
+
+    def __init__(self, store: Store, options: RecallOptions) -> None:
+        """Keep what *options* say."""
+        self._store, self._options = store, options
+        self._next = 0.0
+
+    def __call__(self, lease: HeldLease) -> bool:
+        """Remove some, once a minute; return whether there may be more. Raises LeaseLostError."""
+        if time.monotonic() < self._next:
+            return False
+        oldest = time.time() - self._options.keep_days * _DAY
+        requests = self._ids(self._old_requests(oldest))
+        recalls = self._ids(self._old_recalls(oldest))
+        if requests or recalls:
+            lease.change(lambda database: _remove(database, requests, recalls))
+        is_more = BATCH in (len(requests), len(recalls))
+        self._next = 0.0 if is_more else time.monotonic() + _EVERY
+        return is_more
+
+    def _ids(self, query: Any) -> list[Any]:
+        return [id for (id,) in self._store.rows(query.limit(BATCH).tuples())]
+
+    def _old_requests(self, oldest: float) -> Any:
+        is_needed = Recall.active.is_null(False) | RequestedFile.pin_until.is_null(False)
+        active = (
+            RequestedFile.select(SQL("1"))
+            .join(Recall, on=RequestedFile.recall == Recall.id)
+            .where(RequestedFile.request == Request.id, is_needed)
+        )
+        return Request.select(Request.id).where(Request.created_at < oldest, ~fn.EXISTS(active))
+
+    def _old_recalls(self, oldest: float) -> Any:
+        asked = RequestedFile.select(SQL("1")).where(RequestedFile.recall == Recall.id)
+        ended = Recall.active.is_null() & (Recall.finished_at < max(oldest, time.time() - _DAY))
+        return Recall.select(Recall.id).where(ended, ~fn.EXISTS(asked))
+
+
+def _remove(database: Database, requests: list[str], recalls: list[int]) -> None:
+    RequestedFile.delete().where(RequestedFile.request.in_(requests)).execute(database)
+    Request.delete().where(Request.id.in_(requests)).execute(database)
+    Recall.delete().where(Recall.id.in_(recalls)).execute(database)

@@ -1,0 +1,125 @@
+"""The recall service: whatever wants a file from tape asks it, and it has each file recalled once."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from peewee import Database
+
+from ..backends.abstract.archive import AbstractBackendArchive
+from ..backends.abstract.residency import Locality, Residency
+from ..exception import ArchiveInterfaceError, BackendUnavailableError, ConflictError
+from .demands import Room, join
+from .options import RecallOptions
+from .progress import Progress
+from .recaller import Recaller
+from .report import Report, report
+from .requests import Requests, Wish
+from .store import Store, key_of
+from .tables import Phase, Recall
+
+_PATIENCE = 10.0  # seconds that the recaller has to end; a call to the storage may hang
+_TOLD_FOR = 3600.0  # seconds; an older failure does not say what the next attempt will give
+
+
+class RecallService:
+    """The recalls of an archive, for the threads of a process. The database is opened when it is first needed."""
+
+    def __init__(self, archive: AbstractBackendArchive, store: Store, options: RecallOptions) -> None:
+        """Recall files of *archive*, with the memory *store*."""
+        self._archive, self._store, self.options = archive, store, options
+        self._room = Room(store, options.most_waiting)
+        self._requests = Requests(store, options)
+        self.progress = Progress(store, self._requests)
+        self._recaller: Recaller | None = None
+
+    def ask(self, file_id: str) -> bool:
+        """Have the file recalled unless it is on disk, and return whether it is.
+
+        Raises MissingFileError and others of the storage, ConflictError when no copy can be read, and, once for each
+        failure, BackendUnavailableError when the last recall has failed.
+        """
+        residency = self._archive.file(file_id).residency()
+        if residency.is_online:
+            return True
+        if residency.locality is Locality.LOST:
+            raise ConflictError("no copy of the file can be read")
+        key = key_of(file_id)
+        if not self._is_active(key):
+            self._room.require(1)
+            failure = self._store.change(lambda database: _demand(database, key, file_id))
+            if failure:
+                raise failure
+            self._wake()
+        return False
+
+    def _is_active(self, key: str) -> bool:
+        return bool(self._store.rows(Recall.select(Recall.id).where(Recall.active == key, Recall.is_direct).tuples()))
+
+    def submit(self, wishes: Sequence[Wish]) -> str:
+        """Return the id of a new request for *wishes*, which is in the database now.
+
+        Raises TooManyRequestsError, DatabaseUnavailableError.
+        """
+        self._room.require(len(wishes))
+        request = self._requests.submit(wishes)
+        self._wake()
+        return request
+
+    def cancel(self, request: str, wishes: Sequence[Wish]) -> None:
+        """Cancel the files of the *request* that *wishes* name, all or none; what has ended stays as it is.
+
+        Raises MissingRequestError, RequestError for a file that is not in the request.
+        """
+        self._requests.cancel(request, wishes)
+
+    def release(self, request: str, wishes: Sequence[Wish]) -> None:
+        """Unpin the files that *wishes* name for the *request*, which need not exist; others are ignored."""
+        self._requests.release(request, wishes)
+
+    def delete(self, request: str) -> None:
+        """Cancel all files of the *request*, unpin them, and forget the request. Raises MissingRequestError."""
+        self._requests.delete(request)
+
+    def report(self) -> Report:
+        """Return what waits, what is under way, and how fast it goes."""
+        return report(self._store)
+
+    def residencies(self, file_ids: Iterable[str]) -> Mapping[str, Residency | ArchiveInterfaceError]:
+        """Return what the storage says of *file_ids*."""
+        return self._archive.residencies(file_ids)
+
+    def recaller(self) -> Recaller:
+        """Return a recaller for this archive, which `wake` is for from now on."""
+        self._recaller = Recaller(self._archive, self._store, self.options)
+        return self._recaller
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Run a recaller in a thread during the block."""
+        recaller = self.recaller()
+        thread = threading.Thread(target=recaller.run, name="recaller", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            recaller.stop()
+            thread.join(_PATIENCE)
+
+    def _wake(self) -> None:
+        if self._recaller:
+            self._recaller.wake()
+
+
+def _demand(database: Database, key: str, file_id: str) -> ArchiveInterfaceError | None:
+    """Have the file recalled, or return the failure that nobody was told of yet."""
+    failed = (Recall.key == key) & (Recall.phase == Phase.FAILED) & Recall.is_direct & ~Recall.is_told
+    recent = failed & (Recall.finished_at > time.time() - _TOLD_FOR)
+    query = Recall.select(Recall.id, Recall.error, Recall.is_final).where(recent).order_by(Recall.id.desc()).limit(1)
+    for recall, error, is_final in query.tuples().execute(database):
+        Recall.update(is_told=True).where(Recall.id == recall).execute(database)
+        kind = ConflictError if is_final else BackendUnavailableError
+        return kind(f"the recall from tape failed: {error}")
+    join(database, {key: file_id}, is_direct=True)
+    return None

@@ -1,0 +1,155 @@
+"""The database of the recall service: made when it is first needed, and changed by transactions."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeVar
+
+from peewee import (
+    Database,
+    MySQLDatabase,
+    OperationalError,
+    PeeweeException,
+    PostgresqlDatabase,
+    RawQuery,
+    SchemaManager,
+)
+
+from ..connections import Connections, Limits
+from ..database import connections_to
+from ..exception import BackendUnavailableError, ConfigurationError
+from ..globals import HOME, LOG_NAME
+from .options import RecallOptions
+from .tables import TABLES, Lease, Schema
+
+T = TypeVar("T")
+Migration = Callable[[Database], None]
+
+NAME = "the database of recalls"
+_LOCK = "pacifica_recalls"  # while tables are made
+_MOST_TRIES = 5  # of a transaction that met others
+BATCH = 500  # rows of one statement; SQLite and the drivers bound the parameters
+
+_log = logging.getLogger(LOG_NAME)
+
+
+def key_of(file_id: str) -> str:
+    """Return what a file is known by in the tables, whatever characters are in its id."""
+    return blake2b(file_id.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def in_batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
+    """Yield *items*, at most *size* at a time."""
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
+
+
+def default_database(archive: str) -> str:
+    """Return the URL of the SQLite file for the *archive*, a kind of backend and a prefix."""
+    directory = Path(os.getenv("STATE_DIRECTORY", "").partition(":")[0] or HOME)
+    digest = blake2b(archive.encode(errors="surrogateescape"), digest_size=6).hexdigest()
+    return f"sqlite:///{directory / f'recalls-{digest}.sqlite3'}"
+
+
+class Store:
+    """The tables; any number of threads may share it."""
+
+    def __init__(self, archive: str, options: RecallOptions) -> None:
+        """Keep the recalls of *archive*, a name for backend and prefix. Raises ConfigurationError for a bad URL."""
+        url = options.database or default_database(archive)
+        limits = Limits(read_timeout=options.database_timeout, pool_timeout=options.database_timeout, retry_seconds=1)
+        self._archive = archive
+        self._directory = None if options.database else Path(url.partition("///")[2]).parent
+        self._connections: Connections = connections_to(url, NAME, limits)
+        self._lock = threading.Lock()
+        self._is_ready = False
+
+    def rows(self, query: Any) -> list[tuple[Any, ...]]:
+        """Return the rows that *query* selects. Raises DatabaseUnavailableError."""
+        self.prepare()
+        return self._connections.rows(query)
+
+    def change(self, action: Callable[[Database], T]) -> T:
+        """Return what *action* returns, which runs in a transaction, again if it met the locks of another.
+
+        Raises DatabaseUnavailableError.
+        """
+        self.prepare()
+        for rest in range(_MOST_TRIES - 1, -1, -1):
+            try:
+                with self._connections.transaction() as database:
+                    return action(database)
+            except OperationalError as error:  # a deadlock, or a lock that was held for too long
+                if not rest:
+                    raise BackendUnavailableError(f"{NAME} is too busy, try again later") from error
+        raise AssertionError("not reached")
+
+    def prepare(self) -> None:
+        """Make the tables, or bring them to this version, unless that was done. Raises ConfigurationError."""
+        if self._is_ready:
+            return
+        with self._lock:
+            if not self._is_ready:
+                self._make_tables()
+                self._is_ready = True
+
+    def _make_tables(self) -> None:
+        try:
+            if self._directory:
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._connections.transaction() as database, _alone(database):
+                migrate(database, self._archive)
+        except (PeeweeException, OSError) as error:
+            _log.error("%s cannot be prepared: %s", NAME, error)
+            raise BackendUnavailableError(f"{NAME} cannot be used, the log tells why") from error
+
+
+@contextmanager
+def _alone(database: Database) -> Iterator[None]:
+    """Keep other processes from making tables in the block; MySQL ends a transaction with each table."""
+    if isinstance(database, PostgresqlDatabase):
+        _ask(database, "SELECT pg_advisory_xact_lock(hashtext(%s))")
+        yield
+    elif isinstance(database, MySQLDatabase):
+        _ask(database, "SELECT GET_LOCK(%s, 60)")
+        try:
+            yield
+        finally:
+            _ask(database, "SELECT RELEASE_LOCK(%s)")
+    else:
+        yield
+
+
+def _ask(database: Database, query: str) -> None:
+    list(RawQuery(query, (_LOCK,)).tuples().execute(database))
+
+
+def _first_tables(database: Database) -> None:
+    for manager in [SchemaManager(table, database) for table in TABLES]:
+        manager.drop_table(safe=True)  # MySQL keeps what a process had made that died meanwhile
+        manager.create_all(safe=False)
+    Lease.insert(
+        id=1, holder="", beat=0, clock=0, completed_files=0, completed_bytes=0, failed_files=0, files_per_second=0
+    ).execute(database)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first_tables,)
+"""What leads from each version of the tables to the next; a database of version n has seen the first n of them."""
+
+
+def migrate(database: Database, archive: str, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Bring the tables of *archive* to the newest version. Raises ConfigurationError for tables that are not ours."""
+    SchemaManager(Schema, database).create_all(safe=True)
+    Schema.insert(id=1, version=0, archive=archive).on_conflict_ignore().execute(database)
+    [(version, owner)] = Schema.select(Schema.version, Schema.archive).tuples().execute(database)
+    if owner != archive:
+        raise ConfigurationError(f"[recalls] database holds the recalls of {owner}, not of {archive}: name another")
+    if version > len(migrations):
+        raise ConfigurationError(f"[recalls] database is of version {version}, newer than this program knows")
+    for number in range(version, len(migrations)):
+        migrations[number](database)
+        Schema.update(version=number + 1).execute(database)

@@ -1,0 +1,119 @@
+"""Recalls that the storage was asked for: whether they have arrived, failed, were lost, or take too long."""
+
+import time
+from typing import NamedTuple
+
+from peewee import Database
+
+from ..backends.abstract.archive import AbstractBackendArchive
+from ..backends.abstract.residency import RecallState, Residency
+from ..exception import ArchiveInterfaceError
+from .lease import HeldLease
+from .locating import is_answering
+from .options import RecallOptions
+from .outcomes import Failure, Outcomes
+from .store import BATCH, Store
+from .tables import Phase, Recall
+
+ASK_AGAIN = 600.0  # seconds; storage that does not tell of its recalls may have lost them
+
+_LOST = Failure("the storage has lost the recall, or it failed there")
+
+
+class _Started(NamedTuple):
+    """A recall that the storage was asked for; it is over at *due_clock*."""
+
+    id: int
+    file_id: str
+    due_clock: float
+    is_unwanted: bool
+
+
+class Watching:
+    """Looks at the recalls that the storage was asked for, some of them at a time."""
+
+    def __init__(
+        self, archive: AbstractBackendArchive, store: Store, options: RecallOptions, outcomes: Outcomes
+    ) -> None:
+        """Ask *archive* of what *store* says that it was asked for."""
+        self._archive, self._store, self._options, self._outcomes = archive, store, options, outcomes
+        self._after = 0  # the last recall that was looked at
+        self._round_began = float("-inf")
+        self._asked_clock = 0.0  # when the storage was last asked for all recalls
+        self._asks_again = False  # in this round
+
+    def take_over(self, lease: HeldLease) -> None:
+        """Ask the storage again for all recalls: the last recaller may have ended before it did."""
+        self._asked_clock, after = lease.now(), 0
+        while recalls := self._started(after):
+            self._archive.submit_recalls([recall.file_id for recall in recalls])
+            lease.keep()
+            after = recalls[-1].id
+
+    def __call__(self, lease: HeldLease) -> None:
+        """Look at the next recalls. Raises LeaseLostError, DatabaseUnavailableError."""
+        if not self._after:
+            if time.monotonic() - self._round_began < self._options.poll_seconds:
+                return
+            self._round_began = time.monotonic()
+            self._begin_round(lease.now())
+        recalls = self._started(self._after)
+        self._after = recalls[-1].id if len(recalls) == BATCH else 0
+        if recalls:
+            self._look(recalls, lease)
+
+    def _started(self, after: int) -> list[_Started]:
+        columns = (Recall.id, Recall.file_id, Recall.due_clock, Recall.is_unwanted)
+        query = Recall.select(*columns).where(Recall.phase == Phase.STARTED, Recall.id > after).order_by(Recall.id)
+        return [_Started(*row) for row in self._store.rows(query.limit(BATCH).tuples())]
+
+    def _look(self, recalls: list[_Started], lease: HeldLease) -> None:
+        answers = self._archive.residencies([recall.file_id for recall in recalls])
+        is_counted, clock = is_answering(answers), lease.now()
+        arrived = [recall.id for recall in recalls if _is_online(answers[recall.file_id])]
+        rest = [recall for recall in recalls if not _is_online(answers[recall.file_id])]
+        withdrawn = self._withdraw([recall for recall in rest if recall.is_unwanted])
+        failed = []
+        for recall in rest:
+            failure = self._failure(recall, answers[recall.file_id], clock, is_counted)
+            if failure and recall.id not in withdrawn:
+                failed.append((recall.id, failure))
+        self._withdraw([recall for recall in rest if recall.due_clock <= clock])
+
+        def write(database: Database) -> None:
+            self._outcomes.complete(database, arrived)
+            self._outcomes.cancel(database, withdrawn)
+            self._outcomes.fail(database, failed, clock)
+
+        if arrived or withdrawn or failed:
+            lease.change(write)
+        if self._asks_again and rest:
+            self._archive.submit_recalls([recall.file_id for recall in rest])
+
+    def _failure(
+        self, recall: _Started, answer: Residency | ArchiveInterfaceError, clock: float, is_counted: bool
+    ) -> Failure | None:
+        if recall.due_clock <= clock:
+            return Failure(f"the recall took longer than {self._options.timeout:g} seconds")
+        if isinstance(answer, ArchiveInterfaceError):
+            return Failure.of(answer, is_counted=is_counted) if is_counted else None
+        if answer.recall is RecallState.FAILED:
+            return Failure(answer.error or "the recall failed in the storage")
+        is_lost = self._archive.recall_traits.tells_state and not answer.recall.is_under_way
+        return _LOST if is_lost and answer.is_available else None
+
+    def _withdraw(self, recalls: list[_Started]) -> list[int]:
+        """Return the ids of those *recalls* that the storage has really cancelled."""
+        if not recalls or not self._archive.recall_traits.cancels:
+            return []
+        cancelled = self._archive.cancel_recalls([recall.file_id for recall in recalls])
+        return [recall.id for recall in recalls if recall.file_id in cancelled]
+
+    def _begin_round(self, clock: float) -> None:
+        self._asks_again = not self._archive.recall_traits.tells_state and clock - self._asked_clock > ASK_AGAIN
+        if self._asks_again:
+            self._asked_clock = clock
+
+
+def _is_online(answer: Residency | ArchiveInterfaceError) -> bool:
+    return isinstance(answer, Residency) and answer.is_online

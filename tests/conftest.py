@@ -21,6 +21,11 @@ from tests.support.service import BACKENDS, NOT_FOR_READERS, Backend, Service, s
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# Services that tests start keep their recalls here.
+_STATE = TemporaryDirectory(prefix="state-")
+Path(_STATE.name).chmod(0o1777)
+os.environ["STATE_DIRECTORY"] = _STATE.name
+
 Serve = Callable[..., Service]
 
 

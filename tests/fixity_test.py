@@ -32,8 +32,12 @@ from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader
 from pacifica.archiveinterface.commands.admin import add_commands
 from pacifica.archiveinterface.commands.admin import run as run_command
 from pacifica.archiveinterface.commands.scrub import Finding, Scrub, Throttle
+from pacifica.archiveinterface.commands.startup import Site
 from pacifica.archiveinterface.exception import ConfigurationError, DamagedFileError, StorageError
 from pacifica.archiveinterface.fixity import compare_or_store_digests
+from pacifica.archiveinterface.recalls.options import RecallOptions
+from pacifica.archiveinterface.recalls.service import RecallService
+from pacifica.archiveinterface.recalls.store import Store
 from tests.commands.admin_test import COMMAND, run
 from tests.conftest import Serve
 from tests.support.service import ONCE, POSIX_FLAT, TIMEOUT, Backend, Service, serving, tree_of
@@ -226,7 +230,9 @@ def run_on(archive: PosixBackendArchive, *arguments: str) -> int:
     """Run a command of the tool on *archive* and return the exit code."""
     parser = argparse.ArgumentParser()
     add_commands(parser)
-    return run_command(archive, parser.parse_args(arguments))
+    options = RecallOptions()
+    site = Site(archive, RecallService(archive, Store("posix", options), options))
+    return run_command(site, parser.parse_args(arguments))
 
 
 def live_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Names and places that the whole package shares."""
 
 import os
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -10,6 +11,11 @@ HOME = Path("~/.pacifica-archiveinterface").expanduser()
 
 _CONFIG = ("ARCHIVEINTERFACE_CONFIG", HOME / "config.ini")
 _CHERRYPY_CONFIG = ("ARCHIVEINTERFACE_CPCONFIG", HOME / "cpconfig.ini")
+
+
+def python_program() -> str:
+    """Return the path of the Python that runs this program; under uWSGI, sys.executable is uWSGI."""
+    return str(Path(sys.exec_prefix, "bin", f"python{sys.version_info.major}"))
 
 
 def config_file(given: str | None = None) -> str | None:

@@ -1,5 +1,6 @@
 """The WSGI application, for the servers that docs/servers.md names: backend and prefix come from the environment."""
 
+import atexit
 import sys
 
 from .commands.startup import choose, fail, read_settings
@@ -14,14 +15,20 @@ try:
             "granian passes on a chunked body that broke off as if it were complete: use a server of docs/servers.md"
         )
     _choice = choose()
-    _archive = _choice.archive()
-    _archive.sweep()
-    application = make_application(_archive, read_settings(), _choice.config.http)
+    _site = _choice.site()
+    _site.archive.sweep()
+    application = make_application(_site.archive, read_settings(), _choice.config.http, _site.recalls)
 except ConfigurationError as error:
     sys.exit(fail("wsgi", error))
 
 if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
-    from .servers.uwsgi import UwsgiAnswer, at_worker_start
+    from .servers.uwsgi import UwsgiAnswer, at_worker_start, start_recaller
 
     application.wsgiapp.response_class = UwsgiAnswer
-    at_worker_start(_archive.sweep)  # what a worker that was killed has left
+    at_worker_start(_site.archive.sweep)  # what a worker that was killed has left
+    if _site.archive.has_tape:
+        at_worker_start(start_recaller)
+else:
+    _recaller = _site.recalls.at_work()
+    _recaller.__enter__()
+    atexit.register(_recaller.__exit__, None, None, None)

@@ -145,11 +145,11 @@ LAYERS = [
         f"{HSM}.extended_file_factory",
         f"{HPSS}.archive",
     },
-    {f"{HSM}.archive", "commands.verify", "servers.request", "web.request", "web.response", "web.routes"},
+    {f"{HSM}.archive", "servers.request", "web.request", "web.response", "web.routes"},
     {"backends.factory", f"{HPSS}.to_tape", "servers.connection", "web.application"},
     {"commands.startup", "servers.launcher", "servers.uwsgi"},
-    {"commands.admin", "servers.running", "wsgi"},
-    {"commands.server"},
+    {"commands.recaller", "commands.verify", "servers.running", "wsgi"},
+    {"commands.admin", "commands.server"},
     {"__main__"},
 ]
 CHERRYPY = {"rest_generator"}  # beside web/ and servers/

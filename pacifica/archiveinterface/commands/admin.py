@@ -14,12 +14,13 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
 from ..web.logs import log_to_stderr
-from .startup import choose, common_options, fail
+from .recaller import work
+from .startup import Site, choose, common_options, fail
 from .verify import INCOMPLETE, verify
 
 _ADMIN = "pacifica-archiveinterface-cmd"
 
-Action = Callable[[AbstractBackendArchive, argparse.Namespace], int]
+Action = Callable[[Site, argparse.Namespace], int]
 
 
 def cmd(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def cmd(arguments: Sequence[str] | None = None) -> int:
     log_to_stderr()
     try:
         _require_prefix(given)
-        return run(choose(given.type, given.prefix, given.config).archive(), given)
+        return run(choose(given.type, given.prefix, given.config).site(), given)
     except ConfigurationError as error:
         return fail(_ADMIN, error)
     except ArchiveInterfaceError as error:
@@ -65,6 +66,7 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
 
     _add_files(command("delete", delete, "delete files"))
     _add_verify_options(command("verify", verify, "read files and compare their digests with the stored ones"))
+    command("recaller", work, "have files recalled that were asked for, until SIGTERM or SIGINT")
     _add_status_options(command("status", _status, "print what is known of files"))
 
 
@@ -99,12 +101,12 @@ def _add_verify_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:
+def run(site: Site, given: argparse.Namespace) -> int:
     """Run the command that was *given*; return 0 when all went well, 1 when not. Raises ConfigurationError."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what the terminal cannot show
     action: Action = given.action
-    return action(archive, given)
+    return action(site, given)
 
 
 def _positive(text: str) -> float:
@@ -120,23 +122,23 @@ def _jobs(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
 
 
-def delete(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:
+def delete(site: Site, given: argparse.Namespace) -> int:
     """Remove the files that were *given*; return 1 when one could not be."""
     failed = 0
     for name in given.files:
         try:
-            archive.file(un_abs_path(name)).remove()
+            site.archive.file(un_abs_path(name)).remove()
         except ArchiveInterfaceError as error:
             print(printable(f"{name}: {error}"), file=sys.stderr)
             failed = 1
     return failed
 
 
-def _status(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:
+def _status(site: Site, given: argparse.Namespace) -> int:
     failed = 0
     for name in given.ids:
         try:
-            facts = _facts(archive, un_abs_path(name))
+            facts = _facts(site.archive, un_abs_path(name))
         except ArchiveInterfaceError as error:
             print(printable(f"{name}: {error}"), file=sys.stderr)
             failed = 1

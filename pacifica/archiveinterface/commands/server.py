@@ -13,7 +13,7 @@ from ..servers.supervisor import Assignment, Supervisor
 from ..web.application import make_application
 from ..web.logs import log_to_stderr
 from ..web.settings import BUILT_IN, Settings
-from .startup import Choice, choose, common_options, fail, read_settings
+from .startup import Choice, Site, choose, common_options, fail, read_settings
 
 _SERVER = "pacifica-archiveinterface"
 _log = logging.getLogger(LOG_NAME)
@@ -83,33 +83,38 @@ class _Service(NamedTuple):
         """The host and the port to listen on."""
         return self.setting("server.socket_host"), self.setting("server.socket_port")
 
-    def server(self, listener: Any = None, *, sweeps: bool) -> ArchiveServer:
-        """Return a server of a new archive, which is swept first if *sweeps*. Raises ConfigurationError."""
-        archive = self.choice.archive()
-        if sweeps:
-            archive.sweep()
+    def server(self, site: Site, listener: Any = None) -> ArchiveServer:
+        """Return a server of *site*. Raises ConfigurationError."""
         http = self.choice.config.http
-        return _make_server(make_application(archive, self.settings, http), http.drain_seconds, listener)
+        application = make_application(site.archive, self.settings, http, site.recalls)
+        return _make_server(application, http.drain_seconds, listener)
 
     def work(self, assignment: Assignment) -> int:
         """Serve as one of several worker processes."""
-        server = self.server(assignment.listener, sweeps=assignment.sweeps)
+        site = self.choice.site()
+        if assignment.sweeps:
+            site.archive.sweep()
+        server = self.server(site, assignment.listener)
         server.prepare()
         running = Running(server, assignment.supervisor)
         assignment.ready()
-        return running.serve()
+        with site.recalls.at_work():
+            return running.serve()
 
 
 def _serve(given: argparse.Namespace) -> int:
     service = _Service.read(given)
-    server = service.server(sweeps=True)
+    site = service.choice.site()
+    site.archive.sweep()
+    server = service.server(site)
     try:
         server.prepare()
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {_place(server.bind_addr)}: {_reason(error)}") from error
     running = Running(server)
     _log.info("%s serves %s on http://%s", _SERVER, service.choice.prefix, _place(server.bind_addr))
-    return running.serve()
+    with site.recalls.at_work():
+        return running.serve()
 
 
 def _supervise(given: argparse.Namespace) -> int:

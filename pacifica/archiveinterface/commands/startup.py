@@ -11,6 +11,8 @@ from ..backends.factory import ArchiveBackendFactory
 from ..config import Config, get_config
 from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME, VERSION, cherrypy_config_file
+from ..recalls.service import RecallService
+from ..recalls.store import Store
 from ..web.settings import Settings, read_cherrypy_config
 
 BAD_CONFIGURATION = 2  # exit code
@@ -29,9 +31,17 @@ def common_options(default: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+class Site(NamedTuple):
+    """An archive, and the service that has its files recalled."""
+
+    archive: AbstractBackendArchive
+    recalls: RecallService
+
+
 class Choice(NamedTuple):
     """A kind of backend, where its files are, and the options of the service."""
 
+    backend: str
     kind: type[AbstractBackendArchive]
     prefix: str
     config: Config
@@ -41,6 +51,11 @@ class Choice(NamedTuple):
         own = getattr(self.config, self.kind.section) if self.kind.options_type else None
         return self.kind(self.prefix, self.config.archive, own)
 
+    def site(self) -> Site:
+        """Return a new archive with its recalls. Raises ConfigurationError."""
+        archive, options = self.archive(), self.config.recalls
+        return Site(archive, RecallService(archive, Store(f"{self.backend}:{self.prefix}", options), options))
+
 
 def choose(backend: str | None = None, prefix: str | None = None, config_file: str | None = None) -> Choice:
     """Return the *backend*, its *prefix*, and the options in the file *config_file*.
@@ -48,9 +63,10 @@ def choose(backend: str | None = None, prefix: str | None = None, config_file: s
     What is None comes from PAI_BACKEND_TYPE, PAI_PREFIX and ARCHIVEINTERFACE_CONFIG, or is the
     documented default. Raises ConfigurationError.
     """
-    kind = ArchiveBackendFactory().load_backend_archive(backend or os.getenv("PAI_BACKEND_TYPE") or "posix")
+    name = (backend or os.getenv("PAI_BACKEND_TYPE") or "posix").lower()
+    kind = ArchiveBackendFactory().load_backend_archive(name)
     config = get_config(config_file, {kind.section: kind.options_type} if kind.options_type else {})
-    return Choice(kind, _prefix(prefix), config)
+    return Choice(name, kind, _prefix(prefix), config)
 
 
 def _prefix(given: str | None) -> str:

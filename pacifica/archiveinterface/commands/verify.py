@@ -20,6 +20,7 @@ from ..backends.abstract.archive import AbstractBackendArchive, Entry
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
 from .scrub import BAD, MISSING, OK, PARTIAL, REMOVED, Finding, Scrub, ScrubStoppedError
+from .startup import Site
 
 INTERRUPTED = 130  # exit code, as shells give it for SIGINT
 INCOMPLETE = 3  # exit code: the storage failed, or the findings could not be written
@@ -32,12 +33,13 @@ class _OutputError(ArchiveInterfaceError):
     """Standard output cannot be written to."""
 
 
-def verify(archive: AbstractBackendArchive, given: argparse.Namespace) -> int:
+def verify(site: Site, given: argparse.Namespace) -> int:
     """Read the files that were *given*, all when none was, and print what is found; return the exit code.
 
     Raises ConfigurationError when the state of an interrupted run cannot be read or written, or
     the backend cannot list its files.
     """
+    archive = site.archive
     progress = None if given.ids else _progress(archive, given)
     scrub = Scrub(
         archive,

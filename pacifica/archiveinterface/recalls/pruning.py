@@ -1,17 +1,20 @@
 """Removes what nobody asks for any more: old requests, and recalls that have ended and belong to none."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from peewee import SQL, Database, fn
 
-from .lease import HeldLease
 from .options import RecallOptions
 from .store import BATCH, Store
 from .tables import Recall, Request, RequestedFile
 
 _EVERY = 60.0  # seconds
 _DAY = 86400.0
+
+
+Change = Callable[[Callable[[Database], None]], None]
 
 
 class Pruning:
@@ -22,15 +25,15 @@ class Pruning:
         self._store, self._options = store, options
         self._next = 0.0
 
-    def __call__(self, lease: HeldLease) -> bool:
-        """Remove some, once a minute; return whether there may be more. Raises LeaseLostError."""
+    def __call__(self, change: Change) -> bool:
+        """Remove some, once a minute, by a transaction of *change*; return whether there may be more."""
         if time.monotonic() < self._next:
             return False
         oldest = time.time() - self._options.keep_days * _DAY
         requests = self._ids(self._old_requests(oldest))
         recalls = self._ids(self._old_recalls(oldest))
         if requests or recalls:
-            lease.change(lambda database: _remove(database, requests, recalls))
+            change(lambda database: _remove(database, requests, recalls))
         is_more = BATCH in (len(requests), len(recalls))
         self._next = 0.0 if is_more else time.monotonic() + _EVERY
         return is_more

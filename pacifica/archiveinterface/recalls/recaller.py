@@ -89,7 +89,7 @@ class Recaller:
         is_more = self._locating(self._lease)
         self._watching(self._lease)
         is_more |= self._starting(self._lease)
-        is_more |= self._pins(self._lease) | self._pruning(self._lease)
+        is_more |= self._pins(self._lease) | self._pruning(self._lease.change)
         self._pace(self._lease)
         self._lease.keep()
         return 0.0 if is_more else _LOOK_AGAIN

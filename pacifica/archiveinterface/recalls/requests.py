@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from peewee import JOIN, Database
@@ -12,6 +12,8 @@ from .demands import join
 from .options import RecallOptions
 from .store import Store, in_batches, key_of
 from .tables import SUBMITTED, Eviction, Phase, Recall, Request, RequestedFile
+
+Settle = Callable[[Database, Mapping[str, int]], None]
 
 
 class Wish(NamedTuple):
@@ -41,8 +43,11 @@ class Requests:
         self._store = store
         self._options = options
 
-    def submit(self, wishes: Sequence[Wish]) -> str:
-        """Return the id of a new request for *wishes*, which is written then. Raises DatabaseUnavailableError."""
+    def submit(self, wishes: Sequence[Wish], settle: Settle = lambda database, recalls: None) -> str:
+        """Return the id of a new request for *wishes*, which is written then. Raises DatabaseUnavailableError.
+
+        *settle* is called in the same transaction with the ids of the recalls by the keys of the files.
+        """
         request = str(uuid.uuid4())
         groups: dict[int, dict[str, str]] = {}  # the files of each priority
         for wish in wishes:
@@ -57,6 +62,7 @@ class Requests:
             rows = [self._row(request, number, wish, recalls) for number, wish in enumerate(wishes)]
             for some in in_batches(rows):
                 RequestedFile.insert_many(some).execute(database)
+            settle(database, recalls)
 
         self._store.change(write)
         return request

@@ -12,10 +12,12 @@ from ..backends.abstract.residency import Locality, Residency
 from ..exception import ArchiveInterfaceError, BackendUnavailableError, ConflictError
 from .demands import Room, join
 from .options import RecallOptions
+from .outcomes import Failure, Outcomes
 from .progress import Progress
+from .pruning import Pruning
 from .recaller import Recaller
 from .report import Report, report
-from .requests import Requests, Wish
+from .requests import Requests, Settle, Wish
 from .store import Store, key_of
 from .tables import Phase, Recall
 
@@ -31,6 +33,7 @@ class RecallService:
         self._archive, self._store, self.options = archive, store, options
         self._room = Room(store, options.most_waiting)
         self._requests = Requests(store, options)
+        self._outcomes, self._pruning = Outcomes(options), Pruning(store, options)
         self.progress = Progress(store, self._requests)
         self._recaller: Recaller | None = None
 
@@ -63,9 +66,25 @@ class RecallService:
         Raises TooManyRequestsError, DatabaseUnavailableError.
         """
         self._room.require(len(wishes))
+        if not self._archive.has_tape:
+            self._pruning(self._store.change)
+            return self._requests.submit(wishes, self._settlement(wishes))
         request = self._requests.submit(wishes)
         self._wake()
         return request
+
+    def _settlement(self, wishes: Sequence[Wish]) -> Settle:
+        """Return what writes, without tape, that files which are there are on disk, and why others are not."""
+        files = {wish.key: wish.file_id for wish in wishes if wish.file_id is not None}
+        answers = self._archive.residencies(files.values())
+
+        def settle(database: Database, recalls: Mapping[str, int]) -> None:
+            errors = {key: answers[files[key]] for key in recalls if isinstance(answers[files[key]], Exception)}
+            self._outcomes.complete(database, [recall for key, recall in recalls.items() if key not in errors])
+            failed = [(recalls[key], Failure(str(error), is_final=True)) for key, error in errors.items()]
+            self._outcomes.fail(database, failed, clock=0)
+
+        return settle
 
     def cancel(self, request: str, wishes: Sequence[Wish]) -> None:
         """Cancel the files of the *request* that *wishes* name, all or none; what has ended stays as it is.
@@ -97,7 +116,10 @@ class RecallService:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Run a recaller in a thread during the block."""
+        """Run a recaller in a thread during the block, for an archive with tape."""
+        if not self._archive.has_tape:
+            yield
+            return
         recaller = self.recaller()
         thread = threading.Thread(target=recaller.run, name="recaller", daemon=True)
         thread.start()

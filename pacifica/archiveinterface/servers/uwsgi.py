@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import socket
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
@@ -17,7 +18,7 @@ from typing import Any
 import uwsgi
 
 from ..exception import ArchiveInterfaceError
-from ..globals import LOG_NAME
+from ..globals import LOG_NAME, python_program
 from ..http.response_body import ResponseBody
 from ..http.server_calls import LINGER
 from ..web.response import ArchiveAnswer
@@ -29,12 +30,34 @@ _CHECKED = ("HTTP_X_PACIFICA_CHUNKED", "checked")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PATIENCE = float(uwsgi.opt.get("socket-timeout", 4))  # seconds; uWSGI's default
 _AUTHORITY = re.compile(r"https?://[^/?]*", re.IGNORECASE)
+_WITH_RECALLER = (1, 2)  # numbers of workers
+_recallers: list[subprocess.Popen[bytes]] = []
 _log = logging.getLogger(LOG_NAME)
 
 
+_at_start: list[Callable[[], None]] = []
+
+
 def at_worker_start(action: Callable[[], None]) -> None:
-    """Let each worker do *action* before its first request."""
-    uwsgi.post_fork_hook = action
+    """Let each worker do *action* before its first request, after the actions before."""
+    _at_start.append(action)
+    uwsgi.post_fork_hook = _start_worker
+
+
+def _start_worker() -> None:
+    for action in _at_start:
+        action()
+
+
+def start_recaller() -> None:
+    """Let two of the workers run a recaller, each in a process of its own: one is at work, the other stands by.
+
+    Threads of a worker run only during requests unless uWSGI was started with ``enable-threads``. The process ends
+    with its worker.
+    """
+    if uwsgi.worker_id() in _WITH_RECALLER:
+        command = [python_program(), "-m", "pacifica.archiveinterface.commands.recaller"]
+        _recallers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
 
 
 class UwsgiAnswer(ArchiveAnswer):

@@ -53,6 +53,7 @@ class AbstractBackendArchive(ABC):
     """The dataclass of that section, made with `options.option`; the constructor gets one as *options*."""
 
     recall_traits: RecallTraits = RecallTraits()
+    has_tape: bool = True  # whether files may be offline; without tape no recaller is needed
     use_id2filename: bool = True
     has_local_files: bool = False  # whether any program on this host can open a file's filepath
 

@@ -153,6 +153,7 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
     """Files below a directory of a SAM-QFS mount; the sideband database or libsam tells where their bytes are."""
 
     section = "hsm_sideband"
+    has_tape = True
     options_type = HsmSidebandOptions
     store_type = SamQfsStore
     file_type = HsmSidebandFile

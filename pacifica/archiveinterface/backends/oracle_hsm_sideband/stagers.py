@@ -6,14 +6,12 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from ...exception import ArchiveInterfaceError, BackendUnavailableError, ConflictError, archive_error
-from ...globals import LOG_NAME
+from ...globals import LOG_NAME, python_program
 from .libsam import Libsam
 
 NO_SUCH_CALL = (errno.ENOTTY, errno.ENOSYS, errno.ENOTSUP)  # what SAM-QFS clients on Linux answer
@@ -86,9 +84,7 @@ class ReadStager:
 
     def __init__(self, timeout: float) -> None:
         """Read for at most *timeout* seconds."""
-        # Under uWSGI, sys.executable is uWSGI.
-        python = Path(sys.exec_prefix, "bin", f"python{sys.version_info.major}")
-        self._command = [str(python), "-I", "-S", "-c", _READER]
+        self._command = [python_program(), "-I", "-S", "-c", _READER]
         self._run = _Runner(timeout)
         # The process ends with the service; it would wait for the tape without need.
         atexit.register(self._run.end)

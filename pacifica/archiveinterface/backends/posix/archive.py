@@ -165,6 +165,7 @@ class PosixBackendArchive(AbstractBackendArchive):
     """Files below a directory; uploads grow in ``.partial`` beside them and are renamed into place."""
 
     section = "posix"
+    has_tape = False
     options_type: ClassVar[type] = PosixOptions
     has_local_files = True
     store_type: type[Store] = Store

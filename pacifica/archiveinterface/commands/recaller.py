@@ -1,0 +1,50 @@
+"""The command ``recaller``: has files recalled in a process of its own.
+
+A uWSGI worker starts one like that: ``python -m pacifica.archiveinterface.commands.recaller``.
+"""
+
+import argparse
+import os
+import queue
+import signal
+import sys
+from contextlib import suppress
+
+from ..exception import ConfigurationError
+from ..recalls.service import RecallService
+from ..web.logs import log_to_stderr
+from .startup import Site, choose, fail
+
+_POLL = 0.5  # seconds
+
+
+def work(site: Site, given: argparse.Namespace) -> int:
+    """Recall files until SIGTERM or SIGINT; return 0."""
+    return _work(site.recalls)
+
+
+def main() -> int:
+    """Recall files until SIGTERM, or until the process that started this one has ended; return the exit code."""
+    log_to_stderr()
+    parent = os.getppid()
+    try:
+        return _work(choose().site().recalls, parent)
+    except ConfigurationError as error:
+        return fail("recaller", error)
+
+
+def _work(recalls: RecallService, parent: int | None = None) -> int:
+    # Not an Event: a second signal may interrupt the thread that holds its lock.
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: signals.put(number))
+    with recalls.at_work():
+        while parent in (None, os.getppid()):
+            with suppress(queue.Empty):
+                signals.get(timeout=_POLL)
+                break
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -140,6 +140,10 @@ class BeingStagedError(BackendUnavailableError):
     """The file is on tape only; its recall is under way."""
 
 
+class TooManyListenersError(BackendUnavailableError):
+    """As many clients listen to events as may."""
+
+
 class TooManyRequestsError(ArchiveInterfaceError):
     """More is asked for than the service takes at a time."""
 

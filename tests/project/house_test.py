@@ -122,9 +122,10 @@ LAYERS = [
         f"{HSM}.status",
         f"{HPSS}.extended",
     },
-    {f"{HPSS}.reading", f"{HPSS}.writing", "recalls.service"},
+    {f"{HPSS}.reading", f"{HPSS}.writing", "pages.snapshot", "recalls.service"},
     {
         "http.errors",
+        "http.event_stream",
         "http.file_answers",
         "http.properties",
         "backends.conformance.base",
@@ -136,6 +137,7 @@ LAYERS = [
     {"backends.posix.extendedfile", f"{HPSS}.file"},
     {
         "rest_generator",
+        "pages.recalls",
         "commands.scrub",
         "backends.conformance.files",
         "backends.conformance.fixity",
@@ -152,7 +154,7 @@ LAYERS = [
     {"commands.admin", "commands.server"},
     {"__main__"},
 ]
-CHERRYPY = {"rest_generator"}  # beside web/ and servers/
+CHERRYPY = {"rest_generator", "pages.recalls"}  # beside web/ and servers/
 
 # Names that CherryPy and cheroot do not document. A release that renames one is found here.
 PRIVATE = {

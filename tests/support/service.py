@@ -29,6 +29,7 @@ from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.options import PosixOptions
 from pacifica.archiveinterface.backends.posix.store import Store
 from pacifica.archiveinterface.http.options import HttpOptions
+from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.servers.launcher import ArchiveServer
 from pacifica.archiveinterface.web.application import make_application
 from pacifica.archiveinterface.web.settings import Settings
@@ -200,12 +201,15 @@ class Service(Client):
 
 @contextmanager
 def serving(
-    archive: AbstractBackendArchive, settings: Settings | None = None, http: HttpOptions | None = None
+    archive: AbstractBackendArchive,
+    settings: Settings | None = None,
+    http: HttpOptions | None = None,
+    recalls: RecallService | None = None,
 ) -> Iterator[Service]:
     """Serve *archive* from this process until the block is left."""
     quick = {"server.socket_port": 0, "server.thread_pool": 24, "server.socket_timeout": 20}
     settings = {**(settings or {}), "global": {**quick, **(settings or {}).get("global", {})}}
-    server = ArchiveServer(make_application(archive, settings, http), drain_seconds=5)
+    server = ArchiveServer(make_application(archive, settings, http, recalls), drain_seconds=5)
     server.expiration_interval = 0.02  # seconds; also how long stopping takes
     server.prepare()
     thread = threading.Thread(target=server.serve)

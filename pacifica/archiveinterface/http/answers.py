@@ -1,28 +1,40 @@
 """An answer: the status line, the headers and the body, as the one place in `web` writes them out."""
 
 import json
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
 
 from ..backends.abstract.status import AbstractStatus
 from .dates import http_date
 from .digest_fields import digest_headers
 from .file_headers import file_status
-from .response_body import ResponseBody
 
 JSON_TYPE = "application/json"
 RETRY_AFTER = "30"  # seconds; a tape is rarely faster
 
 
+class Stream(Protocol):
+    """A body in blocks, made while it is sent."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Return the body itself."""
+
+    def __next__(self) -> bytes:
+        """Return the next block."""
+
+    def close(self) -> None:
+        """Let go of what the body needed, however much of it was sent."""
+
+
 class Answer(NamedTuple):
-    """What is sent; a ResponseBody has to be closed after that.
+    """What is sent; a Stream has to be closed after that.
 
     A header that an answer needs and that is not here is the server's: Date, Content-Length of bytes.
     """
 
     status: str
     headers: Mapping[str, str]
-    body: bytes | ResponseBody = b""
+    body: bytes | Stream = b""
 
 
 def json_answer(content: Mapping[str, str], status: str = "200 OK", headers: Mapping[str, str] | None = None) -> Answer:

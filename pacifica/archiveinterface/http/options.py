@@ -24,6 +24,12 @@ class HttpOptions:
         " by this response header",
         one_of("off", "x-sendfile", "x-accel-redirect"),
     )
+    event_listeners: int = option(
+        "10",
+        "most clients of one process that may listen to `/-/recalls/events` at a time; each keeps a thread of"
+        " server.thread_pool; more are answered with 503",
+        at_least(1, int),
+    )
     drain_bytes: int = option(
         "16777216",
         "bytes of an unwanted request body that the service reads so that the client can read the error answer",

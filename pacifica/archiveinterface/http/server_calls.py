@@ -1,7 +1,7 @@
-"""What our own servers offer to the application beyond WSGI: functions under two keys of the WSGI environment.
+"""What our own servers offer to the application beyond WSGI: functions under three keys of the WSGI environment.
 
-The launcher and uWSGI set them where they can. Without them the application sends a file in blocks, and
-reads what is left of a request's body before it answers.
+The launcher sets them, and uWSGI the second, where they can. Without them the application sends a file in blocks,
+reads what is left of a request's body before it answers, and ends each answer by itself.
 """
 
 import logging
@@ -18,6 +18,8 @@ PEP 3333's ``wsgi.file_wrapper`` would not do: it sends up to the end of the fil
 """
 LINGER = "pacifica.linger"
 """A `Linger`: closes the connection after the answer, once the client has sent the rest of its body."""
+PAUSE = "pacifica.pause"
+"""A `Pause`: waits between two blocks of an answer that has no end of its own."""
 
 # Bytes. Below this size sendfile() is not faster.
 TRANSMITTED_FROM = 1 << 18
@@ -39,6 +41,9 @@ Transmit = Callable[[FilePart, Callable[[bytes], object]], None]
 
 Linger = Callable[[int], None]
 """Reads up to so many bytes after the answer."""
+
+Pause = Callable[[float], bool]
+"""Waits so many seconds; returns whether the answer is to go on: the client is there, and the server does not stop."""
 
 
 def ended_early(filepath: str, left: int) -> StorageError:

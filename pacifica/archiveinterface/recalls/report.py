@@ -1,5 +1,6 @@
 """What waits for tape, what is under way, and how fast it goes, from the database alone."""
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,11 @@ class Report(NamedTuple):
     completed_bytes: int
     failed_files: int
     volumes: Sequence[VolumeReport]
+
+
+def json_of(report: Report) -> str:
+    """Return *report* as a JSON object on one line."""
+    return json.dumps({**report._asdict(), "volumes": [volume._asdict() for volume in report.volumes]})
 
 
 def report(store: Store) -> Report:

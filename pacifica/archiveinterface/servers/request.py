@@ -1,6 +1,7 @@
 """One request on a connection of the launcher: its head read as http has it, its errors in JSON."""
 
 import logging
+import select
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -15,7 +16,7 @@ from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME
 from ..http.errors import error_body, error_headers, status_line
 from ..http.request_head import EMPTY_LINE, body_length, parse_headers, parse_request_line, request_id
-from ..http.server_calls import LINGER, TRANSMIT, FilePart
+from ..http.server_calls import LINGER, PAUSE, TRANSMIT, FilePart
 from .receiving import AwaitedBody, ChunkedReader
 from .transmission import Transmission
 
@@ -88,6 +89,12 @@ class Request(CPWSGIHTTPRequest):
         self.close_connection = True
         self.conn.linger_for(most)
 
+    def pause(self, seconds: float) -> bool:
+        """Wait *seconds*; return whether the client is there, and the server does not stop."""
+        poll = select.poll()
+        poll.register(self.conn.socket, select.POLLRDHUP)
+        return not poll.poll(seconds * 1000) and self.server.ready and not self.server.is_draining
+
     def send_headers(self) -> None:
         """Send the head of the answer."""
         if self.server.is_draining or not self._body_was_read():
@@ -134,6 +141,7 @@ class Gateway(cheroot.wsgi.Gateway_10):
         if request.server.ssl_adapter is None:  # the kernel would send it unencrypted
             environ[TRANSMIT] = partial(_transmit, request)
         environ[LINGER] = request.linger_for
+        environ[PAUSE] = request.pause
         return environ
 
 

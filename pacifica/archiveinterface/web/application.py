@@ -8,6 +8,7 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ConfigurationError
 from ..http.options import HttpOptions
 from ..http.sendfile import require_local_files
+from ..pages.recalls import recall_pages
 from ..recalls.service import RecallService
 from ..rest_generator import ArchiveInterfaceGenerator
 from .logs import AccessLog
@@ -28,7 +29,7 @@ def make_application(
 ) -> cherrypy.Application:
     """Return the WSGI application that serves *archive*, with *settings* of CherryPy and *options* of [http].
 
-    Without *recalls*, each request has its file recalled by itself, and there is no tape API.
+    Without *recalls*, each request has its file recalled by itself, and there are no pages and no tape API.
 
     CherryPy's configuration is one for the process: the last application made has set it.
     Raises ConfigurationError for an option that this archive cannot keep.
@@ -38,7 +39,9 @@ def make_application(
     settings = settings or {}
     overall = {**BUILT_IN, **settings.get("global", {})}
     most_bytes = overall.pop("server.max_request_body_size")
-    application = ArchiveApplication(ArchiveInterfaceGenerator(archive, options, recalls), options, most_bytes)
+    resource = ArchiveInterfaceGenerator(archive, options, recalls)
+    pages = recall_pages(recalls, options.event_listeners) if recalls else {}
+    application = ArchiveApplication(resource, options, most_bytes, pages)
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
         cherrypy.config.update({**overall, "server.max_request_body_size": 0})

@@ -6,15 +6,14 @@ import traceback
 
 import cherrypy
 
-from ..http.answers import Answer
+from ..http.answers import Answer, Stream
 from ..http.errors import Asked, error_answer, refusal
-from ..http.response_body import ResponseBody
 
 # An answer that failed after it was written has set them.
 _OF_THE_FILE = ("Accept-Ranges", "Content-Length", "Content-Range", "Digest", "ETag", "Last-Modified", "Repr-Digest")
 
 
-def write(answer: Answer) -> bytes | ResponseBody:
+def write(answer: Answer) -> bytes | Stream:
     """Give status and headers of *answer* to CherryPy's response, and return the body, as a handler does."""
     response = cherrypy.serving.response
     response.status = answer.status
@@ -40,6 +39,6 @@ def error_response() -> None:
     response.body = write(error_answer(error, asked, trace))
 
 
-def error_page_default(status: str, message: str, traceback: str, version: str) -> bytes | ResponseBody:
+def error_page_default(status: str, message: str, traceback: str, version: str) -> bytes | Stream:
     """Return the body for an error that CherryPy or a tool found; *message* is HTML, *version* CherryPy's."""
     return write(refusal(status, html.unescape(message), cherrypy.serving.request.method, traceback or ""))

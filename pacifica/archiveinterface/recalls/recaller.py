@@ -54,12 +54,12 @@ class Recaller:
         """Work, or stand by, until `stop`."""
         while not self._is_stopped:
             self._wakes.clear()
-            pause = self._turn()
+            pause = self.turn()
             if not self._is_stopped:
                 self._wakes.wait(pause)
         self._leave()
 
-    def _turn(self) -> float:
+    def turn(self) -> float:
         """Do what is due; return after how many seconds to look again."""
         try:
             return self._work() if self._take() else _LOOK_AGAIN

@@ -13,6 +13,7 @@ from .globals import config_file
 from .http.options import HttpOptions
 from .options import read_options
 from .recalls.options import RecallOptions
+from .tape.options import TapeOptions
 
 
 class Config(SimpleNamespace):
@@ -21,6 +22,7 @@ class Config(SimpleNamespace):
     archive: ArchiveOptions
     http: HttpOptions
     recalls: RecallOptions
+    tape: TapeOptions
     posix: PosixOptions
     hpss: HpssOptions
     hsm_sideband: HsmSidebandOptions

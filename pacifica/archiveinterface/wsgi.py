@@ -17,7 +17,8 @@ try:
     _choice = choose()
     _site = _choice.site()
     _site.archive.sweep()
-    application = make_application(_site.archive, read_settings(), _choice.config.http, _site.recalls)
+    _config = _choice.config
+    application = make_application(_site.archive, read_settings(), _config.http, _site.recalls, _config.tape)
 except ConfigurationError as error:
     sys.exit(fail("wsgi", error))
 

@@ -117,7 +117,7 @@ def test_digests_are_told_as_they_are_wanted() -> None:
 
 # Errors
 
-ASKED = Asked("GET", "GET /7 HTTP/1.1", "an-id")
+ASKED = Asked("GET", "GET /7 HTTP/1.1", "an-id", "/7")
 FAILED_HEAD = dict.fromkeys(
     (
         "X-Pacifica-File",
@@ -168,7 +168,7 @@ def test_an_error_becomes_an_answer(error: Exception, status: str, headers: dict
 
 
 def test_a_refusal_has_no_trace_unless_there_is_one() -> None:
-    answer = refusal("404 Not Found", "no such page", "GET")
+    answer = refusal("404 Not Found", "no such page", ASKED)
     assert isinstance(answer.body, bytes)
     content = {"status": "404 Not Found", "message": "no such page", "traceback": "", "version": VERSION}
     assert (answer.status, answer.headers, json.loads(answer.body)) == ("404 Not Found", JSON, content)

@@ -59,6 +59,8 @@ LAYERS = [
         "http.options",
         "recalls.options",
         "recalls.tables",
+        "tape.options",
+        "tape.times",
         "web.headers",
         "web.logs",
         "web.settings",
@@ -86,6 +88,7 @@ LAYERS = [
         "fixity",
         "recalls.locating",
         "recalls.pins",
+        "tape.bodies",
         "recalls.progress",
         "recalls.pruning",
         "http.request_body",
@@ -128,6 +131,7 @@ LAYERS = [
         "http.event_stream",
         "http.file_answers",
         "http.properties",
+        "tape.answers",
         "backends.conformance.base",
         "backends.posix.store",
         "backends.posix.sweeping",
@@ -138,6 +142,7 @@ LAYERS = [
     {
         "rest_generator",
         "pages.recalls",
+        "tape.resources",
         "commands.scrub",
         "backends.conformance.files",
         "backends.conformance.fixity",
@@ -154,7 +159,7 @@ LAYERS = [
     {"commands.admin", "commands.server"},
     {"__main__"},
 ]
-CHERRYPY = {"rest_generator", "pages.recalls"}  # beside web/ and servers/
+CHERRYPY = {"rest_generator", "pages.recalls", "tape.resources"}  # beside web/ and servers/
 
 # Names that CherryPy and cheroot do not document. A release that renames one is found here.
 PRIVATE = {

@@ -31,6 +31,7 @@ from pacifica.archiveinterface.backends.posix.store import Store
 from pacifica.archiveinterface.http.options import HttpOptions
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.servers.launcher import ArchiveServer
+from pacifica.archiveinterface.tape.options import TapeOptions
 from pacifica.archiveinterface.web.application import make_application
 from pacifica.archiveinterface.web.settings import Settings
 from tests.backends.hpss import support as hpss
@@ -157,13 +158,19 @@ NOT_FOR_READERS = re.compile(r"(?<![-\w])None(?![-\w])|XX")
 
 
 def check_error(answer: requests.Response) -> None:
-    """Fail unless *answer* is JSON of the one shape of errors, with a message for the client in it."""
+    """Fail unless *answer* is JSON of the shape that errors have there, with a message for the client in it."""
     content = answer.json()
-    assert list(content) == ["status", "message", "traceback", "version"], content
-    assert content["status"].startswith(f"{answer.status_code} "), content
-    assert _MESSAGE.fullmatch(content["message"]), content
-    assert not _NOT_FOR_CLIENTS.search(content["message"]), content
-    assert not NOT_FOR_READERS.search(content["message"]), content
+    if answer.headers["Content-Type"] == "application/problem+json":
+        assert list(content) == ["type", "title", "status", "detail"], content
+        assert content["status"] == answer.status_code, content
+        message = content["detail"]
+    else:
+        assert list(content) == ["status", "message", "traceback", "version"], content
+        assert content["status"].startswith(f"{answer.status_code} "), content
+        message = content["message"]
+    assert _MESSAGE.fullmatch(message), content
+    assert not _NOT_FOR_CLIENTS.search(message), content
+    assert not NOT_FOR_READERS.search(message), content
 
 
 class Client:
@@ -205,11 +212,12 @@ def serving(
     settings: Settings | None = None,
     http: HttpOptions | None = None,
     recalls: RecallService | None = None,
+    tape: TapeOptions | None = None,
 ) -> Iterator[Service]:
     """Serve *archive* from this process until the block is left."""
     quick = {"server.socket_port": 0, "server.thread_pool": 24, "server.socket_timeout": 20}
     settings = {**(settings or {}), "global": {**quick, **(settings or {}).get("global", {})}}
-    server = ArchiveServer(make_application(archive, settings, http, recalls), drain_seconds=5)
+    server = ArchiveServer(make_application(archive, settings, http, recalls, tape), drain_seconds=5)
     server.expiration_interval = 0.02  # seconds; also how long stopping takes
     server.prepare()
     thread = threading.Thread(target=server.serve)

@@ -29,7 +29,8 @@ def test_a_reserved_path_is_404_for_every_method(service: Service, prefix: Path,
             f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
         ).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 404 Not Found")
-        assert b"\r\nContent-Type: application/json" in head
+        form = b"application/json" if "/-/" in path else b"application/problem+json"
+        assert b"\r\nContent-Type: " + form in head
         assert (b"no such page" in body) == (method != "HEAD")
     assert tree_of(prefix) == before
 

@@ -85,8 +85,8 @@ class _Service(NamedTuple):
 
     def server(self, site: Site, listener: Any = None) -> ArchiveServer:
         """Return a server of *site*. Raises ConfigurationError."""
-        http = self.choice.config.http
-        application = make_application(site.archive, self.settings, http, site.recalls)
+        http, tape = self.choice.config.http, self.choice.config.tape
+        application = make_application(site.archive, self.settings, http, site.recalls, tape)
         return _make_server(application, http.drain_seconds, listener)
 
     def work(self, assignment: Assignment) -> int:

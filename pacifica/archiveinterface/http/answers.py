@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     body: bytes | Stream = b""
 
 
-def json_answer(content: Mapping[str, str], status: str = "200 OK", headers: Mapping[str, str] | None = None) -> Answer:
+def json_answer(content: object, status: str = "200 OK", headers: Mapping[str, str] | None = None) -> Answer:
     """Return the answer whose body is *content*."""
     return Answer(status, {"Content-Type": JSON_TYPE, **(headers or {})}, json.dumps(content).encode())
 

@@ -27,7 +27,7 @@ from ..exception import (
     TransferCodingError,
 )
 from ..globals import LOG_NAME, VERSION
-from .answers import JSON_TYPE, Answer
+from .answers import JSON_TYPE, Answer, json_answer
 from .file_headers import file_status
 
 STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
@@ -57,6 +57,10 @@ _RFC_9110_PHRASES = {
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
 }
 
+PROBLEM_TYPE = "application/problem+json"
+TAPE_API = ("/.well-known/", "/api/v1/")
+"""Path prefixes of the tape API, which has its own form of errors."""
+
 _log = logging.getLogger(LOG_NAME)
 
 
@@ -80,17 +84,27 @@ class Asked(NamedTuple):
     method: str
     line: str
     request_id: str
+    path: str
 
 
 def error_answer(error: BaseException, asked: Asked, trace: str = "") -> Answer:
     """Return the answer to a request in which *error* was raised, with the traceback *trace*, and log the error."""
-    answer = refusal(status_line(error), _message_of(error, asked), asked.method, trace)
+    answer = refusal(status_line(error), _message_of(error, asked), asked, trace)
     return answer._replace(headers={**answer.headers, **_headers_of(error)})
 
 
-def refusal(status: str, message: str, method: str, trace: str = "") -> Answer:
+def refusal(status: str, message: str, asked: Asked, trace: str = "") -> Answer:
     """Return the answer with the status line *status* of an error."""
-    return Answer(status, error_headers(method), error_body(status, message, trace))
+    if f"{asked.path}/".startswith(TAPE_API):
+        return _problem(status, message, trace)
+    return Answer(status, error_headers(asked.method), error_body(status, message, trace))
+
+
+def _problem(status: str, message: str, trace: str) -> Answer:
+    """Return the answer of an error as RFC 9457 (before: RFC 7807) has it."""
+    number, _, title = status.partition(" ")
+    content = {"type": "about:blank", "title": title, "status": int(number), "detail": message}
+    return json_answer({**content, **({"traceback": trace} if trace else {})}, status, {"Content-Type": PROBLEM_TYPE})
 
 
 def error_headers(method: str) -> dict[str, str]:

@@ -140,15 +140,23 @@ class RequestBody:
         return block
 
 
-def path_in(body: RequestBody, request_headers: Mapping[str, str]) -> str:
-    """Return the path in the JSON *body* of a PATCH. Raises MediaTypeError, RequestError, and as `read_at_most`."""
+def json_in(body: RequestBody, request_headers: Mapping[str, str], most: int) -> Any:
+    """Return what the JSON *body*, of at most *most* bytes, says.
+
+    Raises MediaTypeError, RequestError, and as `read_at_most`.
+    """
     media_type = request_headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise MediaTypeError("send the path as application/json")
+        raise MediaTypeError("send the body as application/json")
     try:
-        content = json.loads(body.read_at_most(_LONGEST_JSON))
+        return json.loads(body.read_at_most(most))
     except (ValueError, RecursionError) as error:
         raise RequestError("the body is not JSON") from error
+
+
+def path_in(body: RequestBody, request_headers: Mapping[str, str]) -> str:
+    """Return the path in the JSON *body* of a PATCH. Raises as `json_in`."""
+    content = json_in(body, request_headers, _LONGEST_JSON)
     path = content.get("path") if isinstance(content, dict) else None
     if not isinstance(path, str):
         raise RequestError('the body is {"path": "/absolute/path/of/the/file"}')

@@ -11,6 +11,8 @@ from ..http.sendfile import require_local_files
 from ..pages.recalls import recall_pages
 from ..recalls.service import RecallService
 from ..rest_generator import ArchiveInterfaceGenerator
+from ..tape.options import TapeOptions
+from ..tape.resources import tape_pages
 from .logs import AccessLog
 from .request import ArchiveRequest
 from .response import ArchiveAnswer, ArchiveResponse
@@ -26,10 +28,12 @@ def make_application(
     settings: Settings | None = None,
     options: HttpOptions | None = None,
     recalls: RecallService | None = None,
+    tape: TapeOptions | None = None,
 ) -> cherrypy.Application:
-    """Return the WSGI application that serves *archive*, with *settings* of CherryPy and *options* of [http].
+    """Return the WSGI application that serves *archive*.
 
-    Without *recalls*, each request has its file recalled by itself, and there are no pages and no tape API.
+    *settings* are CherryPy's, *options* those of [http], *tape* those of [tape]. Without *recalls*, each request has
+    its file recalled by itself, and there are no pages and no tape API.
 
     CherryPy's configuration is one for the process: the last application made has set it.
     Raises ConfigurationError for an option that this archive cannot keep.
@@ -40,7 +44,7 @@ def make_application(
     overall = {**BUILT_IN, **settings.get("global", {})}
     most_bytes = overall.pop("server.max_request_body_size")
     resource = ArchiveInterfaceGenerator(archive, options, recalls)
-    pages = recall_pages(recalls, options.event_listeners) if recalls else {}
+    pages = _pages(archive, options, recalls, tape or TapeOptions()) if recalls else {}
     application = ArchiveApplication(resource, options, most_bytes, pages)
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
@@ -49,6 +53,10 @@ def make_application(
     except OSError as error:  # log.access_file and log.error_file are opened here
         raise ConfigurationError(f"{error.filename} cannot be written: {(error.strerror or '').lower()}") from error
     return application
+
+
+def _pages(archive: AbstractBackendArchive, options: HttpOptions, recalls: RecallService, tape: TapeOptions) -> Pages:
+    return {**recall_pages(recalls, options.event_listeners), **tape_pages(archive, recalls, tape)}
 
 
 class ArchiveApplication(cherrypy.Application):

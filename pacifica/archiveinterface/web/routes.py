@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import cherrypy
 
 from ..exception import MethodError, MissingPageError
+from ..http.errors import TAPE_API
 
 Settings = Mapping[str, Any]
 
-RESERVED = ("/-/", "/.well-known/", "/api/v1/")
+RESERVED = ("/-/", *TAPE_API)
 """Path prefixes that are not the archive's: the pages of the service, discovery, and the tape API."""
 
 # The parts of CherryPy's configuration that concern single requests.
@@ -89,8 +90,9 @@ class Router:
         return self._archive
 
     def _page(self, segments: tuple[str, ...]) -> _Resource:
-        if segments in self._pages:
-            return self._pages[segments]
+        page = self._pages.get(segments)
+        if page and "*" not in segments:
+            return page
         for place, segment in enumerate(segments):
             page = self._pages.get((*segments[:place], "*", *segments[place + 1 :]))
             if page:

@@ -35,10 +35,14 @@ def error_response() -> None:
     trace = "".join(traceback.format_exception(error)) if request.show_tracebacks else ""
     for name in _OF_THE_FILE:
         response.headers.pop(name, None)
-    asked = Asked(request.method, request.request_line, str(request.unique_id))
-    response.body = write(error_answer(error, asked, trace))
+    response.body = write(error_answer(error, _asked(), trace))
 
 
 def error_page_default(status: str, message: str, traceback: str, version: str) -> bytes | Stream:
     """Return the body for an error that CherryPy or a tool found; *message* is HTML, *version* CherryPy's."""
-    return write(refusal(status, html.unescape(message), cherrypy.serving.request.method, traceback or ""))
+    return write(refusal(status, html.unescape(message), _asked(), traceback or ""))
+
+
+def _asked() -> Asked:
+    request = cherrypy.serving.request
+    return Asked(request.method, request.request_line, str(request.unique_id), request.path_info)

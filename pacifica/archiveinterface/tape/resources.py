@@ -1,0 +1,125 @@
+"""The tape API as CherryPy resources, one for each path."""
+
+from typing import Any
+
+import cherrypy
+
+from ..backends.abstract.archive import AbstractBackendArchive
+from ..http.answers import Answer
+from ..http.request_body import RequestBody, json_in
+from ..recalls.service import RecallService
+from ..web.writing import write
+from .answers import DONE, accepted_answer, discovery_answer, localities_answer, progress_answer
+from .bodies import Bodies
+from .options import TapeOptions
+from .times import moment_of
+
+_ROOM = 1 << 16  # bytes of a body, whatever it names
+_ROOM_FOR_EACH = 1 << 10  # bytes for each file of a request
+
+
+def tape_pages(archive: AbstractBackendArchive, recalls: RecallService, options: TapeOptions) -> dict[str, object]:
+    """Return the resources of the tape API for *archive*, by their paths."""
+    tape = _TapeApi(archive, recalls, options)
+    return {
+        "/.well-known/wlcg-tape-rest-api": Discovery(tape),
+        "/api/v1/stage": Stage(tape),
+        "/api/v1/stage/*": StageRequest(tape),
+        "/api/v1/stage/*/cancel": Cancel(tape),
+        "/api/v1/release/*": Release(tape),
+        "/api/v1/archiveinfo": ArchiveInfo(tape),
+    }
+
+
+class _TapeApi:
+    """What the resources share."""
+
+    def __init__(self, archive: AbstractBackendArchive, recalls: RecallService, options: TapeOptions) -> None:
+        self.recalls, self.options = recalls, options
+        self.bodies = Bodies(archive.path_of, options, recalls.options.most_files)
+        self._longest = _ROOM + _ROOM_FOR_EACH * recalls.options.most_files
+
+    def uri(self) -> str:
+        """Return the URL of the API as the client sees it."""
+        request = cherrypy.serving.request
+        return f"{self.options.public_url or request.base + request.script_name}/api/v1"
+
+    def content(self) -> object:
+        """Return the JSON in the body of the request."""
+        request = cherrypy.serving.request
+        body: RequestBody = request.archive_body
+        body.require()
+        return json_in(body, request.headers, self._longest)
+
+
+class _Resource:
+    """A path of the API."""
+
+    def __init__(self, tape: _TapeApi) -> None:
+        self._tape, self._recalls = tape, tape.recalls
+
+    def OPTIONS(self, /, *_path: str, **_query: Any) -> Any:
+        """Answer with the methods that the resource knows, in Allow, which the router has set: 200."""
+        return write(Answer("200 OK", {}))
+
+
+class Discovery(_Resource):
+    """Where the API is."""
+
+    def GET(self, /, **_query: Any) -> Any:
+        """Answer with the URL of the API and its limits: 200."""
+        return write(discovery_answer(self._tape.uri(), self._tape.options.sitename, self._recalls.options))
+
+    HEAD = GET
+
+
+class Stage(_Resource):
+    """Bulk requests."""
+
+    def POST(self, /, **_query: Any) -> Any:
+        """Have the files recalled that the body names: 201, with the id of the request."""
+        request = self._recalls.submit(self._tape.bodies.files(self._tape.content()))
+        return write(accepted_answer(self._tape.uri(), request))
+
+
+class StageRequest(_Resource):
+    """A bulk request."""
+
+    def GET(self, request: str, /, since: Any = "0", **_query: Any) -> Any:
+        """Answer with how far its files are, those that changed since then: 200."""
+        return write(progress_answer(self._recalls.progress(request, moment_of(since))))
+
+    HEAD = GET
+
+    def DELETE(self, request: str, /, **_query: Any) -> Any:
+        """Cancel it and forget it: 200."""
+        self._recalls.delete(request)
+        return write(DONE)
+
+
+class Cancel(_Resource):
+    """The end of recalls that nobody wants any more."""
+
+    def POST(self, request: str, /, **_query: Any) -> Any:
+        """Cancel the files of the request that the body names, all or none: 200."""
+        self._recalls.cancel(request, self._tape.bodies.paths(self._tape.content()))
+        return write(DONE)
+
+
+class Release(_Resource):
+    """The end of pins."""
+
+    def POST(self, request: str, /, **_query: Any) -> Any:
+        """Unpin the files that the body names; neither they nor the request need exist: 200."""
+        self._recalls.release(request, self._tape.bodies.paths(self._tape.content()))
+        return write(DONE)
+
+
+class ArchiveInfo(_Resource):
+    """Where files are."""
+
+    def POST(self, /, **_query: Any) -> Any:
+        """Answer with the locality of each file that the body names, of some if there are too many: 200."""
+        wishes = self._tape.bodies.some_paths(self._tape.content())
+        file_ids = {wish.file_id for wish in wishes if wish.file_id is not None}
+        return write(localities_answer(wishes, self._recalls.residencies(file_ids)))

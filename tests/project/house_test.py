@@ -100,7 +100,6 @@ LAYERS = [
         f"{HSM}.connecting",
         f"{HSM}.sideband",
         f"{HPSS}.calls.client",
-        f"{HPSS}.recalls",
         f"{HPSS}.calls.session",
         f"{HPSS}.status",
     },
@@ -114,6 +113,7 @@ LAYERS = [
         f"{HSM}.stagers",
         f"{HPSS}.notes",
         f"{HPSS}.listing",
+        f"{HPSS}.recalls",
         f"{HPSS}.places",
     },
     {

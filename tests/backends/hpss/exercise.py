@@ -62,6 +62,24 @@ FAILING: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
+def batch_of(client: Any, *paths: str) -> list[tuple[bytes, int, int]]:
+    return [(client.residency(path)["bitfile"], 1, 10) for path in paths]
+
+
+# From 9.3 on.
+FAILING_BATCHES: dict[str, Callable[[Any, str], Any]] = {
+    "hpss_StageBatchCallBack": lambda client, path: client.stage_batch(bytes(16), batch_of(client, path)),
+    "hpss_GetBatchAsynchStatus": lambda client, path: client.batch_status(
+        bytes(16), [client.residency(path)["bitfile"]]
+    ),
+}
+
+
+def failing_in(client: Any) -> dict[str, Callable[[Any, str], Any]]:
+    """Return the calls that the version of *client* has."""
+    return {**FAILING, **(FAILING_BATCHES if client.BATCHES else {})}
+
+
 # May fail after its work: the file is still there, and no descriptor is left that nobody can know.
 EARLY = ("hpss_Open", "hpss_Opendir", "hpss_SetLoginCred", "hpss_Unlink", "hpss_Rename")
-LATE = [name for name in FAILING if name not in EARLY]
+LATE = [name for name in (*FAILING, *FAILING_BATCHES) if name not in EARLY]

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.backends.hpss.exercise import CREATE, FAILING, LATE, READ, create, read
+from tests.backends.hpss.exercise import (
+    CREATE,
+    FAILING,
+    FAILING_BATCHES,
+    LATE,
+    READ,
+    batch_of,
+    create,
+    failing_in,
+    read,
+)
 from tests.backends.hpss.support import wait_for_a_hanging_call
 from tests.hpss_simulator import Simulator
 from tests.support.service import open_files
@@ -78,12 +88,22 @@ def test_an_error_tells_all(client: Any, simulator: Simulator, path: str, code: 
 
 @pytest.mark.parametrize("function", FAILING)
 def test_a_failing_call_leaks_nothing(client: Any, simulator: Simulator, path: str, function: str) -> None:
+    assert_a_failure_leaks_nothing(client, simulator, path, function)
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+@pytest.mark.parametrize("function", FAILING_BATCHES)
+def test_a_failing_batch_leaks_nothing(client: Any, simulator: Simulator, path: str, function: str) -> None:
+    assert_a_failure_leaks_nothing(client, simulator, path, function)
+
+
+def assert_a_failure_leaks_nothing(client: Any, simulator: Simulator, path: str, function: str) -> None:
     create(client, path)
     client.set_user_attributes(path, [("/hpss/key", "value")])
     simulator.inject(f"{function} * rc=HPSS_EIO")
     for _ in range(3):
         with pytest.raises(client.HPSSError) as caught:
-            FAILING[function](client, path)
+            failing_in(client)[function](client, path)
         assert caught.value.errno == errno.EIO
     simulator.inject()
     counters = simulator.counters()
@@ -282,6 +302,58 @@ def test_a_recall_is_followed(client: Any, simulator: Simulator, path: str) -> N
     assert simulator.counters()["alarms"] == 0
 
 
+@pytest.mark.parametrize("flavour", ["7.4", "7.5"])
+def test_versions_without_batches_say_so(client: Any) -> None:
+    assert not client.BATCHES
+    assert not hasattr(client, "stage_batch")
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+def test_the_recalls_of_a_batch_are_followed(client: Any, simulator: Simulator, path: str) -> None:
+    paths = [f"{path}{number}" for number in range(3)]
+    for name in paths:
+        create(client, name)
+        simulator.migrate(name)
+    for name in paths[:2]:
+        simulator.purge(name)
+    simulator.set("mount_seconds", 1000)
+    request, bitfiles = bytes(range(16)), [bitfile for bitfile, _, _ in batch_of(client, *paths)]
+    assert client.batch_status(request, bitfiles) == ["unknown"] * 3
+    unknown = bytes(len(bitfiles[0]))
+    outcomes = client.stage_batch(request, [*batch_of(client, *paths), (unknown, 1, 10)])
+    assert outcomes[:3] == [None] * 3
+    assert isinstance(outcomes[3], client.HPSSError)
+    assert (outcomes[3].errno, outcomes[3].function) == (errno.ENOENT, "hpss_StageBatchCallBack")
+    assert client.batch_status(request, bitfiles) == ["active", "active", "unknown"]
+    assert client.batch_status(b"somebody else's.", bitfiles) == ["unknown"] * 3
+    simulator.advance(1001)
+    assert client.batch_status(request, bitfiles) == ["unknown"] * 3
+    assert [client.residency(name)["levels"][0][1] for name in paths] == [10] * 3
+    assert simulator.counters()["alarms"] == 0
+    assert_nothing_leaked(simulator)
+
+
+@pytest.mark.parametrize("flavour", ["9.3"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda client, _: client.stage_batch(b"short", []),
+        lambda client, _: client.stage_batch(bytes(16), 7),
+        lambda client, _: client.stage_batch(bytes(16), [(b"short", 1, 10)]),
+        lambda client, path: client.stage_batch(bytes(16), [*batch_of(client, path), None]),
+        lambda client, _: client.batch_status(b"short", []),
+        lambda client, _: client.batch_status(bytes(16), [b"short"]),
+        lambda client, _: client.batch_status(bytes(16), [7]),
+    ],
+)
+def test_a_wrong_batch_never_reaches_hpss(client: Any, simulator: Simulator, path: str, wrong: Any) -> None:
+    create(client, path)
+    with pytest.raises((TypeError, ValueError)):
+        wrong(client, path)
+    assert not [call for call in simulator.calls() if "Batch" in call[3]]
+    assert simulator.counters()["blocks"] == 0
+
+
 def test_purge_and_migrate_through_the_extension(client: Any, path: str) -> None:
     create(client, path)
     descriptor = client.open(path, os.O_RDWR | os.O_NONBLOCK)
@@ -334,11 +406,12 @@ def test_thousands_of_late_failures_leak_nothing(client: Any, simulator: Simulat
     simulator.set("log", 0)
     create(client, path)
     simulator.migrate(path)
+    late = [function for function in LATE if function in failing_in(client)]
     for _ in range(100):
-        simulator.inject(*(f"{function} * rc=HPSS_EIO after" for function in LATE), "hpss_Close * rc=HPSS_EIO after")
-        for function in LATE:
+        simulator.inject(*(f"{function} * rc=HPSS_EIO after" for function in late), "hpss_Close * rc=HPSS_EIO after")
+        for function in late:
             with pytest.raises(client.HPSSError):
-                FAILING[function](client, path)
+                failing_in(client)[function](client, path)
         with pytest.raises(client.HPSSError):
             read(client, path)
         simulator.inject()

@@ -1,8 +1,6 @@
 """Calls that hang, and replies that never come: what they hold up, and how it ends."""
 
 import os
-import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import pytest
 import requests
 
 from tests.backends.hpss.conftest import ServeHpss
-from tests.backends.hpss.support import TIMEOUT, assert_all_is_closed, wait_for_a_hanging_call
+from tests.backends.hpss.support import TIMEOUT, assert_all_is_closed, wait_for, wait_for_a_hanging_call
 from tests.hpss_simulator import Simulator
 from tests.support.service import Service
 
@@ -22,13 +20,6 @@ SPARES = 16  # lost calls that a session replaces
 def flavour() -> str:
     """How a request waits is the same for all."""
     return "9.3"
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def path_of(service: Service, file_id: str) -> str:
@@ -142,7 +133,7 @@ def test_a_lost_recall_holds_up_no_other_file(serve_hpss: ServeHpss, simulator: 
     put(service, *numbers)
     simulator.migrate(path_of(service, numbers[0]))
     simulator.purge(path_of(service, numbers[0]))
-    simulator.inject("hpss_StageCallBack * hang")
+    simulator.inject("hpss_Stage*CallBack * hang")
     with ThreadPoolExecutor(1) as pool:
         hanging = asked(pool, service, "POST", f"/{numbers[0]}")
         wait_for_a_hanging_call(simulator)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -142,12 +142,17 @@ def archive_on(
         return HpssBackendArchive(str(directory), archive, HpssOptions(**settings))
 
 
+def wait_for(condition: Callable[[], object]) -> None:
+    """Return once *condition* holds; fail when it does not in time."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def wait_for_a_hanging_call(simulator: Simulator) -> None:
     """Return once a call has reached a failure that says ``hang``."""
-    deadline = time.monotonic() + TIMEOUT
-    while not simulator.counters()["hanging"]:
-        assert time.monotonic() < deadline, "no call hangs"
-        time.sleep(0.005)
+    wait_for(lambda: simulator.counters()["hanging"])
 
 
 def assert_all_is_closed(simulator: Simulator) -> None:

@@ -67,6 +67,7 @@ def test_status_neither_opens_nor_recalls_nor_waits(hpss_service: Service, simul
     assert set(functions(simulator)) <= {
         "hpss_GetAsyncStatus",
         "hpss_GetAsynchStatus",
+        "hpss_GetBatchAsynchStatus",
         "hpss_Stat",
         "hpss_FileGetXAttributes",
         "hpss_UserAttrGetAttrs",
@@ -173,12 +174,12 @@ def test_a_recall_that_fails_again_and_again_is_409(hpss_service: Service, simul
     assert hpss_service.request("POST", "/12345").status_code == 202  # another try is the client's to ask for
 
 
-@pytest.mark.parametrize("failure", ["hpss_StageCallBack * lost times=1", "hpss_StageCallBack * fraction=0.5 times=1"])
+@pytest.mark.parametrize("failure", ["lost", "fraction=0.5"])
 def test_a_recall_that_is_lost_or_partial_is_asked_for_anew(
     hpss_service: Service, simulator: Simulator, failure: str
 ) -> None:
     send_to_tape(hpss_service, simulator)
-    simulator.inject(failure)
+    simulator.inject(f"hpss_Stage*CallBack * {failure} times=1")
     assert hpss_service.request("POST", "/12345").status_code == 202
     simulator.advance(RECALL + 60)
     assert medium(hpss_service) == "tape"
@@ -198,7 +199,7 @@ def test_a_recall_names_the_address_that_the_site_wants(
     service = serve_hpss({"callback_address": place})
     send_to_tape(service, simulator)
     assert service.request("POST", "/12345").status_code == 202
-    (asked,) = (call for call in simulator.calls() if call[3] == "hpss_StageCallBack")
+    (asked,) = (call for call in simulator.calls() if call[3] in ("hpss_StageCallBack", "hpss_StageBatchCallBack"))
     assert asked[5].endswith(told)
 
 

@@ -13,7 +13,7 @@ from tests.support.needs import need
 EXERCISE = """
 import contextlib, gc, sys
 from pathlib import Path
-from tests.backends.hpss.exercise import FAILING, LATE, READ, create, load, read
+from tests.backends.hpss.exercise import LATE, READ, batch_of, create, failing_in, load, read
 from tests.hpss_simulator import Simulator
 
 extension, library, root, directory = sys.argv[1:]
@@ -32,12 +32,18 @@ for number in range(3):
     client.open(path, READ)
     client.build_level()
     client.configure(1, 1, 1)
-    for function, call in FAILING.items():
+    for function, call in failing_in(client).items():
         for moment in ("", " after") if function in LATE else ("",):
             simulator.inject(function + " * rc=HPSS_EIO" + moment)
             with contextlib.suppress(client.HPSSError):
                 call(client, path)
     simulator.inject()
+    if client.BATCHES:
+        client.stage_batch(bytes(16), batch_of(client, path) + [(bytes(len(batch_of(client, path)[0][0])), 1, 10)])
+        for wrong in (lambda: client.stage_batch(bytes(16), [*batch_of(client, path), None]),
+                      lambda: client.batch_status(bytes(16), [b"x"])):
+            with contextlib.suppress(TypeError, ValueError):
+                wrong()
     for wrong in (lambda: client.user_attributes(path, [None]), lambda: client.set_user_attributes(path, [("a", 1)]),
                   lambda: client.stage(path, b"x"), lambda: client.open(path, READ).readinto(b"x")):
         with contextlib.suppress(TypeError, ValueError, BufferError):

@@ -78,7 +78,8 @@ static void submit_all(const struct failure *failure, const hpss_stage_batch_t *
 int hpss_StageBatchCallBack(hpss_stage_batch_t *batch, bfs_callback_addr_t *callback, hpss_reqid_t *request,
                             hpss_stage_bitfile_list_t *bitfiles, hpss_stage_batch_status_t *status) {
     struct call call;
-    int code = sim_enter(&call, "hpss_StageBatchCallBack", NULL, "files=%d", batch->length);
+    int code = sim_enter(&call, "hpss_StageBatchCallBack", NULL, "files=%d address=%#x port=%u", batch->length,
+                         callback != NULL ? callback->sockaddr.address : 0, callback != NULL ? callback->sockaddr.port : 0);
     if (code == 0 && callback == NULL)
         sim_count(&sim_state()->counters.alarms, 1);
     if (code == 0 && (callback == NULL || bitfiles->List.List_val == NULL))

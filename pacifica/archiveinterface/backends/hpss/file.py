@@ -2,8 +2,8 @@
 
 import errno
 import hashlib
-import logging
 import time
+from collections.abc import Callable
 from functools import partial
 
 from ...digests import Hasher
@@ -15,27 +15,24 @@ from ...exception import (
     OfflineError,
     translated_os_errors,
 )
-from ...globals import LOG_NAME
 from ..abstract.file import PUBLISHED_MODE, ArchiveFile
 from ..abstract.moving import allowed_place
 from ..abstract.naming import id_of_path
 from ..abstract.notes import Notes
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError, refuse_early
-from ..abstract.residency import RecallState
+from ..abstract.residency import RecallState, Residency
 from ..abstract.undoing import UndoOnError
 from .notes import remove_notes, write_notes
 from .places import PARTIAL, in_directory, mode_of
 from .publishing import publish, withdraw
 from .purging import release, send_to_tape
 from .reading import HpssReader
-from .recalls import request_id
 from .status import DISK, TAPE, HpssStatus
 from .store import NoFileError, Store
 from .writing import HpssWriter
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds between two looks at a recall
-_log = logging.getLogger(LOG_NAME)
 
 
 class HpssFile(ArchiveFile):
@@ -50,47 +47,48 @@ class HpssFile(ArchiveFile):
     def status(self) -> HpssStatus:
         """Return the status of the file, and what HPSS says of its recall. Raises MissingFileError."""
         self._store.require_prompt_server()
-        status = self._described()
+        return self._with_recall(self._described())
+
+    def residency(self) -> Residency:
+        """Return where the bytes of the file are, and what HPSS says of its recall. Raises MissingFileError."""
+        status = self._with_recall(self.located())
+        if status.recall is RecallState.UNKNOWN:  # it may have ended since the file was looked for
+            status = self.located()
+        return status.residency
+
+    def _with_recall(self, status: HpssStatus) -> HpssStatus:
         if status.file_storage_media == TAPE:
             with translated_os_errors():
-                status.recall = self._recall_state(status)
+                status.recall = self._store.recalls.state_of(status)
         return status
 
+    def located(self) -> HpssStatus:
+        """Return the status of the file without times, notes and recall, by one call. Raises MissingFileError."""
+        self._store.require_prompt_server()
+        return self._found(self._store.locate)
+
     def _described(self) -> HpssStatus:
+        return self._found(self._store.describe)
+
+    def _found(self, look_up: Callable[[str], HpssStatus]) -> HpssStatus:
         try:
             with translated_os_errors():
-                status = self._store.describe(self.filepath)
+                status = look_up(self.filepath)
         except NoFileError as error:
             raise MissingFileError("no such file in the archive") from error
         if status.file_storage_media == DISK:
-            self._store.recalls.arrived(status.bitfile)
+            self._store.recalls.attempts.arrived(status.bitfile)
         return status
-
-    def _recall_state(self, status: HpssStatus) -> RecallState:
-        bitfile = status.bitfile
-        return RecallState(self._store.call(self._client.stage_status, request_id(bitfile), bitfile))
 
     def stage(self) -> bool:
         """Ask for the file's recall unless it is under way, and return whether the file is on disk."""
-        self._store.require_prompt_server()
-        status = self._described()
+        status = self.located()
         if status.file_storage_media == DISK:
             return True
-        with translated_os_errors(), self._session.lock_for(self.filepath):
-            if self._recall_state(status).is_under_way:
-                return False
-            if self._store.describe(self.filepath).file_storage_media == DISK:  # since the first look
-                return True
-            self._submit(request_id(status.bitfile), status.bitfile)
+        refusal = self._store.recalls.submit([status])[self.filepath]
+        if refusal:
+            raise refusal
         return False
-
-    def _submit(self, request: bytes, bitfile: bytes) -> None:
-        if self._store.recalls.has_failed(bitfile):
-            raise ConflictError("the recall has failed again and again: the tape copy cannot be read now")
-        self._store.call(self._client.stage, self.filepath, request, *self._store.callback)
-        in_vain = self._store.recalls.submitted(bitfile)
-        if in_vain:
-            _log.warning("%s was recalled %d times and did not come to disk", self.filepath, in_vain)
 
     def _wait_until_online(self) -> None:
         if self.stage():

@@ -32,6 +32,7 @@
 
 #define SINCE_7_5 (HPSS_MAJOR_VERSION > 7 || (HPSS_MAJOR_VERSION == 7 && HPSS_MINOR_VERSION >= 5))
 #define SINCE_8 (HPSS_MAJOR_VERSION >= 8)
+#define SINCE_9_3 (HPSS_MAJOR_VERSION > 9 || (HPSS_MAJOR_VERSION == 9 && HPSS_MINOR_VERSION >= 3))
 
 /* Until 7.4 no argument is const; a cast is right everywhere. */
 #define TEXT(text) ((char *)(text))
@@ -204,7 +205,7 @@ static const char *name_of(long code) {
     return name != NULL ? name : "unknown error code";
 }
 
-static PyObject *raise_error(module_state *state, const outcome *result) {
+static PyObject *error_of(const module_state *state, const outcome *result) {
     PyObject *text = PyUnicode_FromFormat("%s: %s (%ld)", result->function, name_of(result->code), result->code);
     if (text == NULL)
         return NULL;
@@ -212,10 +213,17 @@ static PyObject *raise_error(module_state *state, const outcome *result) {
     Py_DECREF(text);
     if (error == NULL)
         return NULL;
-    if (!set_number(error, "hpss_code", result->code) && !set_text(error, "hpss_name", name_of(result->code)) &&
-        !set_text(error, "function", result->function) && !set_number(error, "last_code", result->last_code))
+    if (set_number(error, "hpss_code", result->code) || set_text(error, "hpss_name", name_of(result->code)) ||
+        set_text(error, "function", result->function) || set_number(error, "last_code", result->last_code))
+        Py_CLEAR(error);
+    return error;
+}
+
+static PyObject *raise_error(const module_state *state, const outcome *result) {
+    PyObject *error = error_of(state, result);
+    if (error != NULL)
         PyErr_SetObject(state->error, error);
-    Py_DECREF(error);
+    Py_XDECREF(error);
     return NULL;
 }
 
@@ -772,6 +780,30 @@ static const uint8_t *request_bytes(const char *bytes, Py_ssize_t length) {
     return NULL;
 }
 
+static int read_bitfile(const char *bytes, Py_ssize_t length, bitfile_id *bitfile) {
+    if (length != (Py_ssize_t)sizeof *bitfile) {
+        PyErr_SetString(PyExc_ValueError, "not a bitfile id of residency()");
+        return -1;
+    }
+    memcpy(bitfile, bytes, sizeof *bitfile);
+    return 0;
+}
+
+/* The structure is always given: without one HPSS raises an alarm for each request, and its id is what the recall is
+ * known by. Some sites get alarms from an address of zeros, too; these name one where somebody listens. */
+static void fill_callback(bfs_callback_addr_t *callback, const uint8_t *request, uint32_t address, uint16_t port) {
+    memset(callback, 0, sizeof *callback);
+    if (port != 0)
+        fill_address(&callback->sockaddr, sizeof callback->sockaddr, address, port);
+    callback->id = request_id(request);
+}
+
+static const char *stage_status_name(int32_t status) {
+    return status == HPSS_STAGE_STATUS_UNKNOWN  ? "unknown"
+           : status == HPSS_STAGE_STATUS_QUEUED ? "queued"
+                                                : "active";
+}
+
 static PyObject *stage(PyObject *module, PyObject *args) {
     const char *path, *bytes;
     Py_ssize_t length;
@@ -786,14 +818,9 @@ static PyObject *stage(PyObject *module, PyObject *args) {
     if (request == NULL)
         return NULL;
     hpss_reqid_t given_by_hpss;
-    /* The structure is always given: without one HPSS raises an alarm for each request, and its id is what the recall
-     * is known by. Some sites get alarms from an address of zeros, too; these name one where somebody listens. */
-    memset(&callback, 0, sizeof callback);
-    if (port != 0)
-        fill_address(&callback.sockaddr, sizeof callback.sockaddr, address, port);
-    memset(&given_by_hpss, 0, sizeof given_by_hpss);
+    memset(&given_by_hpss, 0, sizeof given_by_hpss); /* unused: stage_status() asks by the callback's id */
     memset(&bitfile, 0, sizeof bitfile);
-    callback.id = request_id(request); /* what stage_status() asks by; HPSS's own request id comes back unused */
+    fill_callback(&callback, request, address, port);
     CALL(result, hpss_StageCallBack, TEXT(path), (u_signed64)0, (u_signed64)0, 0, &callback, BFS_STAGE_ALL,
          &given_by_hpss, &bitfile);
     return none_or_error(state_of(module), &result);
@@ -810,19 +837,191 @@ static PyObject *stage_status(PyObject *module, PyObject *args) {
     const uint8_t *request = request_bytes(bytes, length);
     if (request == NULL)
         return NULL;
-    if (bitfile_length != (Py_ssize_t)sizeof bitfile) {
-        PyErr_SetString(PyExc_ValueError, "not a bitfile id of residency()");
+    if (read_bitfile(bitfile_bytes, bitfile_length, &bitfile) < 0)
         return NULL;
-    }
-    memcpy(&bitfile, bitfile_bytes, sizeof bitfile);
     CALL(result, stage_status_call, request, &bitfile, &status);
     result.function = SINCE_7_5 ? "hpss_GetAsyncStatus" : "hpss_GetAsynchStatus";
     if (result.code < 0)
         return raise_error(state_of(module), &result);
-    return PyUnicode_FromString(status == HPSS_STAGE_STATUS_UNKNOWN  ? "unknown"
-                                : status == HPSS_STAGE_STATUS_QUEUED ? "queued"
-                                                                     : "active");
+    return PyUnicode_FromString(stage_status_name(status));
 }
+
+/* ---- Staging many files by one call ---- */
+
+#if SINCE_9_3
+/* The bitfiles as HPSS takes them. Whether it fills the caller's array or brings one of its own is not public. */
+typedef struct {
+    hpss_stage_bitfile_list_t list;
+    bfs_bitfile_obj_handle_t *own;
+} bitfile_list;
+
+static int new_bitfiles(bitfile_list *bitfiles, Py_ssize_t count) {
+    memset(bitfiles, 0, sizeof *bitfiles);
+    bitfiles->own = PyMem_RawCalloc((size_t)count + 1, sizeof *bitfiles->own);
+    if (bitfiles->own == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    bitfiles->list.List.List_len = (uint32_t)count;
+    bitfiles->list.List.List_val = bitfiles->own;
+    return 0;
+}
+
+static void free_bitfiles(bitfile_list *bitfiles) {
+    if (bitfiles->list.List.List_val != bitfiles->own)
+        free(bitfiles->list.List.List_val);
+    PyMem_RawFree(bitfiles->own);
+}
+
+static void free_status(hpss_stage_batch_status_t *status) {
+    if (status->StatusList.StatusList_val != NULL)
+        API_StageStatusFree(status);
+}
+
+/* Put (bitfile, level, size) in the batch and into the list. *result tells a call that failed. */
+static int insert_file(hpss_stage_batch_t *batch, Py_ssize_t index, PyObject *file, bitfile_id *bitfile,
+                       outcome *result) {
+    const char *bytes;
+    Py_ssize_t length;
+    int level;
+    unsigned long long size;
+    if (!PyArg_Parse(file, "(y#iK)", &bytes, &length, &level, &size) || read_bitfile(bytes, length, bitfile) < 0)
+        return -1;
+    CALL(*result, API_StageBatchInsertBFObj, batch, (int)index, bitfile, level, 0, (u_signed64)0, (u_signed64)size,
+         BFS_STAGE_ALL);
+    return result->code < 0 ? -1 : 0;
+}
+
+static int fill_batch(hpss_stage_batch_t *batch, bitfile_list *bitfiles, PyObject *files, outcome *result) {
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(files);
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (insert_file(batch, i, PySequence_Fast_GET_ITEM(files, i), &bitfiles->own[i], result) < 0)
+            return -1;
+    return 0;
+}
+
+/* None for a file that is on its way or on disk, else the error. */
+static PyObject *outcomes_of(const module_state *state, const hpss_stage_batch_status_t *status, Py_ssize_t count) {
+    PyObject *outcomes = PyList_New(count);
+    for (Py_ssize_t i = 0; outcomes != NULL && i < count; i++) {
+        bool told = i < (Py_ssize_t)status->StatusList.StatusList_len;
+        outcome result = {"hpss_StageBatchCallBack", told ? status->StatusList.StatusList_val[i].Status : 0, 0};
+        bool refused = result.code < 0 && result.code != HPSS_ENOTALLMOVED;
+        PyObject *told_of_file = refused ? error_of(state, &result) : Py_NewRef(Py_None);
+        if (told_of_file == NULL)
+            Py_CLEAR(outcomes);
+        else
+            PyList_SET_ITEM(outcomes, i, told_of_file);
+    }
+    return outcomes;
+}
+
+static PyObject *submit_batch(const module_state *state, PyObject *files, bfs_callback_addr_t *callback) {
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(files);
+    bitfile_list bitfiles;
+    hpss_stage_batch_t batch;
+    hpss_stage_batch_status_t status;
+    hpss_reqid_t given_by_hpss;
+    outcome result;
+    PyObject *outcomes = NULL;
+    memset(&batch, 0, sizeof batch);
+    memset(&status, 0, sizeof status);
+    memset(&given_by_hpss, 0, sizeof given_by_hpss); /* unused: batch_status() asks by the callback's id */
+    if (new_bitfiles(&bitfiles, count) < 0)
+        return NULL;
+    CALL(result, API_StageBatchInit, &batch, (int)count);
+    if (result.code >= 0) {
+        if (fill_batch(&batch, &bitfiles, files, &result) == 0)
+            CALL(result, hpss_StageBatchCallBack, &batch, callback, &given_by_hpss, &bitfiles.list, &status);
+        API_StageBatchFree(&batch);
+    }
+    if (result.code < 0)
+        raise_error(state, &result);
+    else if (!PyErr_Occurred())
+        outcomes = outcomes_of(state, &status, count);
+    free_status(&status);
+    free_bitfiles(&bitfiles);
+    return outcomes;
+}
+
+static PyObject *stage_batch(PyObject *module, PyObject *args) {
+    PyObject *items;
+    const char *bytes;
+    Py_ssize_t length;
+    unsigned int address = 0;
+    unsigned short port = 0;
+    bfs_callback_addr_t callback;
+    if (!PyArg_ParseTuple(args, "y#O|IH", &bytes, &length, &items, &address, &port))
+        return NULL;
+    const uint8_t *request = request_bytes(bytes, length);
+    PyObject *files = request != NULL ? PySequence_Fast(items, "a sequence of files is wanted") : NULL;
+    if (files == NULL)
+        return NULL;
+    fill_callback(&callback, request, address, port);
+    PyObject *outcomes = submit_batch(state_of(module), files, &callback);
+    Py_DECREF(files);
+    return outcomes;
+}
+
+static int fill_bitfiles(bitfile_list *bitfiles, PyObject *items) {
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(items);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const char *bytes;
+        Py_ssize_t length;
+        if (!PyArg_Parse(PySequence_Fast_GET_ITEM(items, i), "y#", &bytes, &length) ||
+            read_bitfile(bytes, length, &bitfiles->own[i]) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Of a stage that is not known, 0 is told; of one under way most often 2. */
+static PyObject *states_of(const hpss_stage_batch_status_t *status, Py_ssize_t count) {
+    PyObject *states = PyList_New(count);
+    for (Py_ssize_t i = 0; states != NULL && i < count; i++) {
+        bool told = i < (Py_ssize_t)status->StatusList.StatusList_len;
+        int32_t state = told ? (int32_t)status->StatusList.StatusList_val[i].StageStatus : 0;
+        PyObject *name = PyUnicode_FromString(state == 0 ? "unknown" : stage_status_name(state));
+        if (name == NULL)
+            Py_CLEAR(states);
+        else
+            PyList_SET_ITEM(states, i, name);
+    }
+    return states;
+}
+
+static PyObject *ask_batch(const module_state *state, const uint8_t *request, PyObject *items) {
+    bitfile_list bitfiles;
+    hpss_stage_batch_status_t status;
+    outcome result;
+    PyObject *states = NULL;
+    memset(&status, 0, sizeof status);
+    if (new_bitfiles(&bitfiles, PySequence_Fast_GET_SIZE(items)) < 0)
+        return NULL;
+    if (fill_bitfiles(&bitfiles, items) == 0) {
+        CALL(result, hpss_GetBatchAsynchStatus, request_id(request), &bitfiles.list, HPSS_STAGE_STATUS_BFS_SS, &status);
+        states = result.code < 0 ? raise_error(state, &result) : states_of(&status, PySequence_Fast_GET_SIZE(items));
+    }
+    free_status(&status);
+    free_bitfiles(&bitfiles);
+    return states;
+}
+
+static PyObject *batch_status(PyObject *module, PyObject *args) {
+    PyObject *given;
+    const char *bytes;
+    Py_ssize_t length;
+    if (!PyArg_ParseTuple(args, "y#O", &bytes, &length, &given))
+        return NULL;
+    const uint8_t *request = request_bytes(bytes, length);
+    PyObject *items = request != NULL ? PySequence_Fast(given, "a sequence of bitfile ids is wanted") : NULL;
+    if (items == NULL)
+        return NULL;
+    PyObject *states = ask_batch(state_of(module), request, items);
+    Py_DECREF(items);
+    return states;
+}
+#endif
 
 /* ---- Names ---- */
 
@@ -1056,6 +1255,12 @@ static PyMethodDef functions[] = {
     FUNCTION("listdir", list_directory, "Return the names in a directory."),
     FUNCTION("stage", stage, "Ask for the recall of (path, id of 16 bytes, IPv4 address, port to tell); return at once."),
     FUNCTION("stage_status", stage_status, "Return \"unknown\", \"queued\" or \"active\" of (request id, bitfile)."),
+#if SINCE_9_3
+    FUNCTION("stage_batch", stage_batch,
+             "Ask for the recall of (id of 16 bytes, [(bitfile, level, size), ...], IPv4 address, port to tell) at once;"
+             " return None or an error for each."),
+    FUNCTION("batch_status", batch_status, "Return \"unknown\", \"queued\" or \"active\" of each of (id, [bitfile, ...])."),
+#endif
     FUNCTION("set_user_attributes", set_user_attributes, "Set (path, [(key, value), ...])."),
     FUNCTION("user_attributes", user_attributes, "Return {key: value} of (path, keys); ENOENT when one is missing."),
     FUNCTION("delete_user_attributes", delete_user_attributes, "Remove the attributes (path, keys)."),
@@ -1072,7 +1277,8 @@ static int fill_module(PyObject *module) {
     if (state->descriptor == NULL || PyModule_AddType(module, state->descriptor) < 0)
         return -1;
     PyObject *version = Py_BuildValue("(ii)", (int)HPSS_MAJOR_VERSION, (int)HPSS_MINOR_VERSION);
-    int failed = version == NULL || PyModule_AddObjectRef(module, "VERSION", version) < 0;
+    int failed = version == NULL || PyModule_AddObjectRef(module, "VERSION", version) < 0 ||
+                 PyModule_AddObjectRef(module, "BATCHES", SINCE_9_3 ? Py_True : Py_False) < 0;
     Py_XDECREF(version);
     return failed ? -1 : 0;
 }

@@ -39,6 +39,12 @@ class HpssOptions:
     cos_id: int = option("0", "class of service of new files; 0 lets HPSS choose by their size", at_least(0, int))
     family_id: int = option("0", "file family of new files; 0 for none", at_least(0, int))
     io_block_size: int = option("4194304", "bytes that one read or write of HPSS transfers", at_least(1, int))
+    stage_batch: int = option(
+        "100",
+        "number of files of one volume that one call asks HPSS to recall, from HPSS 9.3 on; with 1 and before 9.3, each"
+        " file has a call of its own",
+        at_least(1, int),
+    )
     callback_address: tuple[str, int] | None = option(
         "", "`host:port` that HPSS notifies when a recall has ended, for sites with a program there", host_and_port
     )

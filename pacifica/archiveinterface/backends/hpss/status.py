@@ -29,21 +29,38 @@ class HpssStatus(AbstractStatus):
         """Keep what HPSS said; *levels* are the media of *bytes_per_level*."""
         self._levels = levels
         self.bitfile = b""
+        self.tape_level = 0  # the number of the level that a recall reads
         super().__init__(mtime, ctime, bytes_per_level, filesize)
+
+    @classmethod
+    def located(cls, filepath: str, residency: Any) -> Self:
+        """Return what hpss_FileGetXAttributes says of the file at *filepath*: all but its times and its version."""
+        return cls._of(filepath, 0.0, 0.0, residency["data_length"], residency)
 
     @classmethod
     def of(cls, filepath: str, stat: Any, residency: Any) -> Self:
         """Return the status of the file at *filepath* from what hpss_Stat and hpss_FileGetXAttributes say."""
-        defined = [(medium, count) for medium, count, _ in residency["levels"] if medium]
-        counts, media = tuple(count for _, count in defined), tuple(medium for medium, _ in defined)
-        status = cls(float(stat["mtime"]), float(stat["ctime"]), counts, stat["size"], media)
-        status.filepath = filepath
-        status.bitfile = residency["bitfile"]
-        on_tape = (volumes for medium, _, volumes in residency["levels"] if medium == TAPE)
-        status.places = tuple(Place(*volume) for volumes in on_tape for volume in volumes)
+        status = cls._of(filepath, float(stat["mtime"]), float(stat["ctime"]), stat["size"], residency)
         # Every upload is a bitfile of its own; migrating, purging and staging keep it.
         identity = hashlib.blake2b(status.bitfile, digest_size=8).hexdigest()
         status.version = f"{identity}-{status.filesize:x}-{stat['mtime']:x}"
+        return status
+
+    @classmethod
+    def _of(cls, filepath: str, mtime: float, ctime: float, size: int, residency: Any) -> Self:
+        defined = [(medium, count) for medium, count, _ in residency["levels"] if medium]
+        counts, media = tuple(count for _, count in defined), tuple(medium for medium, _ in defined)
+        status = cls(mtime, ctime, counts, size, media)
+        status.filepath = filepath
+        status.bitfile = residency["bitfile"]
+        copies = [
+            (count, number, volumes)
+            for number, (medium, count, volumes) in enumerate(residency["levels"])
+            if medium == TAPE and count
+        ]
+        copies.sort(key=lambda copy: -copy[0])  # the most complete one is read
+        status.tape_level = copies[0][1] if copies else 0
+        status.places = tuple(Place(*volume) for _, _, volumes in copies for volume in volumes)
         return status
 
     def define_levels(self) -> Sequence[str]:

@@ -6,7 +6,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ...exception import BackendUnavailableError, ConfigurationError, ConflictError
 from ...globals import LOG_NAME
@@ -41,8 +41,7 @@ class Store:
         self.session = Session(load_client(hpss.library), hpss)
         self.client = self.session.client
         self.readers = OpenReaders()
-        self.recalls = Recalls()
-        self.callback = _address_of(hpss.callback_address)
+        self.recalls = Recalls(self.session, _address_of(hpss.callback_address))
 
     def call(self, function: Callable[..., T], *arguments: object) -> T:
         """Return what *function*, one of the client's, returns for *arguments*. Raises as Session.call does."""
@@ -61,14 +60,22 @@ class Store:
         client = self.client
 
         def describe() -> HpssStatus:
-            found, residency = client.stat(path), client.residency(path)
-            if not residency["is_file"]:
-                raise NoFileError("something that is not a file has this name")
+            found, residency = client.stat(path), self._residency(path)
             status = HpssStatus.of(path, found, residency)
             status.digests, status.damaged = read_notes(client, path)
             return status
 
         return self.session.call(describe)
+
+    def locate(self, path: str) -> HpssStatus:
+        """Return where the file at *path* is, by one call; its times and notes are not told. Raises as describe."""
+        return HpssStatus.located(path, self.session.call(partial(self._residency, path)))
+
+    def _residency(self, path: str) -> Any:
+        found = self.client.residency(path)
+        if not found["is_file"]:
+            raise NoFileError("something that is not a file has this name")
+        return found
 
     def existing(self, path: str) -> HpssStatus | None:
         """Return the status of the file at *path*, None for nothing. Raises HPSSError, NoFileError."""

@@ -13,16 +13,20 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from ....exception import BackendUnavailableError
+from ....exception import ArchiveInterfaceError, BackendUnavailableError
 from ....globals import LOG_NAME
+from ...abstract.archive import outcome_of
 from ..options import HpssOptions
 from .waiting import Gate, PathLocks, Room, acquired
 from .workers import Workers
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 PING_PERIOD = 1.0  # seconds for which an answer of the core server, or its absence, is remembered
@@ -149,6 +153,16 @@ class Session:
                     raise _LoginChangedError
 
         return self.call(watched, workers)
+
+    def at_once(self, action: Callable[[K], T], keys: Iterable[K]) -> dict[K, T | ArchiveInterfaceError]:
+        """Return by key what *action*, which calls HPSS, returns for each of *keys*, or the error that it raises.
+
+        As many keys at a time as there may be calls for metadata; one that waits does not delay the others.
+        """
+        wanted = list(keys)
+        with ThreadPoolExecutor(self.options.metadata_calls) as pool:
+            outcomes = pool.map(lambda key: outcome_of(partial(action, key)), wanted)
+            return dict(zip(wanted, outcomes, strict=True))
 
     def ping(self) -> tuple[float, float]:
         """Return when the core server was last asked and when it answered, in seconds of the monotonic clock.

@@ -45,7 +45,7 @@ class HeldLease:
         [(holder, beat, clock)] = self._store.rows(Lease.select(Lease.holder, Lease.beat, Lease.clock).tuples())
         if self._seen[0] != beat:
             self._seen = (beat, time.monotonic())
-        if holder and time.monotonic() - self._seen[1] < self._seconds:
+        if holder not in ("", self._name) and time.monotonic() - self._seen[1] < self._seconds:
             return False
         self.is_held = self._store.change(lambda database: self._take_from(database, beat))
         self._beat, self._beaten_at, self.clock = beat + 1, time.monotonic(), clock

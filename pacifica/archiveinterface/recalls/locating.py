@@ -42,6 +42,7 @@ class Locating:
 
     def __call__(self, lease: HeldLease) -> bool:
         """Look for some files; return whether there may be more. Raises LeaseLostError, DatabaseUnavailableError."""
+        self._try_again(lease)
         query = Recall.select(Recall.id, Recall.file_id).where(Recall.phase == Phase.NEW).order_by(Recall.id)
         recalls = self._store.rows(query.limit(BATCH).tuples())
         if recalls:
@@ -49,6 +50,12 @@ class Locating:
             found = _sorted(recalls, answers)
             lease.change(lambda database: self._write(database, found, lease.now()))
         return len(recalls) == BATCH
+
+    def _try_again(self, lease: HeldLease) -> None:
+        """Look again where files are whose next attempt is due; a copy may have gone meanwhile, or the file itself."""
+        due = (Recall.phase == Phase.RETRYING) & (Recall.due_clock <= lease.now())
+        if self._store.rows(Recall.select(Recall.id).where(due).limit(1).tuples()):
+            lease.change(lambda database: Recall.update(phase=Phase.NEW).where(due).execute(database))
 
     def _write(self, database: Database, found: _Found, clock: float) -> None:
         self._outcomes.complete(database, found.online)

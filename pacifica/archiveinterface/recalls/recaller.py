@@ -38,6 +38,7 @@ class Recaller:
         self._starting = Starting(archive, store, options, outcomes, self._queues)
         self._pins, self._pruning = Pins(archive, store, options), Pruning(store, options)
         self._pace = Pace(store)
+        self._pause = min(options.poll_seconds, _LOOK_AGAIN)
         self._wakes = threading.Event()
         self._is_stopped = False
 
@@ -62,7 +63,7 @@ class Recaller:
     def turn(self) -> float:
         """Do what is due; return after how many seconds to look again."""
         try:
-            return self._work() if self._take() else _LOOK_AGAIN
+            return self._work() if self._take() else self._pause
         except LeaseLostError:
             _log.warning("another recaller is at work now")
         except DatabaseUnavailableError:  # the connections have logged it
@@ -92,7 +93,7 @@ class Recaller:
         is_more |= self._pins(self._lease) | self._pruning(self._lease.change)
         self._pace(self._lease)
         self._lease.keep()
-        return 0.0 if is_more else _LOOK_AGAIN
+        return 0.0 if is_more else self._pause
 
     def _leave(self) -> None:
         try:

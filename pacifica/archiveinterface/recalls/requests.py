@@ -170,7 +170,8 @@ def _cancel(database: Database, request: str, rows: Sequence[_Row]) -> None:
         running = Recall.id.in_(list(some)) & Recall.active.is_null(False)
         Recall.update(is_unwanted=True).where(running, ~Recall.is_direct).execute(database)
         mine = (RequestedFile.request == request) & RequestedFile.recall.in_(Recall.select(Recall.id).where(running))
-        chosen = RequestedFile.number.in_([row.number for row in rows if row.recall in set(some)])
+        these = set(some)
+        chosen = RequestedFile.number.in_([row.number for row in rows if row.recall in these])
         RequestedFile.update(cancelled_at=now).where(mine, chosen, RequestedFile.cancelled_at.is_null()).execute(
             database
         )

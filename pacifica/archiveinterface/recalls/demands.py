@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from peewee import Case, Database, fn
 
 from ..exception import TooManyRequestsError
-from .store import Store, in_batches
+from .store import Store, in_batches, insert_rows
 from .tables import ACTIVE, Phase, Recall
 
 _COUNT_AGAIN = 10.0  # seconds
@@ -36,7 +36,7 @@ def _insert(database: Database, files: Mapping[str, str]) -> None:
         {"key": key, "active": key, "file_id": file_id, "phase": Phase.NEW, "created_at": now, "changed_at": now}
         for key, file_id in files.items()
     ]
-    Recall.insert_many(rows).on_conflict_ignore().execute(database)
+    insert_rows(database, Recall, rows, ignores=True)
 
 
 def _at_least(priority: int) -> Case:

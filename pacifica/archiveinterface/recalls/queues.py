@@ -12,7 +12,7 @@ from peewee import Database, fn
 
 from .lease import HeldLease
 from .options import RecallOptions
-from .store import Store, in_batches
+from .store import Store, insert_rows
 from .tables import Phase, Recall, Volume
 
 _COUNTING_SHARE = 10  # the queues are counted for at most a tenth of the time
@@ -166,5 +166,4 @@ _IN_FLIGHT = (
 
 def _write(database: Database, rows: list[dict[str, Any]]) -> None:
     Volume.delete().execute(database)
-    for some in in_batches(rows):
-        Volume.insert_many(some).execute(database)
+    insert_rows(database, Volume, rows)

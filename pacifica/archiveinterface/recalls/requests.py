@@ -10,7 +10,7 @@ from peewee import JOIN, Database
 from ..exception import MissingRequestError, RequestError
 from .demands import join
 from .options import RecallOptions
-from .store import Store, in_batches, key_of
+from .store import Store, in_batches, insert_rows, key_of
 from .tables import SUBMITTED, Eviction, Phase, Recall, Request, RequestedFile
 
 Settle = Callable[[Database, Mapping[str, int]], None]
@@ -60,8 +60,7 @@ class Requests:
                 recalls |= join(database, files, priority)
             Request.insert(id=request, created_at=time.time()).execute(database)
             rows = [self._row(request, number, wish, recalls) for number, wish in enumerate(wishes)]
-            for some in in_batches(rows):
-                RequestedFile.insert_many(some).execute(database)
+            insert_rows(database, RequestedFile, rows)
             settle(database, recalls)
 
         self._store.change(write)
@@ -186,5 +185,4 @@ def _cancel(database: Database, request: str, rows: Sequence[_Row]) -> None:
 def offer(database: Database, files: dict[str, str]) -> None:
     """Let the recaller free the disk copies of *files*, ids by their keys, unless they are pinned."""
     rows = [{"key": key, "file_id": file_id} for key, file_id in sorted(files.items())]
-    for some in in_batches(rows):
-        Eviction.insert_many(some).on_conflict_ignore().execute(database)
+    insert_rows(database, Eviction, rows, ignores=True)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from peewee import JOIN, Case, fn
+from peewee import JOIN, Case, Table, fn
 
 from .requests import Requests
 from .store import Store
-from .tables import ACTIVE, SUBMITTED, Lease, Phase, Recall, RequestedFile, Volume
+from .tables import ACTIVE, SUBMITTED, Lease, Phase, Recall, RequestedFile, Volume, decoded
 
 _STATES = {
     **dict.fromkeys(SUBMITTED, "SUBMITTED"),
@@ -76,7 +76,7 @@ class Progress:
         """
         created_at = self._requests.require(request)
         [(pending, started_at, finished_at)] = self._store.rows(_summary(request))
-        rows = [_Row(*row) for row in self._store.rows(_files(request, since, created_at))]
+        rows = [_Row(decoded(path), *rest) for path, *rest in self._store.rows(_files(request, since, created_at))]
         places = self._places(rows)
         return RequestProgress(
             request,
@@ -118,29 +118,34 @@ def _progress(row: _Row, created_at: float, places: dict[int, tuple[int, float |
     return progress
 
 
+# Columns without the conversions of models, which take most of the time of a poll of many files.
+_ASKED = Table(RequestedFile._meta.table_name)
+_RECALL = Table(Recall._meta.table_name)
+
+
 def _of_request(request: str, *columns: Any) -> Any:
     return (
-        RequestedFile.select(*columns)
-        .join(Recall, JOIN.LEFT_OUTER, on=RequestedFile.recall == Recall.id)
-        .where(RequestedFile.request == request)
+        _ASKED.select(*columns)
+        .join(_RECALL, JOIN.LEFT_OUTER, on=_ASKED.c.recall == _RECALL.c.id)
+        .where(_ASKED.c.request == request)
     )
 
 
 def _files(request: str, since: float, created_at: float) -> Any:
-    own = (RequestedFile.path, RequestedFile.error, RequestedFile.cancelled_at, RequestedFile.recall)
-    times = (Recall.phase, Recall.started_at, Recall.finished_at, Recall.error)
-    query = _of_request(request, *own, *times, Recall.volume, Recall.position, Recall.position_offset)
+    own = (_ASKED.c.path, _ASKED.c.error, _ASKED.c.cancelled_at, _ASKED.c.recall)
+    times = (_RECALL.c.phase, _RECALL.c.started_at, _RECALL.c.finished_at, _RECALL.c.error)
+    query = _of_request(request, *own, *times, _RECALL.c.volume, _RECALL.c.position, _RECALL.c.position_offset)
     if since > created_at:
-        query = query.where((Recall.changed_at >= since) | (RequestedFile.cancelled_at >= since))
-    return query.order_by(RequestedFile.number).tuples()
+        query = query.where((_RECALL.c.changed_at >= since) | (_ASKED.c.cancelled_at >= since))
+    return query.order_by(_ASKED.c.number).tuples()
 
 
 def _summary(request: str) -> Any:
     """Select how many files are pending, when the first started, and when the last ended."""
-    pending = Recall.phase.in_(ACTIVE) & RequestedFile.cancelled_at.is_null()
+    pending = _RECALL.c.phase.in_(ACTIVE) & _ASKED.c.cancelled_at.is_null()
     return _of_request(
         request,
         fn.COUNT(Case(None, [(pending, 1)])),
-        fn.MIN(Recall.started_at),
-        fn.MAX(fn.COALESCE(RequestedFile.cancelled_at, Recall.finished_at)),
+        fn.MIN(_RECALL.c.started_at),
+        fn.MAX(fn.COALESCE(_ASKED.c.cancelled_at, _RECALL.c.finished_at)),
     ).tuples()

@@ -45,7 +45,12 @@ class EncodedField(TextField):
 
     def python_value(self, value: str | None) -> str | None:
         """Return the text."""
-        return None if value is None else unquote(value, errors="surrogatepass")
+        return None if value is None else decoded(value)
+
+
+def decoded(value: str) -> str:
+    """Return the text that an EncodedField has stored as *value*."""
+    return unquote(value, errors="surrogatepass") if "%" in value else value
 
 
 class Schema(Model):

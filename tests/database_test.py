@@ -2,15 +2,13 @@
 
 import logging
 import os
-import signal
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -19,13 +17,10 @@ from peewee import CharField, IntegerField, IntegrityError, Model, PeeweeExcepti
 from pacifica.archiveinterface.connections import Connections, DatabaseUnavailableError, Limits
 from pacifica.archiveinterface.database import connections_to
 from pacifica.archiveinterface.exception import ConfigurationError
-from tests.support.mariadb import MariaDB
-from tests.support.needs import need, refuse_or_skip
-from tests.support.postgresql import PostgreSQL, PostgreSQLError, program
-from tests.support.processes import suspend
+from tests.support.databases import DatabaseServer, mariadb_server, postgresql_server
+from tests.support.postgresql import PostgreSQL
 from tests.support.service import TIMEOUT
 
-USER = "recall"
 LIMITS = Limits(pool_size=3, pool_timeout=TIMEOUT, connect_timeout=2, read_timeout=1, retry_seconds=0)
 
 
@@ -36,68 +31,21 @@ class Note(Model):
     text = CharField()
 
 
-class Server:
-    """What a test does to a database server."""
-
-    def __init__(self, server: MariaDB | PostgreSQL, url: str) -> None:
-        self.server, self.url = server, url
-
-    @contextmanager
-    def suspended(self) -> Iterator[None]:
-        """Stop the server, and let it go on after the block."""
-        pids = self.server.pids if isinstance(self.server, PostgreSQL) else [self.server.pid or 0]
-        suspend(*pids)
-        try:
-            yield
-        finally:
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+SERVERS = {"mariadb": mariadb_server, "postgresql": postgresql_server}
 
 
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[Server]:
-    """A MariaDB server of this module's own."""
-    need("mariadbd")
-    with TemporaryDirectory(prefix="mariadb-") as directory:
-        server = MariaDB(Path(directory) / "server")
-        server.start()
-        server.execute(f"CREATE DATABASE {USER} CHARACTER SET utf8mb4")
-        server.create_account(USER, "p@ss/word", f"ALL ON {USER}.*")
-        yield Server(server, f"mariadb://{USER}:p%40ss%2Fword@127.0.0.1:{server.port}/{USER}?ssl_disabled=true")
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[Server]:
-    """A PostgreSQL server of this module's own."""
-    try:
-        program("postgres")
-    except PostgreSQLError as error:
-        refuse_or_skip(str(error))
-    with TemporaryDirectory(prefix="postgresql-") as directory:
-        Path(directory).chmod(0o711)  # nobody has to find the way
-        server = PostgreSQL(Path(directory) / "server")
-        server.start()
-        password = server.create_account(USER)
-        yield Server(server, f"postgresql://{USER}:{password}@127.0.0.1:{server.port}/{USER}")
-        server.stop()
-
-
-@pytest.fixture(params=["mariadb", "postgresql"])
-def server(request: pytest.FixtureRequest) -> Server:
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> DatabaseServer:
     """Each server in turn."""
-    chosen: Server = request.getfixturevalue(request.param)
-    return chosen
+    return SERVERS[request.param]()
 
 
-@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
+@pytest.fixture(params=["sqlite", *SERVERS])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'test.db'}"
-    chosen: Server = request.getfixturevalue(request.param)
-    return chosen.url
+    return SERVERS[request.param]().url
 
 
 def connect(url: str, **changes: Any) -> Connections:
@@ -167,7 +115,7 @@ def test_threads_share_the_pool(notes: Connections) -> None:
     assert found == [list(range(40))] * 8
 
 
-def test_the_pool_opens_no_more_connections_than_it_may(server: Server) -> None:
+def test_the_pool_opens_no_more_connections_than_it_may(server: DatabaseServer) -> None:
     connections = connect(server.url)
     who = "SELECT pg_backend_pid()" if isinstance(server.server, PostgreSQL) else "SELECT CONNECTION_ID()"
     with ThreadPoolExecutor(12) as threads:
@@ -194,7 +142,7 @@ def test_a_forked_child_has_connections_of_its_own(url: str) -> None:
     assert one(connections) == 1
 
 
-def test_a_server_that_was_killed_comes_back(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_was_killed_comes_back(server: DatabaseServer, caplog: pytest.LogCaptureFixture) -> None:
     connections = connect(server.url)
     assert one(connections) == 1
     server.server.kill()
@@ -211,7 +159,7 @@ def test_a_server_that_was_killed_comes_back(server: Server, caplog: pytest.LogC
     assert told[-1] == "The test database at 127.0.0.1 answers again"
 
 
-def test_a_transaction_whose_server_dies_fails(server: Server) -> None:
+def test_a_transaction_whose_server_dies_fails(server: DatabaseServer) -> None:
     connections = connect(server.url)
 
     def restart() -> None:
@@ -224,7 +172,7 @@ def test_a_transaction_whose_server_dies_fails(server: Server) -> None:
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-def test_a_server_that_is_stopped_is_not_waited_for(server: Server, is_new: bool) -> None:
+def test_a_server_that_is_stopped_is_not_waited_for(server: DatabaseServer, is_new: bool) -> None:
     connections = connect(server.url)
     if not is_new:
         assert one(connections) == 1
@@ -233,14 +181,14 @@ def test_a_server_that_is_stopped_is_not_waited_for(server: Server, is_new: bool
     assert one(connections) == 1
 
 
-def test_a_transaction_does_not_wait_for_a_server_that_is_stopped(server: Server) -> None:
+def test_a_transaction_does_not_wait_for_a_server_that_is_stopped(server: DatabaseServer) -> None:
     connections = connect(server.url)
     with ExitStack() as stack, pytest.raises(DatabaseUnavailableError):
         ask_after(connections, lambda: stack.enter_context(server.suspended()))
     assert one(connections) == 1
 
 
-def test_a_statement_that_takes_too_long_ends(server: Server) -> None:
+def test_a_statement_that_takes_too_long_ends(server: DatabaseServer) -> None:
     connections = connect(server.url)
     sleep = "SELECT pg_sleep(600)" if isinstance(server.server, PostgreSQL) else "SELECT SLEEP(600)"
     with pytest.raises(DatabaseUnavailableError):
@@ -248,7 +196,7 @@ def test_a_statement_that_takes_too_long_ends(server: Server) -> None:
     assert one(connections) == 1
 
 
-def test_after_a_failure_nobody_asks_for_a_while(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_failure_nobody_asks_for_a_while(server: DatabaseServer, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("pacifica.archiveinterface.connections.time.monotonic", lambda: now[0])
     connections = connect(server.url, retry_seconds=5)
@@ -260,13 +208,10 @@ def test_after_a_failure_nobody_asks_for_a_while(server: Server, monkeypatch: py
     assert one(connections) == 1
 
 
-def test_an_idle_connection_that_the_server_closed_is_opened_again(server: Server) -> None:
+def test_an_idle_connection_that_the_server_closed_is_opened_again(server: DatabaseServer) -> None:
     connections = connect(server.url)
     assert one(connections) == 1
-    if isinstance(server.server, PostgreSQL):
-        server.server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", USER)
-    else:
-        server.server.kill_connections(USER)
+    server.kill_connections()
     ask_after(connections, bool)
 
 
@@ -321,7 +266,7 @@ def test_a_wrong_url_is_told_without_the_password(url: str, said: str) -> None:
     assert "S3CRET" not in str(caught.value)
 
 
-def test_a_wrong_password_is_not_shown(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_password_is_not_shown(server: DatabaseServer, caplog: pytest.LogCaptureFixture) -> None:
     user, _, rest = server.url.partition("@")
     wrong = f"{user.rpartition(':')[0]}:S3CRET@{rest}"
     with caplog.at_level(logging.DEBUG), pytest.raises(DatabaseUnavailableError) as caught:

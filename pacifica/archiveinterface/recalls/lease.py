@@ -57,7 +57,8 @@ class HeldLease:
 
     def change(self, action: Callable[[Database], T]) -> T:
         """Return what *action* returns, which runs in a transaction as the holder. Raises LeaseLostError."""
-        clock = self.now()
+        began = time.monotonic()
+        clock = self.clock + began - self._beaten_at
 
         def as_holder(database: Database) -> T:
             mine = (Lease.holder == self._name) & (Lease.beat == self._beat)
@@ -71,7 +72,7 @@ class HeldLease:
             # Whether the beat was counted is not known if the reply was lost.
             self.is_held = False
             raise
-        self._beat, self._beaten_at, self.clock = self._beat + 1, time.monotonic(), clock
+        self._beat, self._beaten_at, self.clock = self._beat + 1, began, clock
         return result
 
     def now(self) -> float:

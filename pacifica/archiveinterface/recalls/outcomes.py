@@ -53,26 +53,23 @@ class Outcomes:
 
     def fail(self, database: Database, failures: Iterable[tuple[int, Failure]], clock: float) -> None:
         """Have the recalls tried again later, or note that they have failed, each with its reason."""
-        alike: dict[Failure, list[int]] = {}
         for recall, failure in failures:
-            alike.setdefault(failure, []).append(recall)
-        for failure, recalls in alike.items():
-            for some in in_batches(recalls):
-                self._fail(database, some, failure, clock)
+            # One that was cancelled meanwhile stays so.
+            self._fail(database, (Recall.id == recall) & Recall.active.is_null(False), failure, clock)
 
-    def _fail(self, database: Database, recalls: Sequence[int], failure: Failure, clock: float) -> None:
+    def _fail(self, database: Database, chosen: Any, failure: Failure, clock: float) -> None:
         now = time.time()
-        running = Recall.id.in_(list(recalls)) & Recall.active.is_null(False)
         tried = int(failure.is_counted)
         is_over = Recall.attempts + tried >= self._options.attempts
         over = {**_ended(Phase.FAILED, now), "error": failure.text, "is_final": failure.is_final}
         if failure.is_final or failure.is_counted:
-            ending = running if failure.is_final else running & is_over
-            count = Recall.update({**over, "attempts": Recall.attempts + tried}).where(ending).execute(database)
-            Lease.update(failed_files=Lease.failed_files + count).execute(database)
+            ending = chosen if failure.is_final else chosen & is_over
+            if Recall.update({**over, "attempts": Recall.attempts + tried}).where(ending).execute(database):
+                Lease.update(failed_files=Lease.failed_files + 1).execute(database)
+                return
         delay = self._options.retry_seconds * Case(None, [(Recall.attempts < 1, 1), (Recall.attempts < 2, 2)], 4)
         again = {"phase": Phase.RETRYING, "error": failure.text, "due_clock": delay + clock, "changed_at": now}
-        Recall.update({**again, "attempts": Recall.attempts + tried}).where(running).execute(database)
+        Recall.update({**again, "attempts": Recall.attempts + tried}).where(chosen).execute(database)
 
 
 def _ended(phase: int, now: float) -> dict[str, Any]:

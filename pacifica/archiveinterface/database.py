@@ -58,7 +58,9 @@ def mysql(limits: Limits, database: str, **parameters: Any) -> Database:
         "write_timeout": limits.read_timeout,
         **parameters,
     }
-    return MySQLDatabase(database, thread_safe=False, autoconnect=False, **given)
+    # Its TEXT ends at 64 KiB; that of the others has no bound.
+    types = {"TEXT": "MEDIUMTEXT"}
+    return MySQLDatabase(database, thread_safe=False, autoconnect=False, field_types=types, **given)
 
 
 def postgresql(limits: Limits, database: str, **parameters: Any) -> Database:

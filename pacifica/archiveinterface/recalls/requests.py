@@ -1,5 +1,6 @@
 """The requests of the tape API: made, cancelled, released and removed, in the database alone."""
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,9 @@ from .demands import join
 from .options import RecallOptions
 from .store import Store, in_batches, insert_rows, key_of
 from .tables import SUBMITTED, Eviction, Phase, Recall, Request, RequestedFile
+
+# As str(uuid.uuid4()) has it. Databases differ in what other text they take, and in what is equal to what.
+_ID = re.compile("[0-9a-f-]{36}")
 
 Settle = Callable[[Database, Mapping[str, int]], None]
 
@@ -80,7 +84,8 @@ class Requests:
 
     def require(self, request: str) -> float:
         """Return when the *request* was made, epoch seconds. Raises MissingRequestError."""
-        rows = self._store.rows(Request.select(Request.created_at).where(Request.id == request).tuples())
+        query = Request.select(Request.created_at).where(Request.id == request).tuples()
+        rows = self._store.rows(query) if _ID.fullmatch(request) else []
         if not rows:
             raise MissingRequestError("there is no such request; it was deleted, or is too old")
         return float(rows[0][0])
@@ -104,7 +109,8 @@ class Requests:
         """Unpin the files that *wishes* name for the *request*, which need not exist; files that do not are ignored."""
 
         def write(database: Database) -> None:
-            chosen, _ = _chosen(_rows_of(database, request), wishes)
+            rows = _rows_of(database, request) if _ID.fullmatch(request) else []
+            chosen, _ = _chosen(rows, wishes)
             for some in in_batches([row.number for row in chosen]):
                 mine = (RequestedFile.request == request) & RequestedFile.number.in_(list(some))
                 RequestedFile.update(released_at=time.time(), pin_until=None).where(mine).execute(database)

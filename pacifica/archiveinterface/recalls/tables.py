@@ -37,7 +37,7 @@ ACTIVE = (*SUBMITTED, Phase.STARTED)
 
 
 class EncodedField(TextField):
-    """Text of a client, percent-encoded: not every database stores every character."""
+    """Text of a client or of the storage, percent-encoded: not every database stores every character."""
 
     def db_value(self, value: str | None) -> str | None:
         """Return what the database stores."""
@@ -111,7 +111,7 @@ class Recall(Model):
     queued_clock = DoubleField(default=0)
     due_clock = DoubleField(default=0)  # of the next attempt, or of the end of the time-out
     attempts = IntegerField(default=0)
-    error = TextField(default="")
+    error = EncodedField(default="")
     is_final = BooleanField(default=False)
     is_told = BooleanField(default=False)
 
@@ -153,7 +153,7 @@ class RequestedFile(Model):
     pin_until = DoubleField(null=True, index=True)
     cancelled_at = DoubleField(null=True)
     released_at = DoubleField(null=True)
-    error = TextField(default="")
+    error = EncodedField(default="")
 
     class Meta:
         """Its name and key in the database."""

@@ -88,7 +88,7 @@ class Recaller:
 
     def _work(self) -> float:
         is_more = self._locating(self._lease)
-        self._watching(self._lease)
+        is_more |= self._watching(self._lease)
         is_more |= self._starting(self._lease)
         is_more |= self._pins(self._lease) | self._pruning(self._lease.change)
         self._pace(self._lease)

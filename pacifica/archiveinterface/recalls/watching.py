@@ -50,17 +50,18 @@ class Watching:
             lease.keep()
             after = recalls[-1].id
 
-    def __call__(self, lease: HeldLease) -> None:
-        """Look at the next recalls. Raises LeaseLostError, DatabaseUnavailableError."""
+    def __call__(self, lease: HeldLease) -> bool:
+        """Look at the next recalls; return whether there are more in this round. Raises LeaseLostError."""
         if not self._after:
             if time.monotonic() - self._round_began < self._options.poll_seconds:
-                return
+                return False
             self._round_began = time.monotonic()
             self._begin_round(lease.now())
         recalls = self._started(self._after)
         self._after = recalls[-1].id if len(recalls) == BATCH else 0
         if recalls:
             self._look(recalls, lease)
+        return self._after > 0
 
     def _started(self, after: int) -> list[_Started]:
         columns = (Recall.id, Recall.file_id, Recall.due_clock, Recall.is_unwanted)

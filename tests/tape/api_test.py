@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.tape.options import TapeOptions
+from tests.support.recalls import TapeClient, tape_service
 from tests.support.service import POSIX_TREE
-from tests.support.tape_service import TapeClient, tape_service
 
 DISCOVERY = "/.well-known/wlcg-tape-rest-api"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

@@ -42,7 +42,7 @@ class Pruning:
         return [id for (id,) in self._store.rows(query.limit(BATCH).tuples())]
 
     def _old_requests(self, oldest: float) -> Any:
-        is_needed = Recall.active.is_null(False) | (RequestedFile.pin_until > oldest)
+        is_needed = Recall.active.is_null(False) | RequestedFile.pin_until.is_null(False)
         active = (
             RequestedFile.select(SQL("1"))
             .join(Recall, on=RequestedFile.recall == Recall.id)

@@ -1,0 +1,52 @@
+"""Fixtures: a recall service on a tape and on a database of each kind, with clocks that the test sets."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.databases import mariadb_server, postgresql_server
+from tests.support.recall_site import Clock, Site
+from tests.support.tape import Tape
+
+Open = Callable[..., Site]
+
+_URLS: dict[str, Callable[[Path], str]] = {
+    "sqlite": lambda directory: f"sqlite:///{directory / 'recalls.sqlite3'}",
+    "mariadb": lambda directory: mariadb_server().new_database(),
+    "postgresql": lambda directory: postgresql_server().new_database(),
+}
+
+
+@pytest.fixture(params=_URLS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new database, of each kind."""
+    return _URLS[request.param](tmp_path)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clocks of this process, which go on by themselves, and jump when the test says so."""
+    clock = Clock(time.time, time.monotonic)
+    monkeypatch.setattr(time, "time", clock.time)
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
+    return clock
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Tape:
+    """A library without tapes."""
+    return Tape(tmp_path / "tape.sqlite3")
+
+
+@pytest.fixture
+def open_site(url: str, tape: Tape, clock: Clock) -> Open:
+    """Return what makes a service with the options given as keywords."""
+    return lambda **options: Site(url, tape, clock, **options)
+
+
+@pytest.fixture
+def site(open_site: Open) -> Site:
+    """A service with options for tests."""
+    return open_site()

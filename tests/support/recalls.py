@@ -14,6 +14,7 @@ from pacifica.archiveinterface.recalls.options import RecallOptions
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
 from pacifica.archiveinterface.tape.options import TapeOptions
+from pacifica.archiveinterface.web.settings import Settings
 from tests.support.service import TIMEOUT, Service, serving
 
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
@@ -90,6 +91,7 @@ def tape_service(
     tape: TapeOptions | None = None,
     *,
     is_recalling: bool = True,
+    settings: Settings | None = None,
     **options: Any,
 ) -> Iterator[TapeClient]:
     """Serve *archive* with the tape API, its database below *directory*, and a recaller if *is_recalling*."""
@@ -97,4 +99,4 @@ def tape_service(
     with ExitStack() as stack:
         if is_recalling:
             stack.enter_context(recalls.at_work())
-        yield TapeClient(stack.enter_context(serving(archive, recalls=recalls, tape=tape)))
+        yield TapeClient(stack.enter_context(serving(archive, settings, recalls=recalls, tape=tape)))

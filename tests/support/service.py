@@ -151,7 +151,7 @@ EACH_LAYOUT = pytest.mark.parametrize("backend", [POSIX_FLAT, POSIX_TREE], ids=s
 
 
 # Words in lower case, unless the first is a name, without a full stop.
-_NAME = r"(Content|If|Last|Want|Repr)-[A-Za-z-]+|Digest|Expect|Host|Range|HTTP\S*|HPSS|PUT"
+_NAME = r"File missing|(Content|If|Last|Want|Repr)-[A-Za-z-]+|Digest|Expect|Host|Range|HTTP\S*|HPSS|PUT"
 _MESSAGE = re.compile(rf"([a-z{{'\"\d\[]\S*|({_NAME}):?) .*[a-z].*[^.\s]", re.DOTALL)
 _NOT_FOR_CLIENTS = re.compile(r"Traceback|site-packages|\.py\b")
 NOT_FOR_READERS = re.compile(r"(?<![-\w])None(?![-\w])|XX")

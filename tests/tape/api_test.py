@@ -194,7 +194,7 @@ def test_to_cancel_what_has_ended_changes_nothing(tape: TapeClient) -> None:
 @pytest.mark.parametrize("path", ["/6", "/x", ""])
 def test_to_cancel_a_file_that_is_not_in_the_request_is_refused(tape: TapeClient, path: str) -> None:
     answer = tape.ask("POST", f"/stage/{tape.stage('/5')}/cancel", {"paths": ["/5", path]})
-    assert detail_of(answer) == f"File missing from stage request: {path}"
+    assert detail_of(answer) == f"File missing from stage request: {path!r}"
 
 
 @pytest.mark.parametrize("request_id", [UNKNOWN, "gfal2-placeholder-id", "%00", "%FF", "x" * 3000, "%F0%9F%90%8D", "*"])

@@ -100,7 +100,7 @@ class Requests:
         def write(database: Database) -> None:
             chosen, missing = _chosen(_rows_of(database, request), wishes)
             if missing:
-                raise RequestError(f"File missing from stage request: {missing[0]}")
+                raise RequestError(f"File missing from stage request: {missing[0]!r}")
             _cancel(database, request, chosen)
 
         self._store.change(write)

@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from pacifica.archiveinterface.tape.options import TapeOptions
-from tests.support.service import POSIX_FLAT, POSIX_TREE, TIMEOUT
 from tests.support.recalls import TapeClient, tape_service
+from tests.support.service import POSIX_FLAT, POSIX_TREE, TIMEOUT
 
 DISCOVERY = "/.well-known/wlcg-tape-rest-api"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

@@ -109,10 +109,10 @@ class Progress:
 
 def _progress(row: _Row, created_at: float, places: dict[int, tuple[int, float | None]]) -> FileProgress:
     if row.phase is None:
-        return FileProgress(row.path, "FAILED", created_at, created_at, row.created_error)
+        return FileProgress(row.path, "FAILED", created_at, created_at, decoded(row.created_error))
     if row.cancelled_at is not None:
         return FileProgress(row.path, "CANCELLED", row.started_at, row.cancelled_at, "")
-    progress = FileProgress(row.path, _STATES[row.phase], row.started_at, row.finished_at, row.error or "")
+    progress = FileProgress(row.path, _STATES[row.phase], row.started_at, row.finished_at, decoded(row.error or ""))
     if row.is_waiting and row.recall in places:
         return progress._replace(position=places[row.recall][0], seconds=places[row.recall][1])
     return progress

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.samqfs_emulator.daemons import Daemons
 from tests.samqfs_emulator.filesystem import SamQfs
+from tests.samqfs_emulator.library import Settings
 from tests.samqfs_emulator.updater import Switches, Updater
 
 
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("paths", nargs="+", type=Path, help="below the mount")
         verb.add_argument("--copy", type=int, default=1, choices=(1, 2, 3, 4))
         verb.add_argument("--media", default="li")
-        verb.add_argument("--vsn", default="VOL001")
+        verb.add_argument("--vsn", default="", help="the library chooses one")
         verb.add_argument("--sections", type=int, default=1)
         verb.add_argument("--partial", type=int, default=0, metavar="KIB")
         verb.set_defaults(act=act)
@@ -51,8 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     switch = verbs.add_parser("switch", help='set switches of the updater: delay=15 stale="faithful"')
     switch.add_argument("changes", nargs="*", help=f"of {', '.join(asdict(Switches()))}; values are JSON")
     switch.set_defaults(act=_switch)
+    library = verbs.add_parser("library", help="change settings of the library: drives=4 mount_seconds=60")
+    library.add_argument("changes", nargs="*", help=f"of {', '.join(asdict(Settings()))}; values are JSON")
+    library.set_defaults(act=_library)
+    counters = verbs.add_parser("counters", help="say how many mounts, positions sought and stages there were")
+    counters.set_defaults(act=_counters)
     run = verbs.add_parser("run", help="run the daemons until interrupted")
-    run.add_argument("--tape-delay", type=float, default=0.0, metavar="SECONDS")
     run.set_defaults(act=_run)
     return parser
 
@@ -101,18 +106,28 @@ def _create(filesystem: SamQfs, options: argparse.Namespace) -> None:
 
 
 def _switch(filesystem: SamQfs, options: argparse.Namespace) -> None:
-    changes: dict[str, Any] = {}
-    for change in options.changes:
-        name, _, value = change.partition("=")
-        changes[name] = json.loads(value)
     updater = Updater(filesystem, {})
-    updater.switch(**changes)
+    updater.switch(**_changes(options))
     print(json.dumps(asdict(updater.switches)))
+
+
+def _library(filesystem: SamQfs, options: argparse.Namespace) -> None:
+    filesystem.library.change(**_changes(options))
+    print(json.dumps(asdict(filesystem.library.settings)))
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    pairs = (change.partition("=") for change in options.changes)
+    return {name: json.loads(value) for name, _, value in pairs}
+
+
+def _counters(filesystem: SamQfs, options: argparse.Namespace) -> None:
+    print(json.dumps(filesystem.counters()))
 
 
 def _run(filesystem: SamQfs, options: argparse.Namespace) -> None:
     try:
-        Daemons(filesystem, _updater(filesystem), options.tape_delay).run()
+        Daemons(filesystem, _updater(filesystem)).run()
     except KeyboardInterrupt:
         return
 

@@ -1,4 +1,4 @@
-"""The daemons of a SAM-QFS host in one thread: the stager with its tape delay, and the updater."""
+"""The daemons of a SAM-QFS host in one thread: the stager with its drives, and the updater."""
 
 import threading
 import time
@@ -14,12 +14,11 @@ MOST_EVENTS = 500  # between two looks at whether to end
 
 
 class Daemons:
-    """Serves stage requests after *tape_delay* seconds and keeps the database in step, between start and stop."""
+    """Serves stage requests and keeps the database in step, between start and stop."""
 
-    def __init__(self, filesystem: SamQfs, updater: Updater | None = None, tape_delay: float = 0.0) -> None:
+    def __init__(self, filesystem: SamQfs, updater: Updater | None = None) -> None:
         self.filesystem = filesystem
         self.updater = updater
-        self.tape_delay = tape_delay
         self._end = threading.Event()
         self._thread = threading.Thread(target=self.run, name="samqfs-daemons", daemon=True)
 
@@ -41,13 +40,15 @@ class Daemons:
 
     def run(self) -> None:
         """Serve until :meth:`stop`; a database that is away is tried again, as the real updater does."""
+        next_look = 0.0
         pause = POLL
         while not self._end.wait(pause):
             began = time.monotonic()
             # What is moved or removed while they look is found at its new place the next time.
             with suppress(pymysql.err.MySQLError, FileNotFoundError):
-                self.filesystem.serve_requests(self.tape_delay)
-                if self.updater:
+                self.filesystem.serve_requests()
+                pause = max(POLL, time.monotonic() - began)  # the tests need a core, too
+                if self.updater and began >= next_look:
                     self.updater.run_once(MOST_EVENTS)
-            # Each look takes longer the more files there are; the tests need a core, too.
-            pause = max(POLL, time.monotonic() - began)
+                    # Each look takes longer the more files there are.
+                    next_look = 2 * time.monotonic() - began

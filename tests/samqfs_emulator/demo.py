@@ -18,6 +18,7 @@ from tests.samqfs_emulator.filesystem import SamQfs
 from tests.samqfs_emulator.host import HsmHost
 from tests.support.mariadb import MariaDB
 
+FILES_PER_VOLUME = 10
 HINT = """
 Oracle HSM, emulated: files in {mount}, tapes in {tape}
 Put file 5, and ask where it is:
@@ -53,19 +54,22 @@ def _run(root: Path, port: int, tape_delay: float) -> int:
     server = MariaDB(root / "mariadb")
     try:
         server.start()
-        host = HsmHost(root / "sam", server, tape_delay=tape_delay)
+        host = HsmHost(root / "sam", server)
+        host.filesystem.library.change(drives=2, mount_seconds=tape_delay, files_per_volume=FILES_PER_VOLUME)
         with host.daemons:
-            return _serve(root, host, port)
+            return _serve(root, host, port, tape_delay)
     finally:
         server.stop()
 
 
-def _serve(root: Path, host: HsmHost, port: int) -> int:
+def _serve(root: Path, host: HsmHost, port: int, tape_delay: float) -> int:
     library, _ = stubs.build(root / "stubs")
     config = root / "config.ini"
     options = vars(host.options(residency="database", stager="libsam", libsam=str(library)))
     changed = ("sam_qfs_prefix", "schema", "host", "user", "password", "port", "residency", "stager", "libsam")
-    config.write_text("\n".join(["[hsm_sideband]", *(f"{name} = {options[name]}" for name in changed)]) + "\n")
+    recalls = (f"database = sqlite:///{root}/recalls", "quiet_seconds = 0.5", "poll_seconds = 0.5")
+    backend = (f"{name} = {options[name]}" for name in changed)
+    config.write_text("\n".join(["[recalls]", *recalls, "[hsm_sideband]", *backend]) + "\n")
     command = [sys.executable, "-m", "pacifica.archiveinterface", "-t", "hsmsideband", "-a", "127.0.0.1"]
     service = subprocess.Popen(
         [*command, "-p", str(port), "--prefix", str(host.filesystem.mount), "-c", str(config)],
@@ -73,7 +77,7 @@ def _serve(root: Path, host: HsmHost, port: int) -> int:
     )
     url = f"http://127.0.0.1:{port}"
     print(
-        HINT.format(mount=host.filesystem.mount, tape=host.filesystem.tape, url=url, delay=host.daemons.tape_delay),
+        HINT.format(mount=host.filesystem.mount, tape=host.filesystem.tape, url=url, delay=tape_delay),
         flush=True,
     )
     try:

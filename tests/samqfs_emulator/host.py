@@ -20,9 +20,7 @@ class HsmHost:
     The daemons run between :meth:`start` and :meth:`stop`.
     """
 
-    def __init__(
-        self, root: Path, server: MariaDB, *, mount: Path | None = None, offset: str = "offset", tape_delay: float = 0.0
-    ) -> None:
+    def __init__(self, root: Path, server: MariaDB, *, mount: Path | None = None, offset: str = "offset") -> None:
         self.server = server
         self.filesystem = SamQfs(root, mount)
         server.kill_connections(READER)  # of services that have ended, but not the process they ran in
@@ -32,7 +30,7 @@ class HsmHost:
             self.filesystem, {"host": server.host, "port": server.port, "database": SCHEMA, **account}, offset
         )
         self.updater.create_tables()
-        self.daemons = Daemons(self.filesystem, self.updater, tape_delay)
+        self.daemons = Daemons(self.filesystem, self.updater)
 
     def options(self, **changes: Any) -> HsmSidebandOptions:
         """Return the options with which the service finds this host, some of them changed."""

@@ -17,6 +17,8 @@
 #define RECORD_SIZE 420u
 #define AT_INODE 4u
 #define AT_SIZE 28u
+#define AT_COPIES 84u
+#define COPY_SIZE 60u
 #define AT_FLAGS 329u
 #define AT_GENERATION 332u
 #define AT_PARTIAL 336u
@@ -27,14 +29,30 @@ int sam_stat(const char *path, void *record, size_t size);
 int sam_lstat(const char *path, void *record, size_t size);
 int sam_stage(const char *path, const char *operations);
 int sam_cancelstage(const char *path);
+int sam_release(const char *path, const char *operations);
 
 static void put(unsigned char *record, size_t offset, const void *value, size_t size)
 {
 	memcpy(record + offset, value, size);
 }
 
+static void put_copy(unsigned char *record, const struct samcopy *copy)
+{
+	int64_t created = copy->created;
+	uint16_t flags = (uint16_t)copy->flags, volumes = (uint16_t)copy->volumes;
+
+	put(record, 0, &copy->position, sizeof(copy->position));
+	put(record, 8, &created, sizeof(created));
+	put(record, 16, &copy->offset, sizeof(copy->offset));
+	put(record, 20, &flags, sizeof(flags));
+	put(record, 22, &volumes, sizeof(volumes));
+	put(record, 24, copy->media, sizeof(copy->media));
+	put(record, 28, copy->volume, sizeof(copy->volume));
+}
+
 int sam_stat(const char *path, void *record, size_t size)
 {
+	unsigned int number;
 	struct samstate state;
 	unsigned char whole[RECORD_SIZE];
 	uint32_t inode, generation;
@@ -63,6 +81,8 @@ int sam_stat(const char *path, void *record, size_t size)
 	put(whole, AT_PARTIAL, &partial, sizeof(partial));
 	put(whole, AT_BLOCKS, &blocks, sizeof(blocks));
 	put(whole, AT_ATTR, &attr, sizeof(attr));
+	for (number = 0; number < MOST_COPIES; number++)
+		put_copy(whole + AT_COPIES + number * COPY_SIZE, &state.copies[number]);
 	memcpy(record, whole, sizeof(whole));
 	return 0;
 }
@@ -79,6 +99,8 @@ int sam_stage(const char *path, const char *operations)
 	int immediate = strchr(operations, 'i') != NULL;
 	int partial = strchr(operations, 'p') != NULL;
 
+	if (samstate_callable())
+		return -1;
 	if (strspn(operations, "adinpsw1234") != strlen(operations) || (immediate && partial)) {
 		errno = EINVAL;
 		return -1;
@@ -96,13 +118,20 @@ int sam_stage(const char *path, const char *operations)
 
 int sam_cancelstage(const char *path)
 {
-	struct samstate state;
-	char file[PATH_MAX];
+	return samstate_callable() ? -1 : samstate_cancel(path);
+}
 
-	if (samstate_read(AT_FDCWD, path, &state))
+int sam_release(const char *path, const char *operations)
+{
+	char whole[PATH_MAX];
+
+	if (samstate_callable())
 		return -1;
-	snprintf(file, sizeof(file), "%s/state/staging/%s", getenv("SAMQFS_EMULATOR"), state.key);
-	if (unlink(file) && errno != ENOENT)
+	if (strspn(operations, "adinps0123456789") != strlen(operations)) {
+		errno = EINVAL;
 		return -1;
-	return 0;
+	}
+	if (!realpath(path, whole))
+		return -1;
+	return strchr(operations, 'i') ? samstate_release(whole) : 0; /* else attributes only */
 }

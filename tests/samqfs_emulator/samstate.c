@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/falloc.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -54,10 +56,50 @@ int samstate_configured(void)
 	return getenv("SAMQFS_EMULATOR") != NULL;
 }
 
+/* 0, or -1 with the errno that the file *name* asks for. */
+static int allowed(const char *name)
+{
+	char file[4096], text[32];
+
+	if (!state_path(file, sizeof(file), "%s", name) && read_text(file, text, sizeof(text)) > 0 && atoi(text)) {
+		errno = atoi(text);
+		return -1;
+	}
+	return 0;
+}
+
+int samstate_callable(void)
+{
+	return allowed("call-errno");
+}
+
+static void read_copies(const char *text, struct samcopy *copies)
+{
+	unsigned int number, flags, section, offset;
+	unsigned long long position;
+	long long created;
+	char media[4], volume[32];
+
+	for (; text; text = strchr(text + 1, '\n')) {
+		if (sscanf(text, " %u %u %lld %u %3s %31s %llu %u", &number, &flags, &created, &section, media, volume,
+			   &position, &offset) != 8 || number < 1 || number > MOST_COPIES)
+			continue;
+		copies[number - 1].volumes++;
+		if (section)
+			continue;
+		copies[number - 1].flags = flags;
+		copies[number - 1].created = created;
+		copies[number - 1].position = position;
+		copies[number - 1].offset = offset;
+		strcpy(copies[number - 1].media, media);
+		strcpy(copies[number - 1].volume, volume);
+	}
+}
+
 int samstate_read(int descriptor, const char *path, struct samstate *state)
 {
 	struct statx status;
-	char file[4096], text[256];
+	char file[4096], text[4096];
 	unsigned int attr, flags, partial, generation;
 	long long residence;
 
@@ -82,6 +124,7 @@ int samstate_read(int descriptor, const char *path, struct samstate *state)
 		state->partial = partial;
 		state->generation = generation;
 		state->residence_time = residence;
+		read_copies(strchr(text, '\n'), state->copies);
 	}
 	if (!state_path(file, sizeof(file), "staging/%s", state->key) && !access(file, F_OK))
 		state->flags |= SS_STAGING;
@@ -104,37 +147,129 @@ static void note(const char *what, const char *path)
 	close(descriptor);
 }
 
+/* Make the file *key* in *directory*, with *text* in it. 1 if it was not there, 0 if it was, -1 with errno. */
+static int make_file(const char *directory, const char *key, const char *text)
+{
+	char beside[4096], file[4096];
+	size_t length = strlen(text);
+	int descriptor, result;
+
+	if (state_path(beside, sizeof(beside), "%s/.%ld.%s", directory, syscall(SYS_gettid), key) ||
+	    state_path(file, sizeof(file), "%s/%s", directory, key))
+		return -1;
+	descriptor = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (descriptor < 0)
+		return -1;
+	result = syscall(SYS_write, descriptor, text, length) == (long)length ? 1 : -1;
+	close(descriptor);
+	if (result > 0 && link(beside, file))
+		result = errno == EEXIST ? 0 : -1;
+	unlink(beside);
+	return result;
+}
+
 int samstate_request(const char *path, const struct samstate *state)
 {
-	char beside[4096], file[4096], text[32];
-	size_t length = strlen(path);
-	int descriptor, failed;
+	int made;
 
 	note("call", path);
-	if (!state_path(file, sizeof(file), "stage-errno") && read_text(file, text, sizeof(text)) > 0 && atoi(text)) {
-		errno = atoi(text);
+	if (allowed("stage-errno"))
 		return -1;
-	}
 	if (!(state->attr & SS_OFFLINE))
 		return 0;
 	if (!(state->attr & SS_ARCHIVED)) {
 		errno = ENXIO;
 		return -1;
 	}
-	if (state_path(beside, sizeof(beside), "staging/.%ld.%s", syscall(SYS_gettid), state->key) ||
-	    state_path(file, sizeof(file), "staging/%s", state->key))
+	made = make_file("staging", state->key, path);
+	if (made > 0)
+		note("queued", path);
+	return made < 0 ? -1 : 0;
+}
+
+int samstate_cancel(const char *path)
+{
+	struct samstate state;
+	char file[4096];
+
+	if (samstate_read(AT_FDCWD, path, &state) || state_path(file, sizeof(file), "staging/%s", state.key))
 		return -1;
-	descriptor = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	return unlink(file) && errno != ENOENT ? -1 : 0;
+}
+
+/* Drop all blocks of the file at *path*, and leave its mode and times as they were. */
+static int drop_blocks(const char *path)
+{
+	struct stat before;
+	struct timespec times[2];
+	int descriptor, result;
+
+	if (stat(path, &before) || chmod(path, before.st_mode | S_IWUSR))
+		return -1;
+	descriptor = open(path, O_RDWR | O_CLOEXEC);
 	if (descriptor < 0)
 		return -1;
-	failed = syscall(SYS_write, descriptor, path, length) != (long)length;
+	times[0] = before.st_atim;
+	times[1] = before.st_mtim;
+	result = fsync(descriptor) || fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+						(before.st_size + 4095) / 4096 * 4096);
+	if (futimens(descriptor, times) || fchmod(descriptor, before.st_mode & 07777))
+		result = -1;
 	close(descriptor);
-	if (!failed && !link(beside, file))
-		note("queued", path);
-	else if (!failed && errno != EEXIST)
-		failed = 1;
-	unlink(beside);
-	return failed ? -1 : 0;
+	return result ? -1 : 0;
+}
+
+/* Note in the state file of *state* that it is offline; the lines of the copies stay. */
+static int keep_offline(const struct samstate *state)
+{
+	char file[4096], beside[4096], text[4096];
+	long long born;
+	const char *copies;
+	FILE *stream;
+
+	if (state_path(file, sizeof(file), "inodes/%s", state->key) ||
+	    state_path(beside, sizeof(beside), "inodes/.%s.%ld", state->key, syscall(SYS_gettid)) ||
+	    read_text(file, text, sizeof(text)) < 0)
+		return -1;
+	copies = strchr(text, '\n');
+	stream = fopen(beside, "we");
+	if (!copies || sscanf(text, "%*u %*u %*u %*u %*d %lld", &born) != 1 || !stream)
+		return -1;
+	fprintf(stream, "%u %u 0 %u %lld %lld%s", (state->attr | SS_OFFLINE) & ~SS_PARTIAL, state->flags & SS_STAGEFAIL,
+		state->generation, (long long)time(NULL), born, copies);
+	return fclose(stream) || rename(beside, file) ? -1 : 0;
+}
+
+static int release_locked(const char *path)
+{
+	struct samstate state;
+
+	if (samstate_read(AT_FDCWD, path, &state))
+		return -1;
+	if (state.flags & SS_STAGING) {
+		errno = EBUSY;
+		return -1;
+	}
+	if ((state.attr & SS_OFFLINE) || !(state.attr & SS_ARCHIVED) || !state.size)
+		return 0;
+	if (drop_blocks(path) || keep_offline(&state))
+		return -1;
+	return make_file("released", state.key, path) < 0 ? -1 : 0;
+}
+
+int samstate_release(const char *path)
+{
+	char file[4096];
+	int lock, result;
+
+	if (state_path(file, sizeof(file), "lock"))
+		return -1;
+	lock = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (lock < 0)
+		return -1;
+	result = flock(lock, LOCK_EX) ? -1 : release_locked(path);
+	close(lock);
+	return result;
 }
 
 int samstate_wait(const char *path, struct samstate *state)

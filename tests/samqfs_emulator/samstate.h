@@ -15,6 +15,19 @@
 #define SS_STAGING 0x01u
 #define SS_STAGEFAIL 0x02u
 
+#define CF_DAMAGED 0x10u
+#define MOST_COPIES 4
+
+struct samcopy {
+	uint32_t flags; /* 0: no such copy */
+	int64_t created;
+	uint32_t volumes;
+	char media[4];
+	char volume[32];
+	uint64_t position;
+	uint32_t offset;
+};
+
 struct samstate {
 	char key[64]; /* "<ino>.<birth seconds>.<birth nanoseconds>" */
 	uint64_t inode;
@@ -27,6 +40,7 @@ struct samstate {
 	uint32_t partial; /* KiB */
 	uint32_t generation;
 	int64_t residence_time;
+	struct samcopy copies[MOST_COPIES];
 };
 
 /* Fill *state* for *path*; with an empty path, for *descriptor*. 0, or -1 with errno. */
@@ -34,6 +48,15 @@ int samstate_read(int descriptor, const char *path, struct samstate *state);
 
 /* Queue a stage of *path*, once however many ask. 0, or -1 with errno. */
 int samstate_request(const char *path, const struct samstate *state);
+
+/* Drop the blocks of *path*, if a good copy allows it. 0, or -1 with errno. */
+int samstate_release(const char *path);
+
+/* Forget that *path* waits for a stage. 0, or -1 with errno. */
+int samstate_cancel(const char *path);
+
+/* Return whether this host lets its users call anything but sam_stat: if not, -1 with errno. */
+int samstate_callable(void);
 
 /* Wait until the stage of *state* ended; -1 with EIO if it failed. */
 int samstate_wait(const char *path, struct samstate *state);

@@ -1,23 +1,11 @@
-"""What the emulator remembers of inodes, in small files that Python and the C stubs read alike.
+"""What SAM-QFS knows of an inode beyond POSIX, and the text in which Python and the C stubs keep it.
 
-Counters and what the last look at the mount found are in an SQLite database, which costs the same however many files
-there are.
-
-``state/inodes/<ino>.<birth>`` has two lines: five numbers for the C stubs (attr, flags, partial KiB, generation,
-residence time), and the whole state as JSON. ``<birth>`` is the time the inode was made, so that an inode number used
-again begins anew.
+The first line has six numbers: attr, flags, KiB that stay on disk, generation, residence time, time of birth. Each
+further line is a section of a copy: copy number, flags, time, number of the section, media, volume, position, offset,
+size.
 """
 
-import ctypes
-import fcntl
-import json
-import os
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 SS_DAMAGED = 0x10
 SS_SAMFS = 0x800
@@ -26,23 +14,9 @@ SS_OFFLINE = 0x8000
 SS_ARCHIVED = 0x10000
 SS_STAGEFAIL = 0x02
 
-_AT_FDCWD = -100
-_AT_SYMLINK_NOFOLLOW = 0x100
-_STATX_BTIME = 0x800
-_STATX_SIZE = 256  # bytes
-_BTIME_SECONDS = slice(80, 88)
-_BTIME_NANOSECONDS = slice(88, 92)
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-# A crash of the machine ends the tests as well.
-_TABLES = """
-    PRAGMA synchronous = OFF;
-    PRAGMA journal_mode = MEMORY;
-    CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, number INTEGER);
-    CREATE TABLE IF NOT EXISTS seen (key TEXT PRIMARY KEY, text TEXT);
-    BEGIN;
-"""
+CF_STALE = 0x01
+CF_DAMAGED = 0x10
+CF_ARCHIVED = 0x80
 
 
 @dataclass
@@ -69,6 +43,10 @@ class Copy:
     def good(self) -> bool:
         """Whether the file can be staged from this copy."""
         return not (self.stale or self.damaged)
+
+    def flags(self) -> int:
+        """Return the ``flags`` of the copy in the record of sam_stat."""
+        return CF_ARCHIVED | (CF_STALE if self.stale else 0) | (CF_DAMAGED if self.damaged else 0)
 
 
 @dataclass
@@ -99,107 +77,38 @@ class InodeState:
         )
 
 
-class StateStore:
-    """The directory of the emulator's memory; every change happens under one lock between processes."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        for name in ("inodes", "staging", "events"):
-            (directory / name).mkdir(parents=True, exist_ok=True)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep every other process, and every other thread, out until the end of the block."""
-        with (self.directory / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with closing(sqlite3.connect(self.directory / "numbers")) as self._database, self._database:
-                self._database.executescript(_TABLES)
-                yield
-
-    def inode(self, path: Path) -> InodeState | None:
-        """Return the state of the inode *path* leads to, None if nothing is known of it yet."""
-        return self.inode_of_key(key_of(path))
-
-    def inode_of_key(self, key: str) -> InodeState | None:
-        """Return the state of the inode *key*, None if nothing is known of it yet."""
-        try:
-            text = (self.directory / "inodes" / key).read_text()
-        except FileNotFoundError:
-            return None
-        known = json.loads(text.split("\n", 1)[1])
-        copies = {
-            int(number): Copy(**{**copy, "sections": [Section(**section) for section in copy["sections"]]})
-            for number, copy in known.pop("copies").items()
-        }
-        return InodeState(**known, copies=copies)
-
-    def keep_inode(self, path: Path, state: InodeState) -> None:
-        """Remember *state* for the inode *path* leads to."""
-        self.keep_inode_of_key(key_of(path), state)
-
-    def keep_inode_of_key(self, key: str, state: InodeState) -> None:
-        """Remember *state* for the inode *key*."""
-        flags = SS_STAGEFAIL if state.stage_failed else 0
-        numbers = (state.attributes(), flags, state.partial, state.generation, state.residence_time)
-        replace(self.directory / "inodes" / key, f"{' '.join(map(str, numbers))}\n{json.dumps(asdict(state))}")
-
-    def read(self, name: str, default: Any) -> Any:
-        """Return what :meth:`keep` wrote under *name*."""
-        try:
-            return json.loads((self.directory / name).read_text())
-        except FileNotFoundError:
-            return default
-
-    def keep(self, name: str, content: Any) -> None:
-        """Remember *content*, anything JSON can say, under *name*."""
-        replace(self.directory / name, json.dumps(content))
-
-    def next_number(self, name: str) -> int:
-        """Return 1, 2, 3...: a counter of its own for each *name*. Only under the lock, as the next three."""
-        [number] = self._database.execute(
-            "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET number = number + 1 RETURNING number",
-            (name,),
-        ).fetchone()
-        return int(number)
-
-    def seen(self) -> dict[str, Any]:
-        """Return what was seen under each key at the last look."""
-        return {key: json.loads(text) for key, text in self._database.execute("SELECT key, text FROM seen")}
-
-    def keep_seen(self, key: str, entry: Any) -> None:
-        """Remember *entry*, anything JSON can say, as seen under *key*."""
-        self._database.execute("REPLACE INTO seen VALUES (?, ?)", (key, json.dumps(entry)))
-
-    def forget_seen(self, key: str) -> None:
-        """Forget what was seen under *key*."""
-        self._database.execute("DELETE FROM seen WHERE key = ?", (key,))
-
-    def request_file(self, path: Path) -> Path:
-        """Return the file that is there while *path* waits for its stage."""
-        return self.directory / "staging" / key_of(path)
+def text_of(state: InodeState) -> str:
+    """Return *state* as it is kept."""
+    flags = SS_STAGEFAIL if state.stage_failed else 0
+    lines: list[tuple[object, ...]] = [
+        (state.attributes(), flags, state.partial, state.generation, state.residence_time, state.born)
+    ]
+    lines += [
+        (number, copy.flags(), copy.created, index, part.media, part.vsn, part.position, part.offset, part.size)
+        for number, copy in sorted(state.copies.items())
+        for index, part in enumerate(copy.sections)
+    ]
+    return "".join(f"{' '.join(map(str, line))}\n" for line in lines)
 
 
-def replace(path: Path, text: str) -> None:
-    """Put *text* in place of the file *path* at once."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text)
-    beside.replace(path)
-
-
-def key_of(path: Path) -> str:
-    """Return ``<ino>.<birth>``, the name of an inode that no later inode will have."""
-    seconds, nanoseconds = birth_of(path)
-    return f"{path.lstat().st_ino}.{seconds}.{nanoseconds}"
-
-
-def birth_of(path: Path) -> tuple[int, int]:
-    """Return (seconds, nanoseconds) of the time the inode was made, zeros where the file system does not say."""
-    buffer = ctypes.create_string_buffer(_STATX_SIZE)
-    if _libc.statx(_AT_FDCWD, os.fsencode(path), _AT_SYMLINK_NOFOLLOW, _STATX_BTIME, buffer):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(path))
-    raw = buffer.raw
-    return (
-        int.from_bytes(raw[_BTIME_SECONDS], "little", signed=True),
-        int.from_bytes(raw[_BTIME_NANOSECONDS], "little"),
+def state_of(text: str) -> InodeState:
+    """Return what *text* says."""
+    first, *lines = text.splitlines()
+    attr, flags, partial, generation, residence_time, born = map(int, first.split())
+    copies: dict[int, Copy] = {}
+    for line in lines:
+        number, copy_flags, created, _, media, vsn, position, offset, size = line.split()
+        bits = int(copy_flags)
+        copy = Copy([], int(created), bool(bits & CF_STALE), bool(bits & CF_DAMAGED))
+        section = Section(media, vsn, int(position), int(offset), int(size))
+        copies.setdefault(int(number), copy).sections.append(section)
+    return InodeState(
+        generation,
+        born,
+        bool(attr & SS_OFFLINE),
+        partial,
+        bool(flags & SS_STAGEFAIL),
+        bool(attr & SS_DAMAGED),
+        residence_time,
+        copies,
     )

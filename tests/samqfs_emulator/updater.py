@@ -73,15 +73,23 @@ class Updater:
         switches = self.switches
         if switches.stopped:
             return 0
-        due = [event for event in self.filesystem.events() if event["time"] + switches.delay <= self.clock()][:most]
+        events = self.filesystem.events(most)
+        due = [event for event in events if event["time"] + switches.delay <= self.clock()]
         if due:
+            self._write(due, switches)
+        return len(due)
+
+    def _write(self, events: list[dict[str, Any]], switches: Switches) -> None:
+        written = 0
+        try:
             with self._connect() as connection:
-                for event in due:
+                for event in events:
                     with connection.cursor() as cursor:
                         Rows(cursor, self.filesystem, switches, self.offset).take(event)
                     connection.commit()
-                    self.filesystem.drop_event(event)
-        return len(due)
+                    written = event["number"]
+        finally:
+            self.filesystem.drop_events(written)
 
     def _connect(self) -> Any:
         return closing(pymysql.connect(**self._database, charset="latin1", use_unicode=False, ssl_disabled=True))

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,8 @@ class MariaDB:
         """End every connection of *user*, as ``KILL`` does, and return how many there were."""
         ids = [row[0] for row in self.execute(f"SELECT id FROM information_schema.processlist WHERE user = '{user}'")]
         for connection_id in ids:
-            self.execute(f"KILL {int(connection_id)}")
+            with suppress(pymysql.err.OperationalError):  # it has ended meanwhile
+                self.execute(f"KILL {int(connection_id)}")
         return len(ids)
 
     def connections(self, user: str) -> int:

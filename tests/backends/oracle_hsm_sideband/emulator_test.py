@@ -304,7 +304,7 @@ def test_a_removed_file_loses_its_rows_and_its_number_a_generation(
     assert ino not in [row[0] for row in rows(mariadb, "sam_inode")]
     assert b"3039" not in [name for [name] in rows(mariadb, "sam_file", "name")]
     with filesystem.state.locked():
-        assert filesystem.state.next_number(f"generation of {ino}") == 3
+        assert filesystem.state.count(f"generation of {ino}") == 3
 
 
 def test_a_lost_removal_leaves_the_rows(filesystem: SamQfs, updater: Updater, mariadb: MariaDB, path: Path) -> None:

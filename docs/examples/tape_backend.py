@@ -29,7 +29,7 @@ class TapeFile(MemoryFile):
         status = TapeStatus(stored.mtime, stored.ctime, levels, size)
         status.filepath, status.version = stored.filepath, version
         status.digests, status.damaged = stored.digests, stored.damaged
-        status.recall = RecallState.ACTIVE if version in library.recalls else RecallState.NONE
+        status.recall = library.state_of(version)
         return status
 
     def stage(self) -> bool:
@@ -63,16 +63,20 @@ class Library:
         self.asked = 0
 
     def ask(self, status: AbstractStatus) -> bool:
-        """Recall the file with *status* and return whether it is on disk. Raises ConflictError after a failure."""
+        """Recall the file with *status* and return whether it is on disk."""
         if status.version not in self.offline:
             return True
-        if status.version in self.failed:
-            self.failed.remove(status.version)
-            raise ConflictError("the recall has failed: the tape cannot be read")
         if status.version not in self.recalls:
+            self.failed.discard(status.version)
             self.recalls.add(status.version)
             self.asked += 1
         return False
+
+    def state_of(self, version: str) -> RecallState:
+        """Return whether the file with *version* is being recalled, or was recalled in vain."""
+        if version in self.recalls:
+            return RecallState.ACTIVE
+        return RecallState.FAILED if version in self.failed else RecallState.NONE
 
     def finish(self) -> None:
         """Let each recall that is under way succeed, or fail when the tape is broken."""

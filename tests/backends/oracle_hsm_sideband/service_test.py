@@ -35,7 +35,9 @@ def environment(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> 
     """What a service on the host needs to be told."""
     options = host.options(stager="libsam", libsam=str(libraries[0]), residency="database")
     config = tmp_path / "config.ini"
-    config.write_text("\n".join(["[hsm_sideband]", *(f"{name} = {getattr(options, name)}" for name in NAMES)]))
+    recalls = [f"database = sqlite:///{tmp_path}/recalls", "quiet_seconds = 0", "poll_seconds = 0.05"]
+    backend = [f"{name} = {getattr(options, name)}" for name in NAMES]
+    config.write_text("\n".join(["[recalls]", *recalls, "[hsm_sideband]", *backend]))
     return {
         "ARCHIVEINTERFACE_CONFIG": str(config),
         "PAI_BACKEND_TYPE": "hsmsideband",

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,10 +20,12 @@ import requests
 
 from pacifica.archiveinterface.backends.abstract.file import Reader, Writer
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
+from pacifica.archiveinterface.backends.abstract.residency import RecallState, Residency
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import extended_hsmsideband_factory
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.libsam import Libsam
-from pacifica.archiveinterface.backends.oracle_hsm_sideband.recalls import MOST_ENDED, Limits, Recalls
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.recalls import MOST_FAILURES, Limits, Recalls
+from pacifica.archiveinterface.exception import ConflictError
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.backends.oracle_hsm_sideband.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
 from tests.samqfs_emulator.host import HsmHost
@@ -74,6 +76,23 @@ class Command:
 def options_of(command: str) -> tuple[str, ...]:
     """Return a command as config.ini would give it."""
     return tuple(shlex.split(command))
+
+
+def residency_of(stand: Stand, file_id: str = FILE) -> Residency:
+    """Return what the backend says of a file."""
+    assert isinstance(stand.service, Service)
+    return stand.service.archive.file(file_id).residency()
+
+
+def post(stand: Stand, file_id: str = FILE) -> int:
+    """Ask for a recall and return the status of the answer."""
+    return stand.service.request("POST", f"/{file_id}").status_code
+
+
+def wait_for_failure(stand: Stand, file_id: str = FILE) -> str:
+    """Wait until the recall of a file has failed and return why."""
+    wait_for(lambda: residency_of(stand, file_id).recall is RecallState.FAILED)
+    return residency_of(stand, file_id).error
 
 
 def message_of(response: requests.Response) -> tuple[int, str]:
@@ -163,8 +182,8 @@ def test_where_libsam_cannot_stage_the_command_does(host: HsmHost, libsam: str, 
     with standing(host, libsam=libsam, stage_command=options_of(command.write())) as stand:
         stand.tape()
         host.filesystem.fail_stage_requests(errno.ENOTTY)
-        assert stand.service.request("POST", f"/{FILE}").status_code == 202
-        assert command.calls() == [f"-i {stand.path()}"]
+        assert post(stand) == 202
+        wait_for(lambda: command.calls() == [f"-i {stand.path()}"])
 
 
 def test_the_command_runs_once_for_many(host: HsmHost, command: Command) -> None:
@@ -173,25 +192,28 @@ def test_the_command_runs_once_for_many(host: HsmHost, command: Command) -> None
         with ThreadPoolExecutor(16) as threads:
             answers = list(threads.map(lambda _: stand.service.request("POST", f"/{FILE}").status_code, range(32)))
         assert set(answers) == {202}
+        wait_for(lambda: bool(command.calls()))
         assert command.calls() == [f"-i {stand.path()}"]
         command.release()
 
 
-def test_a_command_that_fails_is_unavailable(host: HsmHost, command: Command) -> None:
+def test_a_command_that_fails_is_told_and_run_again_for_who_asks_again(host: HsmHost, command: Command) -> None:
     with standing(host, stager="command", stage_command=options_of(command.write(ending="exit 3"))) as stand:
         stand.tape()
-        for _ in range(2):
-            assert stand.service.request("POST", f"/{FILE}").status_code == 503
-        assert len(command.calls()) == 2
+        for turn in (1, 2):
+            assert post(stand) == 202
+            assert "could not be started" in wait_for_failure(stand)
+            assert len(command.calls()) == turn
 
 
 @pytest.mark.parametrize("program", ["/nowhere/stage", "/etc/passwd", "/etc/passwd/stage", "text"])
-def test_a_command_that_cannot_be_run_is_unavailable(host: HsmHost, tmp_path: Path, program: str) -> None:
+def test_a_command_that_cannot_be_run_is_told(host: HsmHost, tmp_path: Path, program: str) -> None:
     (tmp_path / "text").write_text("no program")
     (tmp_path / "text").chmod(0o755)
     with standing(host, stager="command", stage_command=(str(tmp_path / program),)) as stand:
         stand.tape()
-        assert stand.service.request("POST", f"/{FILE}").status_code == 503
+        assert post(stand) == 202
+        assert "no way of recalling files works" in wait_for_failure(stand)
 
 
 def test_commands_that_hang_hold_up_nobody(host: HsmHost, command: Command) -> None:
@@ -224,28 +246,23 @@ def test_a_command_that_hangs_is_ended_with_its_children_and_told(
     )
     with standing(host, stager="command", stage_command=stage_command, stage_timeout=0.5) as stand:
         stand.tape()
-        assert stand.service.request("POST", f"/{FILE}").status_code == 202
-        wait_for(lambda: stand.service.request("POST", f"/{FILE}").status_code == 503)
+        assert post(stand) == 202
+        assert "did not end in time" in wait_for_failure(stand)
         wait_for(lambda: not _is_running(int(child.read_text())))
     assert caplog.text.count("did not end within") == 1
 
 
-def test_hanging_commands_do_not_end_all_recalls(host: HsmHost, command: Command) -> None:
-    released = [str(number) for number in range(1000, 1007)]
+def test_commands_that_hang_end_in_time_for_the_files_that_wait(host: HsmHost, command: Command) -> None:
     stage_command = options_of(command.write(waits=True))
-    with standing(host, stager="command", stage_command=stage_command, stage_timeout=0.5, recall_threads=2) as stand:
-        for file_id in released:
-            stand.put(file_id)
-            host.filesystem.archive(stand.path(file_id))
-            host.filesystem.release(stand.path(file_id))
-        assert {stand.service.request("POST", f"/{file_id}").status_code for file_id in released} == {202}
-        for file_id in released:
-            _post_until(503, stand, file_id)
-        assert len(command.calls()) < len(released)  # what waited was told without trying
+    with standing(host, stager="command", stage_command=stage_command, stage_timeout=0.3, recall_threads=1) as stand:
+        for file_id in ("1000", "1001"):
+            stand.tape(file_id)
+            assert post(stand, file_id) == 202
+        for file_id in ("1000", "1001"):
+            wait_for_failure(stand, file_id)
         command.release()
-        command.log.write_text("")
-        assert {stand.service.request("POST", f"/{file_id}").status_code for file_id in released} == {202}
-        wait_for(lambda: len(command.calls()) == len(released))
+        assert post(stand, "1000") == 202
+        wait_for(lambda: len(command.calls()) == 3)
 
 
 def test_a_command_that_leaves_a_process_behind_has_ended(host: HsmHost, command: Command, tmp_path: Path) -> None:
@@ -272,7 +289,10 @@ def test_files_that_wait_share_a_command(host: HsmHost, command: Command) -> Non
     with standing(host, stager="command", **options) as stand:
         for file_id in ("1000", *waiting):
             stand.tape(file_id)
-            assert stand.service.request("POST", f"/{file_id}").status_code == 202
+        assert post(stand, "1000") == 202
+        wait_for(lambda: len(command.calls()) == 1)
+        assert isinstance(stand.service, Service)
+        assert stand.service.archive.submit_recalls(waiting) == dict.fromkeys(waiting)
         command.release()
         wait_for(lambda: len(command.calls()) == 3)
         paths = [str(stand.path(file_id)) for file_id in waiting]
@@ -304,11 +324,13 @@ def test_a_file_that_is_refused_keeps_none_beside_it_from_being_recalled(host: H
     with standing(host, stager="command", stage_batch=10, **options) as stand:
         for file_id in ("1000", *waiting):
             stand.tape(file_id)
-            assert stand.service.request("POST", f"/{file_id}").status_code == 202
+            assert post(stand, file_id) == 202
+        wait_for(lambda: len(command.calls()) == 1)
         command.release()
-        wait_for(lambda: stand.service.request("POST", "/1002").status_code == 503)
+        wait_for_failure(stand, "1002")
         wait_for(lambda: command.calls()[-1] == f"-i {stand.path('1003')}")
-        assert stand.service.request("POST", "/1001").status_code == 202
+        wait_for(lambda: residency_of(stand, "1003").recall is RecallState.UNKNOWN)
+        assert residency_of(stand, "1001").recall is RecallState.UNKNOWN
         assert command.calls().count(f"-i {stand.path('1001')}") == 1
 
 
@@ -323,23 +345,21 @@ def test_more_files_than_may_wait_are_refused(host: HsmHost, command: Command) -
         for file_id in ("1000", "1001", "1002", "1003"):
             stand.tape(file_id)
             answers.append(stand.service.request("POST", f"/{file_id}"))
+            wait_for(lambda: len(command.calls()) == 1)
         assert [answer.status_code for answer in answers] == [202, 202, 202, 503]
         assert "too many" in answers[-1].json()["message"]
         command.release()
 
 
-def test_of_recalls_that_were_asked_for_the_oldest_are_forgotten() -> None:
-    asked: list[str] = []
-    recalls = Recalls(asked.extend, Limits(threads=1, queue=10))
-    for number in range(MOST_ENDED + 1):
-        recalls.ask((number,), str(number))
-    recalls.ask((MOST_ENDED,), "the newest again")
-    recalls.ask((0,), "the oldest again")
-    assert asked[MOST_ENDED:] == [str(MOST_ENDED), "the oldest again"]
+def test_of_recalls_that_have_failed_the_oldest_are_forgotten() -> None:
+    def fail(filepaths: Sequence[str]) -> None:
+        raise ConflictError("no copy")
 
-
-def _post_until(status_code: int, stand: Stand, file_id: str) -> None:
-    wait_for(lambda: stand.service.request("POST", f"/{file_id}").status_code == status_code)
+    recalls = Recalls(None, fail, Limits(threads=1, queue=2 * MOST_FAILURES))
+    recalls.submit({(number,): str(number) for number in range(MOST_FAILURES + 1)})
+    wait_for(lambda: recalls.state_of((MOST_FAILURES,)) == (RecallState.FAILED, "no copy"))
+    assert recalls.state_of((0,)) == (RecallState.UNKNOWN, "")
+    assert recalls.state_of((1,)) == (RecallState.FAILED, "no copy")
 
 
 def _is_running(pid: int) -> bool:
@@ -407,7 +427,13 @@ def blocking_service(host: HsmHost, library: Path, config: str, tmp_path: Path) 
     file = tmp_path / "config.ini"
     fields = ("sam_qfs_prefix", "host", "port", "user", "password", "schema")
     lines = [f"{name} = {getattr(connection, name)}" for name in fields]
-    file.write_text("\n".join(["[hsm_sideband]", *lines, "stager = read", config]))
+    recalls = [
+        f"database = sqlite:///{tmp_path}/recalls",
+        "quiet_seconds = 0",
+        "poll_seconds = 0.05",
+        "retry_seconds = 0",
+    ]
+    file.write_text("\n".join(["[recalls]", *recalls, "[hsm_sideband]", *lines, "stager = read", config]))
     program = [sys.executable, "-m", "pacifica.archiveinterface", "-t", "hsmsideband", "-a", "127.0.0.1", "-p", "0"]
     with subprocess.Popen(
         [*program, "--prefix", str(host.filesystem.mount), "-c", str(file)],
@@ -478,35 +504,41 @@ def test_a_service_ends_though_its_readers_are_blocked(
     assert host.filesystem.requests() == [stand.path()]
 
 
-def test_a_failed_read_is_told_to_who_asks_next(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_read_that_fails_begins_again(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:
     with blocking_service(host, libraries[1], "", tmp_path) as service:
         stand = Stand(host, service)
         stand.tape()
         assert service.request("POST", f"/{FILE}").status_code == 202
         wait_for(lambda: bool(host.filesystem.requests()))
-        host.filesystem.unarchive(stand.path())
+        volume = host.filesystem.tape / "VOL001"
+        volume.rename(volume.with_name("away"))
         host.filesystem.serve_requests()
-        wait_for(lambda: service.request("POST", f"/{FILE}").status_code != 202)
+        volume.with_name("away").rename(volume)
+        wait_for(lambda: _all_back(stand, [FILE]))
+        assert service.request("GET", f"/{FILE}").content == CONTENT
 
 
-def test_a_read_that_hangs_is_ended_and_told(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_read_that_hangs_is_ended(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:
     options = "recall_threads = 1\nstage_read_timeout = 0.5"
     with blocking_service(host, libraries[1], options, tmp_path) as service:
         stand = Stand(host, service)
         stand.tape()
         stand.tape("7")
         assert service.request("POST", f"/{FILE}").status_code == 202
-        wait_for(lambda: service.request("POST", f"/{FILE}").status_code == 503)
         assert service.request("POST", "/7").status_code == 202
         wait_for(lambda: host.filesystem.requests() == [stand.path(), stand.path("7")])
 
 
-def test_a_read_without_a_copy_is_a_conflict(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:
-    with blocking_service(host, libraries[1], "", tmp_path) as service:
-        stand = Stand(host, service)
+def test_a_read_without_a_copy_says_why(
+    host: HsmHost, libraries: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LD_PRELOAD", str(libraries[1]))  # for the process that reads
+    monkeypatch.setenv("SAMQFS_EMULATOR", str(host.filesystem.root))
+    with standing(host, stager="read") as stand:
         stand.tape()
         host.filesystem.unarchive(stand.path())
-        wait_for(lambda: service.request("POST", f"/{FILE}").status_code == 409)
+        assert post(stand) == 202
+        assert wait_for_failure(stand) == "no archive copy of the file can be read"
 
 
 def test_digests_that_are_on_tape_are_not_waited_for(

@@ -76,6 +76,10 @@ class Stand:
         """Return what HEAD answers."""
         return Answer.of(self.service.request("HEAD", f"/{file_id}"))
 
+    def is_recalled(self, file_id: str = FILE) -> bool:
+        """Return whether HEAD says that a recall is under way."""
+        return "X-Pacifica-Recall" in self.service.request("HEAD", f"/{file_id}").headers
+
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
         """Change the sideband database directly."""
         return self.host.server.execute(*statements, database=SCHEMA)

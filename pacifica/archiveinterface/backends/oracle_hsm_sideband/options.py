@@ -61,14 +61,26 @@ class HsmSidebandOptions:
         "command for `stager = command`, run without a shell; the path of the file becomes its last argument",
         shell_words,
     )
+    cancel_command: tuple[str, ...] = option(
+        "",
+        "command that withdraws recalls, run without a shell; paths become its last arguments; empty: through libsam,"
+        " where this server has it",
+        shell_words,
+    )
+    release_command: tuple[str, ...] = option(
+        "",
+        "command that releases disk copies, run without a shell; paths become its last arguments; empty: through"
+        " libsam, where this server has it",
+        shell_words,
+    )
     stage_timeout: float = option(
         "60",
-        "seconds after which a stage command that has not ended is killed, with its child processes",
+        "seconds after which a stage, cancel or release command that has not ended is killed, with its child processes",
         at_least(0.1, float),
     )
     stage_batch: int = option(
         "1",
-        "number of paths that one stage command may get; only with `stager = command`",
+        "number of paths that one cancel or release command may get, and with `stager = command` one stage command",
         at_least(1, int),
     )
     stage_read_timeout: float = option(

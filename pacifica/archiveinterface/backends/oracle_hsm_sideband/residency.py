@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ...connections import DatabaseUnavailableError
 from ...globals import LOG_NAME
-from ..abstract.residency import Locality, RecallState, Residency
+from ..abstract.residency import Locality, Place, RecallState, Residency
 from .libsam import (
     SS_ARCHIVED,
     SS_DAMAGED,
@@ -64,9 +64,10 @@ def of_row(row: Inode, online: bool) -> Residency:
 def of_blocks(found: os.stat_result) -> Residency:
     """Return what the allocated blocks show: at once and always, but nothing of copies.
 
-    A released file has none. (Neither has a file that is one hole; such a file counts as released.)
+    A file that was released in part, or whose last bytes are not back from tape yet, has fewer than its size needs.
+    (So has a file with holes, which counts as released, too.)
     """
-    if found.st_blocks > 0 or found.st_size == 0:
+    if found.st_blocks * BLOCK >= found.st_size:
         return Residency(found.st_size, found.st_size, 0, RecallState.NONE)
     return Residency(found.st_size, 0, found.st_size)
 
@@ -94,17 +95,18 @@ class SamStatResidency:
 
 
 def _residency_of(told: SamStat) -> Residency:
+    places = tuple(Place(copy.volume, copy.position, copy.offset) for copy in told.copies if copy.is_good)
     tape = told.size if told.attr & SS_ARCHIVED else 0
     if not told.attr & SS_OFFLINE:
-        return Residency(told.size, told.size, tape, RecallState.NONE)
+        return Residency(told.size, told.size, tape, RecallState.NONE, places)
     if told.attr & SS_DAMAGED or not tape:
         return Residency(told.size, 0, 0, RecallState.NONE, error=DAMAGED)
     disk = min(told.partial, told.size) if told.attr & SS_PARTIAL else 0
     if told.flags & SS_STAGING:
-        return Residency(told.size, disk, tape, RecallState.ACTIVE)
+        return Residency(told.size, disk, tape, RecallState.ACTIVE, places)
     if told.flags & SS_STAGEFAIL:
-        return Residency(told.size, disk, tape, RecallState.FAILED, error=STAGE_FAILED)
-    return Residency(told.size, disk, tape, RecallState.NONE)
+        return Residency(told.size, disk, tape, RecallState.FAILED, places, STAGE_FAILED)
+    return Residency(told.size, disk, tape, RecallState.NONE, places)
 
 
 class DatabaseResidency:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..abstract.residency import Residency
 from ..posix.status import PosixStatus, version_of
+from .recalls import Key
 from .residency import of_blocks, of_row
 from .sideband import Inode
 
@@ -22,6 +23,11 @@ class HsmSidebandStatus(PosixStatus):
     def define_levels(self) -> tuple[str, ...]:
         """Return disk and tape."""
         return ("disk", "tape")
+
+    @property
+    def key(self) -> Key:
+        """Identifies this content of the file."""
+        return self.stat.st_ino, self.stat.st_mtime_ns, self.stat.st_size
 
     @classmethod
     def of(cls, stat: os.stat_result, filepath: str) -> Self:

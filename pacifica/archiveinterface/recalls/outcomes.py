@@ -11,6 +11,8 @@ from .options import RecallOptions
 from .store import in_batches
 from .tables import Lease, Phase, Recall, RequestedFile
 
+_MOST_DOUBLED = 10  # times
+
 
 class Failure(NamedTuple):
     """Why an attempt to recall failed. *is_final*: another one would fail as well. *is_counted*: it was an attempt."""
@@ -46,16 +48,25 @@ class Outcomes:
             Lease.update(totals).execute(database)
 
     def cancel(self, database: Database, recalls: Sequence[int]) -> None:
-        """Note that the files are not wanted any more."""
+        """Note that the storage has withdrawn the recalls; a file that was asked for again meanwhile is new again."""
         for some in in_batches(recalls):
-            unwanted = Recall.id.in_(list(some)) & Recall.is_unwanted
-            Recall.update(_ended(Phase.CANCELLED, time.time())).where(unwanted).execute(database)
+            withdrawn = Recall.id.in_(list(some)) & (Recall.phase == Phase.STARTED)
+            self._end_unwanted(database, withdrawn)
+            Recall.update(phase=Phase.NEW, changed_at=time.time()).where(withdrawn).execute(database)
+
+    def _end_unwanted(self, database: Database, chosen: Any) -> None:
+        unwanted = chosen & Recall.is_unwanted
+        Recall.update(_ended(Phase.CANCELLED, time.time())).where(unwanted).execute(database)
 
     def fail(self, database: Database, failures: Iterable[tuple[int, Failure]], clock: float) -> None:
-        """Have the recalls tried again later, or note that they have failed, each with its reason."""
+        """Have the recalls tried again later, or note that they have failed, each with its reason.
+
+        Those that nobody wants any more are cancelled.
+        """
         for recall, failure in failures:
-            # One that was cancelled meanwhile stays so.
-            self._fail(database, (Recall.id == recall) & Recall.active.is_null(False), failure, clock)
+            running = (Recall.id == recall) & Recall.active.is_null(False)
+            self._end_unwanted(database, running)
+            self._fail(database, running, failure, clock)
 
     def _fail(self, database: Database, chosen: Any, failure: Failure, clock: float) -> None:
         now = time.time()
@@ -67,9 +78,15 @@ class Outcomes:
             if Recall.update({**over, "attempts": Recall.attempts + tried}).where(ending).execute(database):
                 Lease.update(failed_files=Lease.failed_files + 1).execute(database)
                 return
-        delay = self._options.retry_seconds * Case(None, [(Recall.attempts < 1, 1), (Recall.attempts < 2, 2)], 4)
-        again = {"phase": Phase.RETRYING, "error": failure.text, "due_clock": delay + clock, "changed_at": now}
+        due = clock + self._options.retry_seconds * _doubled(self._options.attempts)
+        again = {"phase": Phase.RETRYING, "error": failure.text, "due_clock": due, "changed_at": now}
         Recall.update({**again, "attempts": Recall.attempts + tried}).where(chosen).execute(database)
+
+
+def _doubled(attempts: int) -> Case:
+    """Return the power of two that has grown with each attempt, of *attempts*."""
+    most = min(attempts, _MOST_DOUBLED)
+    return Case(None, [(Recall.attempts <= tried, 1 << tried) for tried in range(most)], 1 << most)
 
 
 def _ended(phase: int, now: float) -> dict[str, Any]:

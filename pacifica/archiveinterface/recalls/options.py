@@ -75,7 +75,9 @@ class RecallOptions:
     )
     in_flight: int = option("5000", "most files in all that the storage is asked for at a time", at_least(1, int))
     cache_bytes: int = option(
-        "0", "most bytes on disk of files in flight and of pinned files together; 0: no limit", at_least(0, int)
+        "0",
+        "no recall is started while the files in flight and the pinned ones have so many bytes together; 0: no limit",
+        at_least(0, int),
     )
     disk_full_percent: float = option(
         "95",

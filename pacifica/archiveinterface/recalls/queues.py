@@ -31,6 +31,7 @@ class Queue:
     newest: float = 0.0
     priority: int = 0
     in_flight: int = 0
+    served: float = 0.0  # when it last had to make way for others
     is_draining: bool = False  # no more files of it are started for now
 
     @property
@@ -46,8 +47,8 @@ class Queue:
         return is_quiet or is_old or self.files >= options.enough_files or self.bytes >= options.enough_bytes
 
     def urgency(self, options: RecallOptions, clock: float) -> float:
-        """Return the priority of the volume, which grows as its oldest file waits."""
-        return self.priority + (clock - self.oldest) / options.aging_seconds
+        """Return the priority of the volume, which grows as its oldest file waits for its turn."""
+        return self.priority + (clock - max(self.oldest, self.served)) / options.aging_seconds
 
 
 class Queues:
@@ -85,7 +86,8 @@ class Queues:
             queue = self._by_volume.setdefault(volume, Queue(volume))
             queue.files, queue.bytes, queue.oldest, queue.newest, queue.priority = waiting
         for volume, in_flight in self._store.rows(_IN_FLIGHT):
-            self._by_volume.setdefault(volume, Queue(volume)).in_flight = in_flight
+            queue = self._by_volume.setdefault(volume, Queue(volume))
+            queue.in_flight, queue.active_since = in_flight, queue.active_since or clock
         for queue in list(self._by_volume.values()):
             self._end(queue, clock)
 
@@ -94,7 +96,7 @@ class Queues:
         if queue.in_flight or (queue.files and not queue.is_draining):
             return
         if queue.is_active:
-            queue.active_since, queue.is_draining = 0.0, False
+            queue.active_since, queue.is_draining, queue.served = 0.0, False, clock
             queue.idle_since = 0.0 if queue.files else clock
         if not queue.files and clock - queue.idle_since >= self._options.remount_seconds:
             del self._by_volume[queue.volume]
@@ -134,7 +136,7 @@ class Queues:
         is_waited_for = any(not queue.is_active for queue in ripe)
         for queue in queues:
             has_had_its_turn = clock - queue.active_since > self._options.max_age
-            queue.is_draining = queue.is_active and is_waited_for and has_had_its_turn
+            queue.is_draining = bool(queue.volume) and queue.is_active and is_waited_for and has_had_its_turn
         return [queue for queue in queues if queue.is_active and not queue.is_draining]
 
     @property

@@ -1,20 +1,25 @@
 """Where the files of new recalls are: on disk already, on which volume, or nowhere."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from peewee import Database
 
 from ..backends.abstract.archive import AbstractBackendArchive
-from ..backends.abstract.residency import Locality, Residency
+from ..backends.abstract.residency import Locality, Place, Residency
 from ..exception import ArchiveInterfaceError, BackendUnavailableError
 from .lease import HeldLease
+from .options import RecallOptions
 from .outcomes import Failure, Outcomes
 from .store import BATCH, Store
 from .tables import Phase, Recall
 
 Answers = Mapping[str, Residency | ArchiveInterfaceError]
 """What the storage says of files, by their ids."""
+
+_LONGEST_NAME = 128  # characters of a volume's name
+_LONGEST_STEP = 1_000_000  # seconds of aging; times the highest priority it is a number of 32 bits
+_LAST = (1 << 63) - 1  # the largest number that a database keeps
 
 _LOST = Failure("no copy of the file can be read", is_final=True)
 _UNAVAILABLE = Failure("the storage that has the file does not answer", is_counted=False)
@@ -28,7 +33,7 @@ def is_answering(answers: Mapping[str, object]) -> bool:
 class _Found(NamedTuple):
     """What to write of the recalls that were looked at."""
 
-    online: list[int]
+    online: list[tuple[int, Residency]]
     offline: list[tuple[int, Residency]]
     failed: list[tuple[int, Failure]]
 
@@ -36,9 +41,11 @@ class _Found(NamedTuple):
 class Locating:
     """Looks where the files of new recalls are."""
 
-    def __init__(self, archive: AbstractBackendArchive, store: Store, outcomes: Outcomes) -> None:
+    def __init__(
+        self, archive: AbstractBackendArchive, store: Store, options: RecallOptions, outcomes: Outcomes
+    ) -> None:
         """Ask *archive*, and write to *store*."""
-        self._archive, self._store, self._outcomes = archive, store, outcomes
+        self._archive, self._store, self._options, self._outcomes = archive, store, options, outcomes
 
     def __call__(self, lease: HeldLease) -> bool:
         """Look for some files; return whether there may be more. Raises LeaseLostError, DatabaseUnavailableError."""
@@ -58,13 +65,25 @@ class Locating:
             lease.change(lambda database: Recall.update(phase=Phase.NEW).where(due).execute(database))
 
     def _write(self, database: Database, found: _Found, clock: float) -> None:
-        self._outcomes.complete(database, found.online)
+        for recall, residency in found.online:
+            Recall.update(size=residency.size).where(Recall.id == recall).execute(database)
+        self._outcomes.complete(database, [recall for recall, _ in found.online])
         self._outcomes.fail(database, found.failed, clock)
         for recall, residency in found.offline:
-            volume, position, offset = residency.places[0] if residency.places else ("", 0, 0)
-            place = {"volume": volume, "position": position, "position_offset": offset, "size": residency.size}
+            waiting = {"phase": Phase.WAITING, "queued_clock": clock, "size": residency.size}
             new = (Recall.id == recall) & (Recall.phase == Phase.NEW)
-            Recall.update({**place, "phase": Phase.WAITING, "queued_clock": clock}).where(new).execute(database)
+            Recall.update({**waiting, **_place(residency, self._arrival(clock))}).where(new).execute(database)
+
+    def _arrival(self, clock: float) -> Any:
+        """Return where a file stands among those whose place is not told: by arrival, earlier with priority."""
+        return int(clock) - Recall.priority * min(int(self._options.aging_seconds), _LONGEST_STEP)
+
+
+def _place(residency: Residency, arrival: Any) -> dict[str, Any]:
+    place = residency.places[0] if residency.places else Place("", 0)
+    volume = "".join(character for character in place.volume if character.isprintable()).strip()[:_LONGEST_NAME]
+    position, offset = min(place.position, _LAST), min(place.offset, _LAST)
+    return {"volume": volume, "position": position if volume else arrival, "position_offset": offset}
 
 
 def _sorted(recalls: list[tuple[int, str]], answers: Answers) -> _Found:
@@ -77,7 +96,7 @@ def _sorted(recalls: list[tuple[int, str]], answers: Answers) -> _Found:
         elif not answer.is_available:
             found.failed.append((recall, _UNAVAILABLE))
         elif answer.is_online:
-            found.online.append(recall)
+            found.online.append((recall, answer))
         elif answer.locality is Locality.LOST:
             found.failed.append((recall, _LOST))
         else:

@@ -33,7 +33,7 @@ class Recaller:
         outcomes = Outcomes(options)
         self._lease = HeldLease(store, options.lease_seconds)
         self._queues = Queues(store, options)
-        self._locating = Locating(archive, store, outcomes)
+        self._locating = Locating(archive, store, options, outcomes)
         self._watching = Watching(archive, store, options, outcomes)
         self._starting = Starting(archive, store, options, outcomes, self._queues)
         self._pins, self._pruning = Pins(archive, store, options), Pruning(store, options)

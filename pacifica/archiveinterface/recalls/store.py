@@ -156,6 +156,9 @@ def _first_tables(database: Database) -> None:
     for manager in [SchemaManager(table, database) for table in TABLES]:
         manager.drop_table(safe=True)  # MySQL keeps what a process had made that died meanwhile
         manager.create_all(safe=False)
+        if isinstance(database, MySQLDatabase):  # names of volumes that differ in case are different
+            exact = "CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            database.execute_sql(f"ALTER TABLE {manager.model._meta.table_name} {exact}")
     Lease.insert(
         id=1, holder="", beat=0, clock=0, completed_files=0, completed_bytes=0, failed_files=0, files_per_second=0
     ).execute(database)

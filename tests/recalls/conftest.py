@@ -10,6 +10,9 @@ from tests.support.databases import mariadb_server, postgresql_server
 from tests.support.recall_site import Clock, Site
 from tests.support.tape import Tape
 
+on_sqlite = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+"""For tests of what is the same with each kind of database."""
+
 Open = Callable[..., Site]
 
 _URLS: dict[str, Callable[[Path], str]] = {

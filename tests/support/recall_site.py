@@ -79,10 +79,10 @@ class Site:
                 pass
             self.clock.go_on(step)
 
-    def recall(self, seconds: float = 3.0) -> None:
-        """Let the recaller work, and the tape after each second."""
-        for _ in range(round(seconds)):
-            self.work()
+    def recall(self, seconds: float = 3.0, step: float = 1.0) -> None:
+        """Let the recaller work, and the tape go on after each *step*, until *seconds* have passed."""
+        for _ in range(round(seconds / step)):
+            self.work(step=step)
             self.tape.run()
         self.work()
 

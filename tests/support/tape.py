@@ -29,8 +29,9 @@ ALL_TRAITS = RecallTraits(cancels=True, releases=True, tells_state=True)
 _TABLES = """
 PRAGMA journal_mode = wal;
 CREATE TABLE IF NOT EXISTS file (
-    id BLOB PRIMARY KEY, size INTEGER, volume TEXT, position INTEGER, is_online INTEGER DEFAULT 0,
-    state TEXT DEFAULT 'none', fates TEXT DEFAULT '', recalls INTEGER DEFAULT 0, releases INTEGER DEFAULT 0
+    id BLOB PRIMARY KEY, size INTEGER, volume BLOB, position INTEGER, is_online INTEGER DEFAULT 0,
+    state TEXT DEFAULT 'none', fates TEXT DEFAULT '', recalls INTEGER DEFAULT 0, releases INTEGER DEFAULT 0,
+    turn INTEGER DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS asked (number INTEGER PRIMARY KEY, id BLOB);
 CREATE INDEX IF NOT EXISTS queue ON file (state);
@@ -47,6 +48,7 @@ class Tape:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.fault = "the tape is torn"  # what is told of a recall that has failed
         self._lock = threading.RLock()
         self._opened: tuple[int, sqlite3.Connection] | None = None
 
@@ -55,7 +57,7 @@ class Tape:
     ) -> None:
         """Put files on a tape, beginning at *position*."""
         rows = [
-            (_bytes(file_id), size, volume, position + number, " ".join(fates))
+            (_bytes(file_id), size, _bytes(volume), position + number, " ".join(fates))
             for number, file_id in enumerate(file_ids)
         ]
         with self._lock, self._connection as connection:
@@ -76,7 +78,7 @@ class Tape:
         """Let the tape go on with *most* of the recalls that were asked for, -1 for all."""
         with self._lock:
             for file_id, state in self._do(
-                "SELECT id, state FROM file WHERE state NOT IN ('none', 'hangs', 'failed') ORDER BY rowid LIMIT ?", most
+                "SELECT id, state FROM file WHERE state NOT IN ('none', 'hangs', 'failed') ORDER BY turn LIMIT ?", most
             ):
                 after = "failed" if state == "fails" else "none"
                 self._do("UPDATE file SET is_online = ?, state = ? WHERE id = ?", state == "arrives", after, file_id)
@@ -115,27 +117,33 @@ class Tape:
             size if is_online else 0,
             0 if volume is None else size,
             recall,
-            (Place(volume, position),) if volume else (),
-            "the tape is torn" if state == "failed" else "",
+            (Place(_text(volume), position),) if volume else (),
+            self.fault if state == "failed" else "",
         )
 
     def recall(self, file_id: str) -> bool:
         """Begin to recall the file unless that is under way; return whether it is on disk."""
+        fate = self._begin(file_id)
+        if fate == "refused":
+            raise StorageError("the storage refuses the file")
+        if fate == "busy":
+            raise BackendUnavailableError("the storage is busy")
+        return fate == "online"
+
+    def _begin(self, file_id: str) -> str:
         with self._lock, self._connection as connection:
             connection.execute("BEGIN IMMEDIATE")
             is_online, state, fates = self._row(file_id, "is_online, state, fates")
             if is_online or state not in ("none", "failed"):
-                return bool(is_online)
+                return "online" if is_online else ""
             fate, _, rest = (fates or "arrives").partition(" ")
-            _refuse(fate)
-            self._do(
-                "UPDATE file SET state = ?, fates = ?, recalls = recalls + 1 WHERE id = ?",
-                fate,
-                rest or fate,
-                _bytes(file_id),
-            )
-            self._do("INSERT INTO asked (id) VALUES (?)", _bytes(file_id))
-            return False
+            self._do("UPDATE file SET fates = ? WHERE id = ?", rest or fate, _bytes(file_id))
+            if fate in ("refused", "busy"):
+                return fate
+            turn = connection.execute("INSERT INTO asked (id) VALUES (?)", [_bytes(file_id)]).lastrowid
+            change = "UPDATE file SET state = ?, turn = ?, recalls = recalls + 1 WHERE id = ?"
+            self._do(change, fate, turn, _bytes(file_id))
+            return ""
 
     def cancel(self, file_id: str) -> None:
         """Withdraw the recall of the file."""
@@ -164,13 +172,6 @@ class Tape:
             connection.executescript(_TABLES)
             self._opened = os.getpid(), connection
         return self._opened[1]
-
-
-def _refuse(fate: str) -> None:
-    if fate == "refused":
-        raise StorageError("the storage refuses the file")
-    if fate == "busy":
-        raise BackendUnavailableError("the storage is busy")
 
 
 def _bytes(file_id: str) -> bytes:

@@ -36,7 +36,7 @@ def test_the_time_between_attempts_doubles(open_site: Open, tape: Tape) -> None:
     site = open_site(attempts=5, retry_seconds=10.0)
     tape.add("1", volume="A", fates=["fails"])
     request = site.submit("1")
-    began = []
+    began: list[float] = []
     for _ in range(100):
         site.recall(1)
         if len(tape.order) > len(began):

@@ -158,7 +158,7 @@ def _first_tables(database: Database) -> None:
         manager.create_all(safe=False)
         if isinstance(database, MySQLDatabase):  # names of volumes that differ in case are different
             exact = "CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-            database.execute_sql(f"ALTER TABLE {manager.model._meta.table_name} {exact}")
+            RawQuery(f"ALTER TABLE {manager.model._meta.table_name} {exact}").execute(database)
     Lease.insert(
         id=1, holder="", beat=0, clock=0, completed_files=0, completed_bytes=0, failed_files=0, files_per_second=0
     ).execute(database)

@@ -201,7 +201,7 @@ def _renamed_directory(stand: Stand) -> None:
     stand.execute("UPDATE sam_path SET path = '/40/' WHERE path = '/39/'")
 
 
-def _all_copies_gone(stand: Stand) -> None:
+def _copies_not_seen(stand: Stand) -> None:
     stand.tape()
     stand.execute("DELETE FROM sam_archive")
 
@@ -228,12 +228,12 @@ FAULTS = [
     Fault("stale copy with stale = 0", _unmarked_stale_copy, ONLINE),
     Fault("no row yet", _no_row_yet, ONLINE, log="no row"),
     Fault("release not in the row yet", _release_not_seen, OFFLINE, log="has not seen its release"),
+    Fault("copies not in their rows yet", _copies_not_seen, OFFLINE, log="has not seen its archive copies"),
     Fault("stage not in the row yet", _stage_not_seen, DUAL),
     Fault("written by a shared client", _row_without_size, ONLINE, log="lags"),
     Fault("row of a deleted file", _row_of_deleted_file, MISSING),
     Fault("segmented file", _segmented, ONLINE, log="segmented"),
     Fault("paths broken by a renamed directory", _renamed_directory, DUAL),
-    Fault("offline without a copy", _all_copies_gone, Answer(204, "tape", (0, 0)), log="damaged"),
 ]
 
 

@@ -138,6 +138,9 @@ def _answer(row: Inode | None, found: os.stat_result) -> Residency | Unknown:
         return Unknown("the sideband database lags behind its size or time")
     if row.online and not found.st_blocks and found.st_size:
         return Unknown("the sideband database has not seen its release")
+    if not row.online and not row.places():
+        # SAM-QFS releases no file without a good copy; the row may be newer than the rows of its copies.
+        return Unknown("the sideband database has not seen its archive copies")
     return of_row(row, online=row.online or found.st_blocks * BLOCK >= found.st_size)
 
 

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
 from pacifica.archiveinterface.exception import BackendUnavailableError, MissingFileError
 from tests.backends.hpss.support import FLAVOURS, archive_on, assert_all_is_closed, wait_for, wait_for_a_hanging_call
 from tests.hpss_simulator import Simulator
+from tests.support.recalls import tape_service
 
 RECALL = 3600  # seconds of the archive's clock
 OnTape = Callable[..., list[str]]
@@ -88,7 +90,7 @@ def test_what_is_under_way_is_not_asked_for_again_by_anybody(
 ) -> None:
     ids = on_tape(30, each_volume=10)
     other_process = archive_on(simulator, directory)
-    assert recalls(archive, ids) == {RecallState.UNKNOWN: 30}
+    assert recalls(archive, ids) == {RecallState.NONE: 30}
     archive.submit_recalls(ids[:20])
     simulator.forget_calls()
     assert sum(state.is_under_way for state in recalls(other_process, ids).elements()) == 20
@@ -226,6 +228,52 @@ def test_many_who_ask_for_many_make_one_recall_of_each(
         assert list(pool.map(archive.submit_recalls, [ids] * 8)) == [dict.fromkeys(ids)] * 8
     counters = simulator.counters()
     assert (counters["stages"], counters["duplicate_stages"]) == (12, 0)
+
+
+def test_a_request_to_the_tape_api_reads_each_tape_once(
+    archive: HpssBackendArchive, simulator: Simulator, on_tape: OnTape, tmp_path: Path
+) -> None:
+    paths = [f"/{file_id}" for file_id in on_tape(60, each_volume=20)]
+    simulator.set("drives", 1)
+    with tape_service(archive, tmp_path) as tape:
+        request = tape.stage(*paths)
+        wait_for(lambda: simulator.counters()["stages"] == 60)
+        simulator.advance(4 * RECALL)
+        assert {file["state"] for file in tape.ended(request).values()} == {"COMPLETED"}
+    counters = simulator.counters()
+    assert (counters["stages"], counters["mounts"], counters["seek_distance"]) == (60, 3, 60)
+    assert counters["duplicate_stages"] == 0
+
+
+def test_a_damaged_tape_is_tried_again_and_then_told(
+    archive: HpssBackendArchive, simulator: Simulator, on_tape: OnTape, tmp_path: Path
+) -> None:
+    paths = [f"/{file_id}" for file_id in on_tape(10)]
+    simulator.damage(archive.file("1004").filepath)
+    with tape_service(archive, tmp_path, attempts=2, retry_seconds=0.0) as tape:
+        request = tape.stage(*paths)
+        wait_for(lambda: simulator.counters()["stages"] == 10)
+        simulator.advance(2 * RECALL)
+        wait_for(lambda: simulator.counters()["stages"] == 11)
+        simulator.advance(2 * RECALL)
+        files = tape.ended(request)
+    assert files.pop("/1004")["state"] == "FAILED"
+    assert {file["state"] for file in files.values()} == {"COMPLETED"}
+
+
+def test_a_recall_that_failed_is_told_once(
+    archive: HpssBackendArchive, simulator: Simulator, on_tape: OnTape, tmp_path: Path
+) -> None:
+    (file_id,) = on_tape(1)
+    simulator.damage(archive.file(file_id).filepath)
+    with tape_service(archive, tmp_path, attempts=1) as tape:
+        ask = partial(tape.service.request, "POST", f"/{file_id}")
+        assert ask().status_code == 202
+        wait_for(lambda: simulator.counters()["stages"])
+        simulator.advance(2 * RECALL)
+        wait_for(lambda: ask().status_code == 503)
+        assert ask().status_code == 202
+        wait_for(lambda: simulator.counters()["stages"] == 2)
 
 
 def test_the_first_place_is_where_a_recall_reads(archive: HpssBackendArchive, simulator: Simulator) -> None:

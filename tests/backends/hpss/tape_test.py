@@ -151,27 +151,14 @@ def test_a_file_that_comes_to_disk_each_time_is_recalled_each_time(hpss_service:
         simulator.purge(path_of(hpss_service))
 
 
-def test_old_requests_tell_nothing_of_a_tape(
-    hpss_service: Service, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pacifica.archiveinterface.backends.hpss.recalls.FORGOTTEN_AFTER", 0.0)
+def test_a_recall_that_failed_is_asked_for_again(hpss_service: Service, simulator: Simulator) -> None:
     send_to_tape(hpss_service, simulator)
     simulator.damage(path_of(hpss_service), 1000)
-    for _ in range(5):
+    for attempt in range(1, 6):
         assert hpss_service.request("POST", "/12345").status_code == 202
-        simulator.advance(RECALL + 60)
-
-
-def test_a_recall_that_fails_again_and_again_is_409(hpss_service: Service, simulator: Simulator) -> None:
-    send_to_tape(hpss_service, simulator)
-    simulator.damage(path_of(hpss_service), 1000)
-    statuses = []
-    for _ in range(4):
-        statuses.append(hpss_service.request("POST", "/12345").status_code)
+        assert simulator.counters()["stages"] == attempt
         simulator.advance(RECALL + 60)
         assert medium(hpss_service) == "tape"
-    assert statuses == [202, 202, 202, 409]
-    assert hpss_service.request("POST", "/12345").status_code == 202  # another try is the client's to ask for
 
 
 @pytest.mark.parametrize("failure", ["lost", "fraction=0.5"])

@@ -90,7 +90,7 @@ def _not_under_way(
     return [
         file_id
         for file_id, found in located.items()
-        if isinstance(found, HpssStatus) and states.get(found.filepath) is RecallState.UNKNOWN
+        if isinstance(found, HpssStatus) and states.get(found.filepath) is RecallState.NONE
     ]
 
 

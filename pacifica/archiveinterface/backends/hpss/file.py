@@ -21,7 +21,7 @@ from ..abstract.naming import id_of_path
 from ..abstract.notes import Notes
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError, refuse_early
-from ..abstract.residency import RecallState, Residency
+from ..abstract.residency import Residency
 from ..abstract.undoing import UndoOnError
 from .notes import remove_notes, write_notes
 from .places import PARTIAL, in_directory, mode_of
@@ -52,8 +52,8 @@ class HpssFile(ArchiveFile):
     def residency(self) -> Residency:
         """Return where the bytes of the file are, and what HPSS says of its recall. Raises MissingFileError."""
         status = self._with_recall(self.located())
-        if status.recall is RecallState.UNKNOWN:  # it may have ended since the file was looked for
-            status = self.located()
+        if status.file_storage_media == TAPE and not status.recall.is_under_way:
+            status = self.located()  # the recall may have ended since the file was looked for
         return status.residency
 
     def _with_recall(self, status: HpssStatus) -> HpssStatus:
@@ -73,12 +73,9 @@ class HpssFile(ArchiveFile):
     def _found(self, look_up: Callable[[str], HpssStatus]) -> HpssStatus:
         try:
             with translated_os_errors():
-                status = look_up(self.filepath)
+                return look_up(self.filepath)
         except NoFileError as error:
             raise MissingFileError("no such file in the archive") from error
-        if status.file_storage_media == DISK:
-            self._store.recalls.attempts.arrived(status.bitfile)
-        return status
 
     def stage(self) -> bool:
         """Ask for the file's recall unless it is under way, and return whether the file is on disk."""

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
-from ...exception import (
-    ArchiveInterfaceError,
-    BackendUnavailableError,
-    ConflictError,
-    archive_error,
-    translated_os_errors,
-)
-from ...globals import LOG_NAME
+from ...exception import ArchiveInterfaceError, BackendUnavailableError, archive_error, translated_os_errors
 from ..abstract.archive import outcome_of
 from ..abstract.residency import Place, RecallState
 from .calls.session import Session
@@ -28,11 +18,6 @@ from .status import HpssStatus
 _OURS = bytes.fromhex("70616369666963612d61726368697665")
 
 Outcome = ArchiveInterfaceError | None
-
-_MOST_REMEMBERED = 10_000
-_MOST_IN_VAIN = 3
-FORGOTTEN_AFTER = 86400.0  # seconds; an older request says nothing about the tape now
-_log = logging.getLogger(LOG_NAME)
 
 
 def request_id(subject: bytes) -> bytes:
@@ -124,7 +109,6 @@ class Recalls:
         self._session = session
         self._way: Way = InBatches(client, callback, most) if client.BATCHES and most > 1 else Singly(client, callback)
         self.batch = self._way.most
-        self.attempts = Attempts()
 
     def state_of(self, file: HpssStatus) -> RecallState:
         """Return how the recall of *file* gets on. Raises HPSSError."""
@@ -172,23 +156,15 @@ class Recalls:
         states = zip(group.files, self._states(group), strict=True)
         waiting = [file for file, state in states if not state.is_under_way]
         answers: dict[str, Outcome] = {file.filepath: None for file in group.files}
-        for file in [file for file in waiting if self.attempts.has_failed(file.bitfile)]:
-            answers[file.filepath] = ConflictError(
-                "the recall has failed again and again: the tape copy cannot be read now"
-            )
-            waiting.remove(file)
         if waiting:
             outcomes = self._session.call(lambda: self._way.submit(group.request, waiting))
             for file, error in zip(waiting, outcomes, strict=True):
                 answers[file.filepath] = archive_error(error) if error else None
-                in_vain = self.attempts.submitted(file.bitfile)
-                if in_vain:
-                    _log.warning("%s was recalled %d times and did not come to disk", file.filepath, in_vain)
         return answers
 
     def _states(self, group: _Group) -> list[RecallState]:
         states = self._session.call(lambda: self._way.states(group.request, group.files))
-        return [RecallState(state) for state in states]
+        return [RecallState.NONE if state == "unknown" else RecallState(state) for state in states]
 
     def _groups(self, files: Iterable[HpssStatus]) -> Iterator[_Group]:
         """Yield *files* in the order of the tapes, as many at a time as one call takes."""
@@ -200,39 +176,3 @@ class Recalls:
 
 def _first_place(file: HpssStatus) -> tuple[tuple[Place, ...], str]:
     return file.places[:1], file.filepath
-
-
-class Attempts:
-    """How often each file was asked for without being seen on disk since; the oldest are forgotten."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._lock = threading.Lock()
-        self._asked: OrderedDict[bytes, tuple[int, float]] = OrderedDict()  # how often, and when last
-
-    def submitted(self, bitfile: bytes) -> int:
-        """Count one more request for *bitfile* and return how many before it did not bring it to disk."""
-        with self._lock:
-            before = self._count(bitfile)
-            self._asked.pop(bitfile, None)
-            self._asked[bitfile] = (before + 1, time.monotonic())
-            if len(self._asked) > _MOST_REMEMBERED:
-                self._asked.popitem(last=False)
-            return before
-
-    def has_failed(self, bitfile: bytes) -> bool:
-        """Return whether *bitfile* was recalled too often without coming to disk; it may then be recalled again."""
-        with self._lock:
-            failed = self._count(bitfile) >= _MOST_IN_VAIN
-            if failed:
-                del self._asked[bitfile]
-            return failed
-
-    def arrived(self, bitfile: bytes) -> None:
-        """Forget the requests for *bitfile*, which is on disk."""
-        with self._lock:
-            self._asked.pop(bitfile, None)
-
-    def _count(self, bitfile: bytes) -> int:
-        count, last = self._asked.get(bitfile, (0, 0.0))
-        return count if time.monotonic() - last < FORGOTTEN_AFTER else 0

@@ -27,11 +27,12 @@ import pytest
 from pacifica.archiveinterface import globals as places
 from pacifica.archiveinterface.backends.abstract.archive import Entry
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
+from pacifica.archiveinterface.backends.abstract.residency import Residency
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
 from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader
 from pacifica.archiveinterface.commands.admin import add_commands
 from pacifica.archiveinterface.commands.admin import run as run_command
-from pacifica.archiveinterface.commands.scrub import Finding, Scrub, Throttle
+from pacifica.archiveinterface.commands.scrub import Finding, Recalling, Scrub, Throttle
 from pacifica.archiveinterface.commands.startup import Site
 from pacifica.archiveinterface.exception import ConfigurationError, DamagedFileError, StorageError
 from pacifica.archiveinterface.fixity import compare_or_store_digests
@@ -328,7 +329,7 @@ def test_a_finding_is_written_before_it_counts_as_reported(scrubbed: Path, tmp_p
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
     assert ended.returncode == 3
     # The log may tell of the damaged file beside it, which is read meanwhile.
-    assert sum("cannot write the findings" in line for line in ended.stderr.splitlines()) == 1
+    assert sum("cannot write the output" in line for line in ended.stderr.splitlines()) == 1
     assert json.loads(state.read_text()) == {"after": "", "counts": {}}
 
 
@@ -340,7 +341,7 @@ def test_a_reader_of_the_findings_may_leave(scrubbed: Path, tmp_path: Path) -> N
         process.stdout.close()
         said = process.stderr.read()
         assert process.wait(TIMEOUT) == 3
-    assert "cannot write the findings: broken pipe" in said
+    assert "cannot write the output: broken pipe" in said
     assert "Traceback" not in said
 
 
@@ -420,11 +421,8 @@ def test_any_name_is_printed_on_a_line_of_its_own(
 class _FileThatNeverComes(PosixFile):
     """On tape, and stays there."""
 
-    def is_online(self) -> bool:
-        return False
-
-    def stage(self) -> bool:
-        return False
+    def residency(self) -> Residency:
+        return Residency(size=1, disk=0, tape=1)
 
 
 class _TapeThatNeverComes(PosixBackendArchive):
@@ -575,7 +573,8 @@ def test_a_file_is_read_if_it_is_recalled_in_time(
     archive = _TapeThatComes(str(tmp_path))
     archive.file("7").store([CONTENT], 7.0, lambda: {"sha-256": hashlib.sha256(CONTENT).digest()})
     monkeypatch.setattr(_FileThatComes, "asked", [])
-    (finding,) = Scrub(archive, recall_seconds=recall_seconds).run([Entry("7", "7")])
+    recalling = Recalling(lambda file_id: archive.file(file_id).stage(), recall_seconds) if recall_seconds else None
+    (finding,) = Scrub(archive, recalling=recalling).run([Entry("7", "7")])
     assert (finding.result, clock.waits) == (result, waits)
 
 

@@ -1,4 +1,4 @@
-"""The command ``pacifica-archiveinterface-cmd``, the administrator's tool: delete, verify and status."""
+"""The command ``pacifica-archiveinterface-cmd``, the administrator's tool."""
 
 import argparse
 import io
@@ -14,7 +14,9 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
 from ..web.logs import log_to_stderr
+from .queues import add_queues_options, show_queues
 from .recaller import work
+from .stage import add_release_options, add_stage_options, release, stage
 from .startup import Site, choose, common_options, fail
 from .verify import INCOMPLETE, verify
 
@@ -66,6 +68,9 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
 
     _add_files(command("delete", delete, "delete files"))
     _add_verify_options(command("verify", verify, "read files and compare their digests with the stored ones"))
+    add_stage_options(command("stage", stage, "have files recalled from tape"))
+    add_release_options(command("release", release, "let go of files that a request keeps on disk"))
+    add_queues_options(command("recalls", show_queues, "print the queues of recalls"))
     command("recaller", work, "have files recalled that were asked for, until SIGTERM or SIGINT")
     _add_status_options(command("status", _status, "print what is known of files"))
 

@@ -3,10 +3,11 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from ..backends.abstract.archive import AbstractBackendArchive, Entry
 from ..backends.abstract.file import Reader
@@ -51,6 +52,16 @@ class Finding:
     detail: str = ""
 
 
+class Recalling(NamedTuple):
+    """How files that are on tape only are recalled: *ask* asks for one by its id and returns whether it is on disk.
+
+    One that takes longer than *seconds* is taken for unreadable.
+    """
+
+    ask: Callable[[str], bool]
+    seconds: float
+
+
 class ScrubStoppedError(Exception):
     """The scrub was asked to stop."""
 
@@ -84,19 +95,19 @@ class Scrub:
         *,
         rate: float = 0,
         record: bool = False,
-        recall_seconds: float = 0,
+        recalling: Recalling | None = None,
         absent: str = MISSING,
     ) -> None:
         """Read at most *rate* bytes a second; *record* digests where there are none.
 
-        A file that is on tape only is recalled if that takes no longer than *recall_seconds*,
-        0 to recall none. *absent* is the result for a file that is not there.
+        A file that is on tape only is read if *recalling* says how to have it recalled. *absent* is the result for a
+        file that is not there.
         """
         self._archive = archive
         self._stopping = threading.Event()
         self._throttle = Throttle(rate, self._stopping)
         self._record = record
-        self._recall_seconds = recall_seconds
+        self._recalling = recalling
         self._absent = absent
 
     def stop(self) -> None:
@@ -151,16 +162,14 @@ class Scrub:
                 return Finding(path, file_id, DAMAGED, status.filesize, computed, str(error))
 
     def _is_readable(self, file_id: str) -> bool:
-        file = self._archive.file(file_id)
-        if file.is_online():
-            return True
-        if not self._recall_seconds:
-            return False
-        deadline = time.monotonic() + self._recall_seconds
-        while not file.stage():
+        if self._recalling is None:
+            return self._archive.file(file_id).is_online()
+        ask, seconds = self._recalling
+        deadline = time.monotonic() + seconds
+        while not ask(file_id):
             if time.monotonic() >= deadline:
-                raise BeingStagedError(f"not recalled from tape within {self._recall_seconds:g} seconds")
-            self._stopping.wait(min(_RECALL_POLL, self._recall_seconds))
+                raise BeingStagedError(f"not recalled from tape within {seconds:g} seconds")
+            self._stopping.wait(min(_RECALL_POLL, seconds))
             self._raise_if_stopped()
         return True
 

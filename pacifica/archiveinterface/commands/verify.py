@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,18 +19,15 @@ from ..archive_utils import un_abs_path
 from ..backends.abstract.archive import AbstractBackendArchive, Entry
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
-from .scrub import BAD, MISSING, OK, PARTIAL, REMOVED, Finding, Scrub, ScrubStoppedError
+from .output import write_line
+from .scrub import BAD, MISSING, OK, PARTIAL, REMOVED, Finding, Recalling, Scrub, ScrubStoppedError
+from .stage import INTERRUPTED
 from .startup import Site
 
-INTERRUPTED = 130  # exit code, as shells give it for SIGINT
 INCOMPLETE = 3  # exit code: the storage failed, or the findings could not be written
 
 _SAVE_INTERVAL = 1.0  # seconds
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class _OutputError(ArchiveInterfaceError):
-    """Standard output cannot be written to."""
 
 
 def verify(site: Site, given: argparse.Namespace) -> int:
@@ -45,13 +42,14 @@ def verify(site: Site, given: argparse.Namespace) -> int:
         archive,
         rate=given.rate * 1e6,
         record=given.record,
-        recall_seconds=given.recall_timeout if given.recall else 0,
+        recalling=Recalling(site.recalls.ask, given.recall_timeout) if given.recall else None,
         absent=REMOVED if progress else MISSING,
     )
     report = _Report(as_json=given.json)
     entries = _listed(archive, progress) if progress else _named(archive, given.ids)
     try:
-        with _stopped_by_signals(scrub):
+        # The service's recaller does the work if it runs; this one stands by.
+        with _stopped_by_signals(scrub), site.recalls.at_work() if given.recall else nullcontext():
             _run(scrub.run(entries, given.jobs), report, progress)
     except ConfigurationError:
         raise
@@ -167,15 +165,8 @@ class _Report:
         return printable(f"{finding.path}: {finding.result} {finding.detail}".rstrip())
 
     def _print(self, line: str) -> None:
-        if not line:
-            return
-        try:
-            tqdm.write(line, file=sys.stdout)
-            sys.stdout.flush()
-        except OSError as error:
-            # What is still in the buffer would be written, and fail, once more when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise _OutputError(f"cannot write the findings: {(error.strerror or '').lower()}") from None
+        if line:
+            write_line(line)
 
 
 class _Progress:

@@ -22,7 +22,8 @@ class FileProgress(NamedTuple):
     """How far the recall of one file of a request is; *state* is the tape API's word, times are in epoch seconds.
 
     *position* is how many files are expected to be recalled before it, *seconds* how long that is expected to
-    take; both are None unless it waits, *seconds* as well while nothing is known of the rate.
+    take; both are None unless it waits, *seconds* as well while nothing is known of the rate. *size* is in bytes, 0
+    while it is not known.
     """
 
     path: str
@@ -32,6 +33,7 @@ class FileProgress(NamedTuple):
     error: str
     position: int | None = None
     seconds: float | None = None
+    size: int = 0
 
 
 class RequestProgress(NamedTuple):
@@ -56,6 +58,7 @@ class _Row(NamedTuple):
     volume: str | None
     position: int | None
     position_offset: int | None
+    size: int | None
 
     @property
     def is_waiting(self) -> bool:
@@ -111,8 +114,9 @@ def _progress(row: _Row, created_at: float, places: dict[int, tuple[int, float |
     if row.phase is None:
         return FileProgress(row.path, "FAILED", created_at, created_at, decoded(row.created_error))
     if row.cancelled_at is not None:
-        return FileProgress(row.path, "CANCELLED", row.started_at, row.cancelled_at, "")
-    progress = FileProgress(row.path, _STATES[row.phase], row.started_at, row.finished_at, decoded(row.error or ""))
+        return FileProgress(row.path, "CANCELLED", row.started_at, row.cancelled_at, "", size=row.size or 0)
+    state, error = _STATES[row.phase], decoded(row.error or "")
+    progress = FileProgress(row.path, state, row.started_at, row.finished_at, error, size=row.size or 0)
     if row.is_waiting and row.recall in places:
         return progress._replace(position=places[row.recall][0], seconds=places[row.recall][1])
     return progress
@@ -134,7 +138,8 @@ def _of_request(request: str, *columns: Any) -> Any:
 def _files(request: str, since: float, created_at: float) -> Any:
     own = (_ASKED.c.path, _ASKED.c.error, _ASKED.c.cancelled_at, _ASKED.c.recall)
     times = (_RECALL.c.phase, _RECALL.c.started_at, _RECALL.c.finished_at, _RECALL.c.error)
-    query = _of_request(request, *own, *times, _RECALL.c.volume, _RECALL.c.position, _RECALL.c.position_offset)
+    places = (_RECALL.c.volume, _RECALL.c.position, _RECALL.c.position_offset)
+    query = _of_request(request, *own, *times, *places, _RECALL.c.size)
     if since > created_at:
         query = query.where((_RECALL.c.changed_at >= since) | (_ASKED.c.cancelled_at >= since))
     return query.order_by(_ASKED.c.number).tuples()

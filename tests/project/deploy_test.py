@@ -4,6 +4,7 @@ import http.client
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +25,8 @@ from tests.support.service import TIMEOUT, await_service, free_port
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BIN = Path(sys.executable).parent
 UNITS = sorted(DEPLOY.glob("*.service"))
+RECALLER = "pacifica-archiveinterface-recaller.service"
+SERVING = [unit.name for unit in UNITS if unit.name != RECALLER]
 CONTENT = os.urandom(20_000_000)
 
 NGINX = """
@@ -61,7 +64,8 @@ class Deployment:
         text = (DEPLOY / name).read_text()
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
         text = text.replace("listen 80;", f"listen 127.0.0.1:{self.public_port};")
-        text = text.replace("/run/pacifica-archiveinterface", str(self.home))
+        for directory in ("/run", "/var/lib"):
+            text = text.replace(f"{directory}/pacifica-archiveinterface", str(self.home))
         if "x-accel-redirect" in self.options:
             text = text.replace("# include /etc/nginx/", f"include {self.home}/")
         text = text.replace("/srv/archive", str(self.prefix)).replace("/etc/pacifica", str(self.home))
@@ -72,7 +76,13 @@ class Deployment:
 
     @contextmanager
     def service(self, unit: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Run what the systemd *unit* would, in its environment."""
+        """Run what the systemd *unit* would, until the block is left; the block begins when the service answers."""
+        command, environment = self.command(unit)
+        with running(command, self.port, environment) as process:
+            yield process
+
+    def command(self, unit: str) -> tuple[list[str], dict[str, str]]:
+        """Return the command of the systemd *unit*, and its environment."""
         (self.home / "config.ini").write_text(f"[http]\n{self.options}\n")
         shutil.copy(DEPLOY.parent / "server.conf", self.home)
         self.shipped("uwsgi.ini")
@@ -81,8 +91,7 @@ class Deployment:
         command = re.findall("^ExecStart=(.*)$", self.shipped(unit).read_text(), re.MULTILINE)[0]
         command = command.replace("-p 8080", f"-p {self.port}")
         need(command.split()[0])
-        with running(command.split(), self.port, {**environment, "HOME": str(self.home)}) as process:
-            yield process
+        return command.split(), {**environment, "HOME": str(self.home)}
 
     @contextmanager
     def nginx(self, site: str) -> Iterator[None]:
@@ -172,7 +181,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.5)
 
 
-@pytest.mark.parametrize("unit", [unit.name for unit in UNITS])
+@pytest.mark.parametrize("unit", SERVING)
 def test_an_upload_in_flight_outlives_the_stop_of_its_service(unit: str, tmp_path: Path) -> None:
     deployment = Deployment(tmp_path)
     with deployment.service(unit) as process:
@@ -187,12 +196,34 @@ def test_an_upload_in_flight_outlives_the_stop_of_its_service(unit: str, tmp_pat
     assert (deployment.prefix / "5").read_text() == "half way"
 
 
-@pytest.mark.parametrize("unit", [unit.name for unit in UNITS])
+@pytest.mark.parametrize("unit", SERVING)
 def test_a_wrong_configuration_is_not_tried_again(unit: str, tmp_path: Path) -> None:
     deployment = Deployment(tmp_path)
     deployment.prefix.rmdir()
     with pytest.raises(AssertionError, match="has ended"), deployment.service(unit):
         pass
+
+
+def test_the_recaller_works_until_it_is_stopped(tmp_path: Path) -> None:
+    command, environment = Deployment(tmp_path).command(RECALLER)
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        # Without tape it has nothing to log: it is up when it has taken over the signals.
+        await_that(lambda: _catches(process, signal.SIGTERM))
+        process.terminate()
+        assert (process.wait(TIMEOUT), process.stderr.read() if process.stderr else "") == (0, "")
+
+
+def test_a_recaller_with_a_wrong_configuration_ends_with_the_code_that_is_not_tried_again(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    deployment.prefix.rmdir()
+    command, environment = deployment.command(RECALLER)
+    assert subprocess.run(command, env=environment, timeout=TIMEOUT).returncode == 2
+    assert "\nRestartPreventExitStatus=2\n" in (DEPLOY / RECALLER).read_text()
+
+
+def _catches(process: subprocess.Popen[str], number: signal.Signals) -> bool:
+    [caught] = re.findall(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    return bool(int(caught, 16) & 1 << number - 1)
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -212,6 +243,19 @@ def test_a_unit_is_stopped_before_the_one_that_replaces_it_starts(unit: Path) ->
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_service_may_write_logs_outside_the_archive(unit: Path) -> None:
     assert "\nLogsDirectory=pacifica-archiveinterface\n" in unit.read_text()
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_all_units_and_the_administrator_have_one_place_for_the_database_of_recalls(unit: Path) -> None:
+    assert "\nStateDirectory=pacifica-archiveinterface\n" in unit.read_text()
+    assert "\nSTATE_DIRECTORY=/var/lib/pacifica-archiveinterface\n" in (DEPLOY / "archiveinterface.env").read_text()
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_all_units_are_hardened_alike(unit: Path) -> None:
+    protections = r"^(?:Protect|Restrict|Private|NoNew|Capability|System|Lock)\w+=.*$"
+    sets = {tuple(re.findall(protections, other.read_text(), re.MULTILINE)) for other in (unit, *UNITS)}
+    assert len(sets) == 1
 
 
 @pytest.mark.parametrize("unit", [unit.name for unit in UNITS])

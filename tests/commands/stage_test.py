@@ -9,8 +9,6 @@ import signal
 import struct
 import subprocess
 import termios
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import pytest
 from pacifica.archiveinterface.recalls.requests import Wish
 from tests.commands.admin_test import COMMAND, run
 from tests.commands.tape import TapeSite
-from tests.support.service import TIMEOUT
+from tests.support.service import TIMEOUT, await_true
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -36,14 +34,6 @@ def archive(prefix: Path) -> Path:
 def json_lines(text: str) -> list[Any]:
     """Return what the lines of *text* hold."""
     return [json.loads(line) for line in text.splitlines()]
-
-
-def await_that(holds: Callable[[], object]) -> None:
-    """Return when *holds* does."""
-    deadline = time.monotonic() + TIMEOUT
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_stage_prints_the_id_of_a_request_that_can_be_followed(archive: Path) -> None:
@@ -177,14 +167,14 @@ def test_a_released_file_may_leave_the_disk(tmp_path: Path, capsys: pytest.Captu
         request = capsys.readouterr().out.splitlines()[0]
         with site.recalls.at_work():
             assert site.run("release", request, "1") == 0
-            await_that(lambda: site.library.offline)
+            await_true(lambda: site.library.offline)
 
 
 def test_queues_are_printed_by_volume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site = TapeSite(tmp_path, "1", "2")
     assert site.run("stage", "1", "2") == 0
     with site.recalls.at_work():
-        await_that(lambda: [volume.in_flight for volume in site.recalls.report().volumes] == [2])
+        await_true(lambda: [volume.in_flight for volume in site.recalls.report().volumes] == [2])
         capsys.readouterr()
         assert site.run("recalls") == 0
     lines = capsys.readouterr().out.splitlines()

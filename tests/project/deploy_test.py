@@ -20,7 +20,7 @@ import requests
 from pacifica.archiveinterface.config import Config
 from tests.servers.launcher_test import await_partials
 from tests.support.needs import PATH, need
-from tests.support.service import TIMEOUT, await_service, free_port
+from tests.support.service import TIMEOUT, await_service, await_true, free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BIN = Path(sys.executable).parent
@@ -208,7 +208,7 @@ def test_the_recaller_works_until_it_is_stopped(tmp_path: Path) -> None:
     command, environment = Deployment(tmp_path).command(RECALLER)
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         # Without tape it has nothing to log: it is up when it has taken over the signals.
-        await_that(lambda: _catches(process, signal.SIGTERM))
+        await_true(lambda: _catches(process, signal.SIGTERM))
         process.terminate()
         assert (process.wait(TIMEOUT), process.stderr.read() if process.stderr else "") == (0, "")
 

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -22,7 +21,7 @@ from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader, P
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
 from pacifica.archiveinterface.exception import StorageError
 from tests.support.processes import Server, launcher, uwsgi
-from tests.support.service import TIMEOUT, serving
+from tests.support.service import await_true, serving
 
 SUITE = Path(__file__).parents[2] / "post_deployment_tests" / "deployment_test.py"
 SUITE_TIMEOUT = 300  # seconds; never a measure of speed
@@ -82,13 +81,6 @@ def assert_passed(suite: Outcome) -> None:
 
 def files_in(directory: Path) -> list[Path]:
     return [path for path in directory.rglob("*") if not path.is_dir()]
-
-
-def await_condition(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @with_each_launcher
@@ -344,7 +336,7 @@ def test_the_suite_cleans_up_when_it_is_terminated(archive: Path, start_suite: S
     with serving(PosixBackendArchive(str(archive))) as service:
         suite = start_suite(service.url, MANY_FILES_TEST_COUNT="3000")
         try:
-            await_condition(lambda: len(files_in(archive)) > 100)
+            await_true(lambda: len(files_in(archive)) > 100)
             suite.terminate()
             suite.communicate(timeout=SUITE_TIMEOUT)
         finally:

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import requests
 
 from tests.servers.launcher_test import await_closed_port, await_partials, begin_upload
 from tests.support.processes import Server, launcher, refusal, suspend
-from tests.support.service import TIMEOUT, free_port
+from tests.support.service import TIMEOUT, await_true, free_port
 
 CONTENT = os.urandom(1000)
 
@@ -21,14 +21,6 @@ CONTENT = os.urandom(1000)
 def workers(server: Server) -> list[int]:
     """Return the process ids of the supervisor's children."""
     return [int(pid) for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
-
-
-def await_true(condition: Callable[[], bool]) -> None:
-    """Wait until *condition* holds."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def await_log(server: Server, words: str, count: int = 1) -> None:

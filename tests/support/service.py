@@ -270,6 +270,14 @@ def await_service(process: subprocess.Popen[Any], url: str) -> None:
         time.sleep(0.1)
 
 
+def await_true(condition: Callable[[], object]) -> None:
+    """Return when *condition* holds."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def _answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=TIMEOUT).ok

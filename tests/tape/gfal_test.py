@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,13 @@ def status_of(url: str) -> str:
     return told_by("gfal-xattr", url, "user.status").strip()
 
 
+def await_status(url: str, status: str) -> None:
+    """Wait until the file is there."""
+    deadline = time.monotonic() + TIMEOUT
+    while status_of(url) != status:
+        assert time.monotonic() < deadline, f"{url} is not {status}"
+
+
 def last_lines(told: str, count: int) -> list[str]:
     """Return what a command that polls said at last of *count* files."""
     return told.splitlines()[-count:]
@@ -50,11 +58,11 @@ def test_the_tape_api_is_discovered(site: Site, name: str, value: str) -> None:
 
 def test_a_file_is_brought_online_and_copied(site: Site, tmp_path: Path) -> None:
     [url] = stored(site, "11")
-    assert status_of(url) == ("NEARLINE" if site.has_tape else "ONLINE")
+    assert status_of(url) == site.before_recall
     before = site.recalls()
     for _ in range(2):  # the second time, it is there
         assert last_lines(told_by("gfal-bringonline", *WAITING, url), 1) == [f"{url} READY"]
-    assert status_of(url) == ("ONLINE_AND_NEARLINE" if site.has_tape else "ONLINE")
+    assert status_of(url) == site.after_recall
     assert f"Size: {len(CONTENT)}\tregular file\n" in told_by("gfal-stat", url)
     assert told_by("gfal-sum", url, "ADLER32") == f"{url} {zlib.adler32(CONTENT):08x}\n"
     told_by("gfal-copy", "--checksum", "ADLER32", url, f"file://{tmp_path}/copy")
@@ -79,12 +87,16 @@ def test_a_file_that_does_not_exist_has_no_status(site: Site) -> None:
 
 
 def test_a_file_is_evicted(site: Site) -> None:
-    [url] = stored(site, "31")
-    asked = requests.post(f"{site.url}/api/v1/stage", json={"files": [{"path": "/31"}]}, timeout=TIMEOUT)
-    told_by("gfal-bringonline", *WAITING, url)
-    told_by("gfal-evict", url, asked.json()["requestId"])
-    told_by("gfal-evict", url)
-    assert requests.get(url, timeout=TIMEOUT).content == CONTENT
+    pinned, unpinned = stored(site, "31", "32")
+    files = [{"path": "/31", "diskLifetime": "P1D"}]
+    token = requests.post(f"{site.url}/api/v1/stage", json={"files": files}, timeout=TIMEOUT).json()["requestId"]
+    for url in (pinned, unpinned):
+        told_by("gfal-bringonline", *WAITING, url)
+        told_by("gfal-evict", url)
+    await_status(unpinned, site.before_recall)
+    assert status_of(pinned) == site.after_recall
+    told_by("gfal-evict", pinned, token)
+    await_status(pinned, site.before_recall)
 
 
 def test_the_archiving_of_files_is_polled(site: Site, tmp_path: Path) -> None:

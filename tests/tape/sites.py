@@ -23,6 +23,8 @@ digests = sha-256 adler32
 database = sqlite:///{database}
 quiet_seconds = 0
 poll_seconds = 0.1
+pin_seconds = 0
+evict = released
 """
 HSM_OPTIONS = ("sam_qfs_prefix", "schema", "host", "user", "password", "port", "stager", "libsam", "residency")
 
@@ -38,6 +40,16 @@ class Site:
     to_tape: Callable[[str], object] = lambda file_id: None
     recalls: Callable[[], int] = lambda: 0
     has_tape: bool = True
+
+    @property
+    def before_recall(self) -> str:
+        """Where a file is that is on tape only, in gfal2's words."""
+        return "NEARLINE" if self.has_tape else "ONLINE"
+
+    @property
+    def after_recall(self) -> str:
+        """Where a recalled file is."""
+        return "ONLINE_AND_NEARLINE" if self.has_tape else "ONLINE"
 
 
 @contextmanager

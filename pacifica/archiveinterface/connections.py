@@ -47,7 +47,8 @@ class Limits:
     """How many connections a process may open, and how many seconds it waits.
 
     *read_timeout* is for each statement, with PostgreSQL for all of a transaction, too. For *retry_seconds* after a
-    failure nobody asks the database.
+    failure nobody asks the database. After *idle_timeout*, unless it is 0, the server ends a transaction whose client
+    says nothing, because it was suspended or its host has failed, so that nobody waits for its locks.
     """
 
     pool_size: int = 10
@@ -55,6 +56,7 @@ class Limits:
     connect_timeout: float = 2.0
     read_timeout: float = 2.0
     retry_seconds: float = 5.0
+    idle_timeout: float = 0.0
 
 
 Make = Callable[[], Database]

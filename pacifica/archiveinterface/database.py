@@ -52,6 +52,7 @@ def sqlite(limits: Limits, database: str, **parameters: Any) -> Database:
 def mysql(limits: Limits, database: str, **parameters: Any) -> Database:
     """Return the MySQL or MariaDB *database*, with *parameters* of PyMySQL."""
     given = {
+        **({"init_command": _bounded(limits)} if limits.idle_timeout else {}),
         "charset": "utf8mb4",
         "connect_timeout": limits.connect_timeout,
         "read_timeout": limits.read_timeout,
@@ -63,11 +64,24 @@ def mysql(limits: Limits, database: str, **parameters: Any) -> Database:
     return MySQLDatabase(database, thread_safe=False, autoconnect=False, field_types=types, **given)
 
 
+def _bounded(limits: Limits) -> str:
+    """Return the statement that bounds how long locks are waited for, and held by who says nothing.
+
+    The first comment is for MariaDB only, the second for MySQL only, which can but end idle connections.
+    """
+    wait, idle = max(1, int(0.8 * limits.read_timeout)), ceil(limits.idle_timeout)
+    return (
+        f"SET SESSION innodb_lock_wait_timeout = {wait}"
+        f" /*M!100301 , idle_transaction_timeout = {idle} */ /*!80000 , wait_timeout = {idle} */"
+    )
+
+
 def postgresql(limits: Limits, database: str, **parameters: Any) -> Database:
     """Return the PostgreSQL *database*, with *parameters* of libpq."""
+    settings = {"statement_timeout": limits.read_timeout, "idle_in_transaction_session_timeout": limits.idle_timeout}
     given = {
         "connect_timeout": ceil(limits.connect_timeout),
-        "options": f"-c statement_timeout={ceil(limits.read_timeout * 1000)}",
+        "options": " ".join(f"-c {name}={ceil(seconds * 1000)}" for name, seconds in settings.items()),
         **parameters,
     }
     return PostgresqlDatabase(database, thread_safe=False, autoconnect=False, prefer_psycopg3=True, **given)

@@ -16,17 +16,16 @@ _COUNT_AGAIN = 10.0  # seconds
 def join(database: Database, files: Mapping[str, str], priority: int = 0, *, is_direct: bool = False) -> dict[str, int]:
     """Return the id of the active recall of each of *files*, ids by their keys; it is made if there is none.
 
-    The rows stay locked until the transaction ends, so that none of them can end before the caller has written
-    who waits for it. *is_direct*: no request of the tape API asks.
+    No other transaction runs, so none of them can end before the caller has written who waits for it. *is_direct*:
+    no request of the tape API asks.
     """
     changes = {"priority": _at_least(priority), "is_unwanted": False, **({"is_direct": True} if is_direct else {})}
     joined: dict[str, int] = {}
-    while rest := sorted(files.keys() - joined.keys()):  # in one order, so that two who ask do not lock each other out
-        for keys in in_batches(rest):
-            _insert(database, {key: files[key] for key in keys})
-            chosen = Recall.active.in_(list(keys))
-            Recall.update(changes).where(chosen).execute(database)
-            joined |= dict(Recall.select(Recall.active, Recall.id).where(chosen).tuples().execute(database))
+    for keys in in_batches(list(files)):
+        _insert(database, {key: files[key] for key in keys})
+        chosen = Recall.active.in_(list(keys))
+        Recall.update(changes).where(chosen).execute(database)
+        joined |= dict(Recall.select(Recall.active, Recall.id).where(chosen).tuples().execute(database))
     return joined
 
 

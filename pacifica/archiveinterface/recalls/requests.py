@@ -169,8 +169,7 @@ def _chosen(rows: Sequence[_Row], wishes: Sequence[Wish]) -> tuple[list[_Row], l
 
 def _cancel(database: Database, request: str, rows: Sequence[_Row]) -> None:
     now = time.time()
-    # The order in which all lock the rows of recalls, before those of who waits for them.
-    recalls = sorted({row.recall for row in rows if row.recall is not None})
+    recalls = list({row.recall for row in rows if row.recall is not None})
     for some in in_batches(recalls):
         running = Recall.id.in_(list(some)) & Recall.active.is_null(False)
         Recall.update(is_unwanted=True).where(running, ~Recall.is_direct).execute(database)

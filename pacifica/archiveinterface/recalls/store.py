@@ -85,7 +85,8 @@ class Store:
     def __init__(self, archive: str, options: RecallOptions) -> None:
         """Keep the recalls of *archive*, a name for backend and prefix. Raises ConfigurationError for a bad URL."""
         url = options.database or default_database(archive)
-        limits = Limits(read_timeout=options.database_timeout, pool_timeout=options.database_timeout, retry_seconds=1)
+        seconds = options.database_timeout
+        limits = Limits(read_timeout=seconds, pool_timeout=seconds, retry_seconds=1, idle_timeout=seconds)
         self._archive = archive
         self._directory = None if options.database else Path(url.partition("///")[2]).parent
         self._connections: Connections = connections_to(url, NAME, limits)
@@ -98,7 +99,7 @@ class Store:
         return self._connections.rows(query)
 
     def change(self, action: Callable[[Database], T]) -> T:
-        """Return what *action* returns, which runs in a transaction, again if it met the locks of another.
+        """Return what *action* returns, which runs in a transaction, alone, again if it had to wait for too long.
 
         Raises DatabaseUnavailableError.
         """
@@ -106,8 +107,9 @@ class Store:
         for rest in range(_MOST_TRIES - 1, -1, -1):
             try:
                 with self._connections.transaction() as database:
+                    _wait_for_others(database)
                     return action(database)
-            except OperationalError as error:  # a deadlock, or a lock that was held for too long
+            except OperationalError as error:  # a lock that was held for too long
                 if not rest:
                     raise BackendUnavailableError(f"{NAME} is too busy, try again later") from error
         raise AssertionError("not reached")
@@ -130,6 +132,15 @@ class Store:
         except (PeeweeException, OSError) as error:
             _log.error("%s cannot be prepared: %s", NAME, error)
             raise BackendUnavailableError(f"{NAME} cannot be used, the log tells why") from error
+
+
+def _wait_for_others(database: Database) -> None:
+    """Let one transaction at a time change the tables, as SQLite does by itself.
+
+    They need the same rows in different orders, and would end each other by deadlocks.
+    """
+    if database.for_update:
+        list(Schema.select(Schema.id).for_update().tuples().execute(database))
 
 
 @contextmanager

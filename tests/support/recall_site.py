@@ -1,5 +1,7 @@
 """A recall service with its recaller, driven step by step, and how far its files are."""
 
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +11,7 @@ from pacifica.archiveinterface.recalls.recaller import Recaller
 from pacifica.archiveinterface.recalls.requests import Wish
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
+from tests.support.service import TIMEOUT
 from tests.support.tape import ALL_TRAITS, Tape, TapeArchive
 
 ARCHIVE = "tape /archive"
@@ -52,8 +55,8 @@ def recall_options(url: str, **given: Any) -> RecallOptions:
 class Site:
     """A service on a *tape* and the database at *url*, and a recaller, whose turns the test makes."""
 
-    def __init__(self, url: str, tape: Tape, clock: Clock, **given: Any) -> None:
-        self.tape, self.clock = tape, clock
+    def __init__(self, url: str, tape: Tape, clock: Clock | None = None, **given: Any) -> None:
+        self.tape, self.clock = tape, clock or Clock(time.time, time.monotonic)
         self.archive = TapeArchive(tape, given.pop("traits", ALL_TRAITS))
         self.options = recall_options(url, **given)
         self.store = Store(ARCHIVE, self.options)
@@ -71,6 +74,14 @@ class Site:
     def states(self, request: str) -> dict[str, str]:
         """Return the states of the files of the *request*."""
         return {name: file.state for name, file in self.files(request).items()}
+
+    def await_all(self, *requests: str) -> None:
+        """Wait until all files of the *requests* have ended."""
+        deadline = time.monotonic() + TIMEOUT
+        for request in requests:
+            while not self.service.progress(request).completed_at:
+                assert time.monotonic() < deadline, Counter(self.states(request).values())
+                time.sleep(0.05)
 
     def work(self, seconds: float = 0.0, step: float = 1.0) -> None:
         """Let the recaller do all that is due, and again after each *step* until *seconds* have passed."""

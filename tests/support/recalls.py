@@ -32,6 +32,7 @@ class TapeClient:
     """Speaks to the tape API of *service*, as the standard has it."""
 
     service: Service
+    recalls: RecallService
 
     def ask(self, method: str, path: str, content: Any = None, **options: Any) -> requests.Response:
         """Send a request for *path* below the API; *content* is its JSON."""
@@ -99,4 +100,4 @@ def tape_service(
     with ExitStack() as stack:
         if is_recalling:
             stack.enter_context(recalls.at_work())
-        yield TapeClient(stack.enter_context(serving(archive, settings, recalls=recalls, tape=tape)))
+        yield TapeClient(stack.enter_context(serving(archive, settings, recalls=recalls, tape=tape)), recalls)

@@ -38,10 +38,11 @@ JSON = {"Content-Type": "application/json"}
 CALLS = ["/stage", "/stage/{0}", "/stage/{0}/cancel", "/release/{0}", "/archiveinfo"]
 
 
-@pytest.fixture
-def tape(prefix: Path, tmp_path: Path) -> Iterator[TapeClient]:
+@pytest.fixture(scope="module")
+def tape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TapeClient]:
     """A service with two files, and one that is empty."""
-    with tape_service(POSIX_TREE.make(prefix), tmp_path, most_files=20) as client:
+    home = tmp_path_factory.mktemp("tape")
+    with tape_service(POSIX_TREE.make(home / "archive"), home, most_files=20) as client:
         for file_id, content in ((5, b"content"), (12345, b"content"), (0, b"")):
             assert client.service.request("PUT", f"/{file_id}", data=content).status_code == 201
         yield client

@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +99,17 @@ def one_by_one(library: Library, order: list[str]) -> None:
 def by_the_recaller(library: Library, order: list[str], place: Path) -> None:
     """Have the recall service recall the files, asked for by requests of the tape API, and wait for the last one."""
     options = RecallOptions(
-        database=f"sqlite:///{place / 'recalls.sqlite3'}", quiet_seconds=0, poll_seconds=0, volumes=DRIVES
+        database=f"sqlite:///{place / 'recalls.sqlite3'}", quiet_seconds=0, poll_seconds=0.01, volumes=DRIVES
     )
     store = Store("benchmark", options)
     service, recaller = RecallService(library.archive, store, options), Recaller(library.archive, store, options)
     for first in range(0, len(order), _REQUEST):
         service.submit([Wish(f"/{file_id}", file_id) for file_id in order[first : first + _REQUEST]])
     while service.report().completed_files < len(order):
-        if recaller.turn():  # nothing more to do at this time
+        pause = recaller.turn()
+        if pause:  # nothing more to do at this time
             library.simulator.advance(_STEP)
+            time.sleep(pause)
 
 
 def main() -> None:

@@ -47,6 +47,7 @@ ROUNDS ?= 5
 ORIGINAL := build/original
 BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=build/bench $(if $(BEFORE),--before $(BEFORE))
 HPSS_DEMO ?= build/hpss-demo
+HSM_DEMO ?= hsm-demo
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-user test-fresh-machine \
   test-powerloss test-faults test-fuzz test-leaks test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability check docs deployment-test clean
@@ -66,11 +67,11 @@ hpss-demo-tape: $(HPSS_DEMO)/.built
 	  -c config.ini --prefix /archive $(ID)
 
 run-hsm-demo: $(VENV)/.hsm-demo
-	@exec $(BIN)/python -m tests.samqfs_emulator.demo hsm-demo run --port $(PORT)
+	@exec $(BIN)/python -m tests.samqfs_emulator.demo $(HSM_DEMO) run --port $(PORT)
 
 hsm-demo-tape: $(VENV)/.hsm-demo
 	@$(if $(ID),,$(error say which file: make hsm-demo-tape ID=5))
-	@$(BIN)/python -m tests.samqfs_emulator.demo hsm-demo tape $(ID)
+	@$(BIN)/python -m tests.samqfs_emulator.demo $(HSM_DEMO) tape $(ID)
 
 packages:
 	@scripts/need-packages $(SYSTEM_PACKAGES)

@@ -90,6 +90,7 @@ def make_demo(simulator: Simulator, prefix: Path) -> None:
     simulator.mkdir("/archive")
     simulator.set("mount_seconds", 5)
     text = f"[hpss]\nlibrary = {simulator.library}\nauth = {keytab}\nsitename = sim\n"
+    text += f"[recalls]\ndatabase = sqlite:///{prefix.resolve()}/recalls.sqlite3\nquiet_seconds = 1\npoll_seconds = 1\n"
     (prefix / "config.ini").write_text(text)
 
 

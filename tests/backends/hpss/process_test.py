@@ -1,6 +1,8 @@
 """Real processes on the simulator: a library that aborts, the demonstration, and a site's own tests through tape."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from tests.backends.hpss.conftest import Installation
 from tests.backends.hpss.support import PROJECT, TIMEOUT, archive_on, assert_all_is_closed, write_config
 from tests.hpss_simulator import Simulator, build
 from tests.support.needs import need
+from tests.support.page import typed
 from tests.support.processes import Server, launcher, refusal
 from tests.support.service import await_service, free_port
 
@@ -173,9 +176,15 @@ def test_the_demonstration_goes_to_tape_and_back(tmp_path: Path, installation: I
         assert requests.head(f"{url}/5", timeout=TIMEOUT).headers["X-Pacifica-File-Storage-Media"] == "tape"
         assert requests.post(f"{url}/5", timeout=TIMEOUT).status_code == 202
         command = [sys.executable, "-m", "tests.hpss_simulator", "advance", str(demo), "6"]
-        subprocess.run(command, cwd=PROJECT, check=True)
-        assert requests.head(f"{url}/5", timeout=TIMEOUT).headers["X-Pacifica-File-Storage-Media"] == "disk"
+        while requests.head(f"{url}/5", timeout=TIMEOUT).headers["X-Pacifica-File-Storage-Media"] != "disk":
+            subprocess.run(command, cwd=PROJECT, check=True)
         assert requests.get(f"{url}/5", timeout=TIMEOUT).content == b"five"
+        shown = typed("docs/recalls.md", "hpss", port, environment, shlex.join(options))
+        assert all(f'"path": "/{file_id}"' in shown for file_id in "5678")
+        request = re.findall(r'"id": "([-0-9a-f]{36})"', shown)[0]
+        while "completedAt" not in (told := requests.get(f"{url}/api/v1/stage/{request}", timeout=TIMEOUT).json()):
+            subprocess.run(command, cwd=PROJECT, check=True)
+        assert [file["state"] for file in told["files"]] == ["COMPLETED"] * 4
     finally:
         os.killpg(service.pid, signal.SIGTERM)
         service.wait(TIMEOUT)

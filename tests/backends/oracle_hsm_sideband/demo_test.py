@@ -1,6 +1,7 @@
 """The demo of the manual runs as it is described, and leaves nothing running."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import requests
 
 from tests.backends.oracle_hsm_sideband.stand import wait_for
 from tests.support.needs import need
+from tests.support.page import typed
 from tests.support.service import TIMEOUT, await_service, free_port
 
 ROOT = Path(__file__).parents[3]
@@ -20,6 +22,8 @@ def test_the_demo_takes_a_file_to_tape_and_back(tmp_path: Path) -> None:
     need("cc", "mariadbd")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
+    venv = Path(sys.executable).parents[1]
+    make = f"HSM_DEMO={tmp_path / 'demo'} VENV={venv} -o {venv / '.hsm-demo'}"  # nothing is to be installed
 
     def media() -> str:
         return requests.head(f"{url}/5", timeout=TIMEOUT).headers["X-Pacifica-File-Storage-Media"]
@@ -42,6 +46,11 @@ def test_the_demo_takes_a_file_to_tape_and_back(tmp_path: Path) -> None:
             assert requests.post(f"{url}/5", timeout=TIMEOUT).status_code == 202
             wait_for(lambda: media() == "disk")
             assert requests.get(f"{url}/5", timeout=TIMEOUT).content == b"a file"
+            shown = typed("docs/recalls.md", "hsm", port, os.environ, make)
+            request = re.findall(r'"id": "([-0-9a-f]{36})"', shown)[0]
+            wait_for(lambda: "completedAt" in requests.get(f"{url}/api/v1/stage/{request}", timeout=TIMEOUT).json())
+            told = requests.get(f"{url}/api/v1/stage/{request}", timeout=TIMEOUT).json()
+            assert [file["state"] for file in told["files"]] == ["COMPLETED"] * 4
         finally:
             with requests.Session() as session:
                 for file_id in range(1000, 1050):  # work for the daemons

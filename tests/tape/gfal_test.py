@@ -2,7 +2,6 @@
 
 import errno
 import os
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 import requests
 
 from tests.support.grid import grid, told_by
-from tests.support.service import TIMEOUT
+from tests.support.service import TIMEOUT, await_true
 from tests.tape.sites import Site, hpss_site, hsm_site, posix_site
 
 CONTENT = os.urandom(100_000)
@@ -36,13 +35,6 @@ def stored(site: Site, *file_ids: str) -> list[str]:
 def status_of(url: str) -> str:
     """Return where the file is, in gfal2's words."""
     return told_by("gfal-xattr", url, "user.status").strip()
-
-
-def await_status(url: str, status: str) -> None:
-    """Wait until the file is there."""
-    deadline = time.monotonic() + TIMEOUT
-    while status_of(url) != status:
-        assert time.monotonic() < deadline, f"{url} is not {status}"
 
 
 def last_lines(told: str, count: int) -> list[str]:
@@ -93,10 +85,10 @@ def test_a_file_is_evicted(site: Site) -> None:
     for url in (pinned, unpinned):
         told_by("gfal-bringonline", *WAITING, url)
         told_by("gfal-evict", url)
-    await_status(unpinned, site.before_recall)
+    await_true(lambda: status_of(unpinned) == site.before_recall)
     assert status_of(pinned) == site.after_recall
     told_by("gfal-evict", pinned, token)
-    await_status(pinned, site.before_recall)
+    await_true(lambda: status_of(pinned) == site.before_recall)
 
 
 def test_the_archiving_of_files_is_polled(site: Site, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@
 # make bench-quick   the comparison with the original, nginx, rclone and bare handlers, in two minutes, into build/benchmarks-quick
 # make bench [ROUNDS=5] [BEFORE=another/worktree]   all of it, into build/benchmarks
 # make bench-change BEFORE=another/worktree   what a change has changed, in a quarter of an hour, into build/benchmarks-change
+# make bench-recalls   what recalls cost the service, and what their order saves in a tape library, as ratios
 # make bench-publish   the summary and the plots of the last make bench, into docs/benchmarks
 # make bench-change-publish   the summary of the last make bench-change, into docs/benchmarks
 # make docs  the documentation as HTML, under docs/_build/html
@@ -50,7 +51,7 @@ HPSS_DEMO ?= build/hpss-demo
 HSM_DEMO ?= hsm-demo
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-user test-fresh-machine \
-  test-powerloss test-faults test-fuzz test-leaks test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability check docs deployment-test clean
+  test-powerloss test-faults test-fuzz test-leaks test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -124,6 +125,12 @@ bench-publish:
 
 bench-change-publish:
 	cp build/benchmarks-change/summary.md docs/benchmarks/change.md
+
+# Large requests, polls and a million files; then the order of recalls in a tape library. A quarter of an hour.
+bench-recalls: $(VENV)/.test
+	mkdir -p build
+	$(BIN)/python -m benchmarks.recalls build
+	$(BIN)/python -m benchmarks.library build
 
 # What durability costs on the disk of this directory, as ratios.
 bench-durability: $(VENV)/.test

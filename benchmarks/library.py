@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pacifica.archiveinterface.backends.abstract.residency import Residency
 from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
 from pacifica.archiveinterface.recalls.options import RecallOptions
 from pacifica.archiveinterface.recalls.recaller import Recaller
@@ -81,7 +82,8 @@ class Library:
         """Return what it takes if each volume is mounted once, is read forwards, and no drive waits."""
         per_volume: dict[str, int] = {}
         for residency in self.archive.residencies(self.ids).values():
-            (place, *_) = residency.places  # type: ignore[union-attr]
+            assert isinstance(residency, Residency)
+            place = residency.places[0]
             per_volume[place.volume] = max(place.position, per_volume.get(place.volume, 0))
         distance = sum(per_volume.values())
         seconds = len(per_volume) * MOUNT_SECONDS + distance * SEEK_SECONDS + len(self.ids) * BYTES / TAPE_RATE

@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 from pacifica.archiveinterface.recalls.options import RecallOptions
+from pacifica.archiveinterface.recalls.recaller import Recaller
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
 from tests.backends.hpss.support import NEWEST, archive_on, simulator_of
@@ -28,7 +30,6 @@ from tests.support.service import free_port, serving
 
 from .library import Library
 
-BULK, POSTS = 10_000, 1_000  # files of a round
 TIMEOUT = 600.0  # seconds
 
 _fresh = count(1_000_000)  # ids that no request has named
@@ -90,10 +91,10 @@ def connected(port: int) -> Connection:
     raise TimeoutError(f"nothing answers at port {port}")
 
 
-def seconds_of(action: object, *arguments: object) -> float:
+def seconds_of(action: Callable[[], object]) -> float:
     """Return how long it takes to call *action*."""
     began = time.perf_counter()
-    action(*arguments)  # type: ignore[operator]
+    action()
     return time.perf_counter() - began
 
 
@@ -103,28 +104,31 @@ def report(what: str, values: Sequence[float], **more: object) -> None:
     print(json.dumps({"what": what, **{name: round(value, 3) for name, value in figures.items()}, **more}), flush=True)
 
 
-def bulk(service: Connection, ids: list[str], rounds: int) -> None:
+def bulk(service: Connection, ids: list[str], given: argparse.Namespace) -> None:
     """Compare one request for many files with a POST for each, by the time for each file."""
     ratios = []
-    for turn in range(rounds):
-        posts = ids[turn * POSTS : (turn + 1) * POSTS]
-        one_by_one = seconds_of(lambda some=posts: [service.ask("POST", f"/{file_id}") for file_id in some]) / POSTS
-        at_once = seconds_of(service.stage, [next(_fresh) for _ in range(BULK)]) / BULK
-        ratios.append(one_by_one / at_once)
-    report("POST of one file / its share of a request, seconds", ratios, files=BULK)
+    for turn in range(given.rounds):
+        some = ids[turn * given.posts : (turn + 1) * given.posts]
+        began = time.perf_counter()
+        for file_id in some:
+            service.ask("POST", f"/{file_id}")
+        one_by_one = (time.perf_counter() - began) / given.posts
+        many = [next(_fresh) for _ in range(given.files)]
+        ratios.append(one_by_one / (seconds_of(partial(service.stage, many)) / given.files))
+    report("POST of one file / its share of a request, seconds", ratios, files=given.files)
 
 
-def poll(service: Connection, floor_of: object, rounds: int) -> None:
+def poll(service: Connection, given: argparse.Namespace) -> None:
     """Compare a poll of many files with a bare CherryPy answer of the same bytes."""
-    request = service.stage([next(_fresh) for _ in range(BULK)])
-    path = f"/api/v1/stage/{request}"
+    path = f"/api/v1/stage/{service.stage([next(_fresh) for _ in range(given.files)])}"
     answer = service.ask("GET", path)
-    with floor_of(answer) as floor:  # type: ignore[operator]
+    with floor_of(answer) as floor:
         ratios = []
-        for _ in range(rounds):
-            bare = statistics.median(seconds_of(floor.ask, "GET", "/poll") for _ in range(20))
-            ratios.append(statistics.median(seconds_of(service.ask, "GET", path) for _ in range(5)) / bare)
-        report("poll / bare CherryPy answer of the same bytes, seconds", ratios, files=BULK, bytes=len(answer))
+        for _ in range(given.rounds):
+            bare = statistics.median(seconds_of(lambda: floor.ask("GET", "/poll")) for _ in range(20))
+            ours = statistics.median(seconds_of(lambda: service.ask("GET", path)) for _ in range(5))
+            ratios.append(ours / bare)
+        report("poll / bare CherryPy answer of the same bytes, seconds", ratios, files=given.files, bytes=len(answer))
 
 
 @contextmanager
@@ -139,16 +143,28 @@ def floor_of(content: bytes) -> Iterator[Connection]:
 
 def million(service: Connection, process: subprocess.Popen[bytes], requests: int) -> None:
     """Queue many requests of a thousand files; print what the first and the last tenth of them take, and memory."""
-    tenth = requests // 10
+    tenth = max(1, requests // 10)
     first, request = _queue(service, tenth)
-    early = _resident(process)
+    early = _resident(process.pid)
     for _ in range(8):
         _queue(service, tenth)
     last, request = _queue(service, tenth)
-    polls = [seconds_of(service.ask, "GET", f"/api/v1/stage/{request}") for _ in range(5)]
+    polls = [seconds_of(lambda: service.ask("GET", f"/api/v1/stage/{request}")) for _ in range(5)]
     report("seconds of a request for 1,000 files, first tenth", first, resident_mebibytes=early)
-    report("seconds of a request for 1,000 files, last tenth", last, resident_mebibytes=_resident(process))
+    report("seconds of a request for 1,000 files, last tenth", last, resident_mebibytes=_resident(process.pid))
     report(f"seconds of a poll of 1,000 of {requests * 1000} files", polls)
+
+
+def recaller(place: Path, turns: int) -> None:
+    """Let a recaller look where the files are that wait, of a million none, and print its memory in between."""
+    archive = archive_on(simulator_of(NEWEST, place / "archive"), place / "archive")
+    options = RecallOptions(database=f"sqlite:///{place / 'recalls.sqlite3'}")
+    working = Recaller(archive, Store("benchmark", options), options)
+    times, resident = [], []
+    for _ in range(turns):
+        times.append(seconds_of(working.turn))
+        resident.append(_resident(os.getpid()))
+    report("seconds of a turn of the recaller, 500 files", times, resident_mebibytes=[resident[1], resident[-1]])
 
 
 def _queue(service: Connection, requests: int) -> tuple[list[float], str]:
@@ -160,8 +176,8 @@ def _queue(service: Connection, requests: int) -> tuple[list[float], str]:
     return times, request
 
 
-def _resident(process: subprocess.Popen[bytes]) -> float:
-    (line,) = [line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "VmRSS" in line]
+def _resident(pid: int) -> float:
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line]
     return round(int(line.split()[1]) / 1024, 1)
 
 
@@ -170,6 +186,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--posts", type=int, default=1000, help="of one file each, in a round")
+    parser.add_argument("--files", type=int, default=10_000, help="of a large request")
     parser.add_argument("--requests", type=int, default=1000, help="of a thousand files each")
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -178,12 +196,13 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=given.directory) as directory, ExitStack() as stack:
         place, port = Path(directory).resolve(), free_port()
-        library = Library(place, POSTS * given.rounds, 20)
+        library = Library(place, given.posts * given.rounds, 20)
         process = stack.enter_context(started("benchmarks.recalls", str(place), "--port", str(port)))
         service = connected(port)
-        bulk(service, library.ids, given.rounds)
-        poll(service, floor_of, given.rounds)
+        bulk(service, library.ids, given)
+        poll(service, given)
         million(service, process, given.requests)
+        recaller(place, min(given.requests, 200))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""Points at which a process can die: before each statement, each commit and each call of the storage."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from peewee import Database, OperationalError
+
+DIED = 77  # exit code of a process that died at a point
+
+
+class Points:
+    """Counts the points that a process passes, and has it *happen* at the *last* one."""
+
+    def __init__(self, last: int, happen: Callable[[Any], None]) -> None:
+        self._last, self._happen = last, happen
+        self._passed = itertools.count(1)
+        self.was_reached = False
+
+    def reach(self, database: Any = None) -> None:
+        """Pass a point."""
+        if next(self._passed) == self._last:
+            self.was_reached = True
+            self._happen(database)
+
+
+def die(_: Any) -> None:
+    """End this process as SIGKILL does."""
+    os._exit(DIED)
+
+
+def lose_connection(database: Any) -> None:
+    """Close the connection to the *database* as if its server had."""
+    if database:
+        database.close()
+        raise OperationalError("the connection was lost")
+
+
+def runs_to_the_end(action: Callable[[], object]) -> bool:
+    """Return whether *action*, in a process of its own, was not ended at a point."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            action()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, DIED), code
+    return code == 0
+
+
+@contextmanager
+def passing(points: Points, *, after: bool = False) -> Iterator[None]:
+    """Let all databases of this process pass *points* in the block, before or *after* each statement and commit."""
+    kept: Any = (Database.execute_sql, Database.commit)
+
+    def around(database: Any, action: Callable[[], Any]) -> Any:
+        if not after:
+            points.reach(database)
+        result = action()
+        if after:
+            points.reach(database)
+        return result
+
+    def execute_sql(database: Any, *statement: Any) -> Any:
+        return around(database, lambda: kept[0](database, *statement))
+
+    def commit(database: Any) -> Any:
+        return around(database, lambda: kept[1](database))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "execute_sql", execute_sql)
+        patch.setattr(Database, "commit", commit)
+        yield

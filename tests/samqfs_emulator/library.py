@@ -132,16 +132,23 @@ class Library:
         """Return a drive of *idle*, empty ones first, and what it reads next."""
         if not idle:
             return None
-        if sorts:
-            for drive in idle:
-                for request in self._requests(
-                    "is_read = 0 AND volume = ? ORDER BY position < ?, position LIMIT 1", drive.volume, drive.position
-                ):
-                    return drive, request
-        for request in self._requests(
+        for drive in idle if sorts else []:
+            if request := self._next_on(drive.volume, drive.position):
+                return drive, request
+        for oldest in self._requests(
             "is_read = 0 AND volume NOT IN (SELECT volume FROM drive WHERE key IS NOT NULL) ORDER BY number LIMIT 1"
         ):
-            return next((drive for drive in idle if drive.volume == request.volume), idle[0]), request
+            drive = next((drive for drive in idle if drive.volume == oldest.volume), idle[0])
+            return drive, (sorts and self._next_on(oldest.volume, FIRST_POSITION)) or oldest
+        return None
+
+    def _next_on(self, volume: str, position: int) -> Request | None:
+        """Return the next request of *volume* from *position* on, or from its beginning."""
+        for start in (position, 0):
+            for request in self._requests(
+                "is_read = 0 AND volume = ? AND position >= ? ORDER BY position LIMIT 1", volume, start
+            ):
+                return request
         return None
 
     def _start(self, drive: Drive, request: Request, settings: Settings) -> None:

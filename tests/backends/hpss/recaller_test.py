@@ -52,7 +52,8 @@ def server(
         archive.file(file_id).send_to_tape()
     with ExitStack() as stack:
         if request.param == "uwsgi":
-            yield stack.enter_context(uwsgi(directory, env=environment))
+            # Away from the sources, which come first in the directory where uWSGI starts and have no extension.
+            yield stack.enter_context(uwsgi(directory, "--chdir", str(directory), env=environment))
             return
         options = ("--processes", "2") if request.param == "two workers" else ()
         if request.param == "a process of its own":

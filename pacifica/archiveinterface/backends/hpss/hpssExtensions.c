@@ -900,13 +900,19 @@ static int fill_batch(hpss_stage_batch_t *batch, bitfile_list *bitfiles, PyObjec
     return 0;
 }
 
+#ifdef HPSS_ENOTALLMOVED
+#define NOT_ALL_MOVED HPSS_ENOTALLMOVED
+#else
+#define NOT_ALL_MOVED (-1406)
+#endif
+
 /* None for a file that is on its way or on disk, else the error. */
 static PyObject *outcomes_of(const module_state *state, const hpss_stage_batch_status_t *status, Py_ssize_t count) {
     PyObject *outcomes = PyList_New(count);
     for (Py_ssize_t i = 0; outcomes != NULL && i < count; i++) {
         bool told = i < (Py_ssize_t)status->StatusList.StatusList_len;
         outcome result = {"hpss_StageBatchCallBack", told ? status->StatusList.StatusList_val[i].Status : 0, 0};
-        bool refused = result.code < 0 && result.code != HPSS_ENOTALLMOVED;
+        bool refused = result.code < 0 && result.code != NOT_ALL_MOVED;
         PyObject *told_of_file = refused ? error_of(state, &result) : Py_NewRef(Py_None);
         if (told_of_file == NULL)
             Py_CLEAR(outcomes);

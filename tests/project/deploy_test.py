@@ -174,6 +174,13 @@ def test_errors_pass_as_json(deployment: Deployment) -> None:
     assert (answer.status_code, answer.json()["status"]) == (404, "404 Not Found")
 
 
+def test_events_pass_at_once(deployment: Deployment) -> None:
+    # With the launcher the answer goes on: what nginx collects would not come.
+    with requests.get(f"{deployment.url}/-/recalls/events", stream=True, timeout=TIMEOUT) as answer:
+        lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
+        assert next(line for line in lines if line.startswith("data: "))
+
+
 def _stop(process: subprocess.Popen[bytes]) -> None:
     # uWSGI's master loses a SIGTERM that comes while it still starts its workers.
     while process.poll() is None:

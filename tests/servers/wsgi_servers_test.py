@@ -56,6 +56,18 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield started
 
 
+def test_a_listener_gets_one_event_and_is_told_when_to_ask_again(running: Running) -> None:
+    answer = requests.get(f"{running.url}/-/recalls/events", timeout=TIMEOUT)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/event-stream")
+    assert int(answer.headers["Content-Length"]) == len(answer.content)
+    retry, known, content, *rest = answer.text.split("\n")
+    assert retry.startswith("retry: ")
+    assert content.startswith("data: {")
+    assert rest == ["", ""]
+    again = {"Last-Event-ID": known.removeprefix("id: ")}
+    assert requests.get(answer.url, headers=again, timeout=TIMEOUT).text == f"{retry}\n\n"
+
+
 def test_a_large_file_comes_back_as_it_went(running: Running, tmp_path: Path) -> None:
     source, expected = tmp_path / "source", sha256()
     with source.open("wb") as file:

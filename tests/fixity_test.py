@@ -528,13 +528,13 @@ def test_a_scrub_reads_as_fast_as_was_said(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class _FileThatComes(PosixFile):
-    """On tape; its recall ends when it is asked for the third time."""
+    """On tape; its recall ends when it is asked for the fourth time."""
 
     asked: ClassVar[list[str]] = []
 
     def is_online(self) -> bool:
         """Return whether the recall has ended."""
-        return len(self.asked) > 2
+        return len(self.asked) > 3
 
     def stage(self) -> bool:
         """Count the request."""

@@ -193,3 +193,11 @@ def test_verify_joins_the_recall_of_a_request(tmp_path: Path, capsys: pytest.Cap
     report = site.recalls.report()
     assert report.started_files + report.completed_files == 1
     assert capsys.readouterr().out.splitlines()[1:] == ["file.1: no digest", "1 no digest"]
+
+
+def test_verify_asks_for_files_before_it_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = TapeSite(tmp_path, "1", "2", "3")
+    with site.reading(together=3):
+        assert site.run("verify", "--recall", "1", "404", "2", "3") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "1 missing, 3 no digest"

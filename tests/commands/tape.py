@@ -35,13 +35,14 @@ class TapeSite:
         return run(Site(self.archive, self.recalls), parser.parse_args(arguments))
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Let the library finish recalls during the block."""
+    def reading(self, together: int = 1) -> Iterator[None]:
+        """Let the library finish recalls during the block, once *together* of them are under way."""
         stopping = threading.Event()
 
         def read() -> None:
             while not stopping.wait(0.02):
-                self.library.finish()
+                if len(self.library.recalls) >= together:
+                    self.library.finish()
 
         thread = threading.Thread(target=read)
         thread.start()

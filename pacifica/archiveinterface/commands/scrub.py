@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -38,6 +39,7 @@ UNKNOWN = "unknown"  # a name that no id maps to
 BAD = frozenset((DAMAGED, UNREADABLE, UNCHECKED, MISSING))
 
 _RECALL_POLL = 1.0  # seconds
+_ASKED_AHEAD = 500  # files whose recall is asked for before they are read
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,10 @@ class Scrub:
         Raises ScrubStoppedError after `stop`, and the errors of *entries*.
         """
         failures: list[ArchiveInterfaceError] = []
-        remaining = _until_failure(entries, failures)
+        remaining = _until_failure(self._asked_for(entries), failures)
+        ahead = max(2 * jobs, _ASKED_AHEAD if self._recalling else 0)
         with ThreadPoolExecutor(jobs, "scrub") as pool:
-            queue = deque(pool.submit(self.examine, entry) for entry in islice(remaining, 2 * jobs))
+            queue = deque(pool.submit(self.examine, entry) for entry in islice(remaining, ahead))
             try:
                 while queue:
                     yield queue.popleft().result()
@@ -133,6 +136,15 @@ class Scrub:
                 raise
         if failures:
             raise failures[0]
+
+    def _asked_for(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Yield *entries*, each once its recall was asked for: tapes are read in their order only if many wait."""
+        for entry in entries:
+            if self._recalling and entry.file_id is not None:
+                self._raise_if_stopped()
+                with suppress(ArchiveInterfaceError):  # examining the file will tell
+                    self._recalling.ask(entry.file_id)
+            yield entry
 
     def examine(self, entry: Entry) -> Finding:
         """Return what is found of *entry*; a file on disk is read to its end."""

@@ -8,8 +8,10 @@ runs on in a terminal of its own until the next one is started. What the pages c
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from importlib import import_module
@@ -165,7 +167,14 @@ class Reader:
         if self._service:
             os.killpg(self._service.pid, signal.SIGKILL)
             self._service.wait(TIMEOUT)
+            while _is_listened_to(self._port):  # its worker processes end a moment later
+                time.sleep(0.01)
             self._service = None
+
+
+def _is_listened_to(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from peewee import SQL, Database, fn
@@ -32,8 +33,10 @@ class Pruning:
         oldest = time.time() - self._options.keep_days * _DAY
         requests = self._ids(self._old_requests(oldest))
         recalls = self._ids(self._old_recalls(oldest))
-        if requests or recalls:
-            change(lambda database: _remove(database, requests, recalls))
+        for request in requests:  # each may have many files
+            change(partial(_remove_request, request))
+        if recalls:
+            change(lambda database: _remove_recalls(database, recalls))
         is_more = BATCH in (len(requests), len(recalls))
         self._next = 0.0 if is_more else time.monotonic() + _EVERY
         return is_more
@@ -42,7 +45,8 @@ class Pruning:
         return [id for (id,) in self._store.rows(query.limit(BATCH).tuples())]
 
     def _old_requests(self, oldest: float) -> Any:
-        is_needed = Recall.active.is_null(False) | RequestedFile.pin_until.is_null(False)
+        is_over = Recall.active.is_null() & (Recall.finished_at < oldest)
+        is_needed = ~is_over | RequestedFile.pin_until.is_null(False)
         active = (
             RequestedFile.select(SQL("1"))
             .join(Recall, on=RequestedFile.recall == Recall.id)
@@ -56,7 +60,10 @@ class Pruning:
         return Recall.select(Recall.id).where(ended, ~fn.EXISTS(asked))
 
 
-def _remove(database: Database, requests: list[str], recalls: list[int]) -> None:
-    RequestedFile.delete().where(RequestedFile.request.in_(requests)).execute(database)
-    Request.delete().where(Request.id.in_(requests)).execute(database)
+def _remove_request(request: str, database: Database) -> None:
+    RequestedFile.delete().where(RequestedFile.request == request).execute(database)
+    Request.delete().where(Request.id == request).execute(database)
+
+
+def _remove_recalls(database: Database, recalls: list[int]) -> None:
     Recall.delete().where(Recall.id.in_(recalls)).execute(database)

@@ -67,7 +67,9 @@ class Locating:
     def _write(self, database: Database, found: _Found, clock: float) -> None:
         for recall, residency in found.online:
             Recall.update(size=residency.size).where(Recall.id == recall).execute(database)
-        self._outcomes.complete(database, [recall for recall, _ in found.online])
+        online = [recall for recall, _ in found.online]
+        self._outcomes.complete(database, online)
+        self._outcomes.pin(database, online, clock)
         self._outcomes.fail(database, found.failed, clock)
         for recall, residency in found.offline:
             waiting = {"phase": Phase.WAITING, "queued_clock": clock, "size": residency.size}

@@ -35,17 +35,21 @@ class Outcomes:
         self._options = options
 
     def complete(self, database: Database, recalls: Sequence[int]) -> None:
-        """Note that the files are on disk, and pin them for those who asked and have not released them since."""
+        """Note that the files are on disk."""
         now = time.time()
         for some in in_batches(recalls):
             running = Recall.id.in_(list(some)) & Recall.active.is_null(False)
             [(size,)] = Recall.select(fn.COALESCE(fn.SUM(Recall.size), 0)).where(running).tuples().execute(database)
             count = Recall.update({**_ended(Phase.COMPLETED, now), "error": ""}).where(running).execute(database)
-            waiting = RequestedFile.cancelled_at.is_null() & RequestedFile.released_at.is_null()
-            pinned = RequestedFile.update(pin_until=RequestedFile.lifetime + now)
-            pinned.where(RequestedFile.recall.in_(list(some)), waiting).execute(database)
             totals = {"completed_files": Lease.completed_files + count, "completed_bytes": Lease.completed_bytes + size}
             Lease.update(totals).execute(database)
+
+    def pin(self, database: Database, recalls: Sequence[int], clock: float) -> None:
+        """Pin the files for those who asked for them and have not released them since."""
+        waiting = RequestedFile.cancelled_at.is_null() & RequestedFile.released_at.is_null()
+        pinned = RequestedFile.update(pin_until=RequestedFile.lifetime + clock)
+        for some in in_batches(recalls):
+            pinned.where(RequestedFile.recall.in_(list(some)), waiting).execute(database)
 
     def cancel(self, database: Database, recalls: Sequence[int]) -> None:
         """Note that the storage has withdrawn the recalls; a file that was asked for again meanwhile is new again."""

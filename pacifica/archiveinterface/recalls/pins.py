@@ -1,7 +1,6 @@
 """The end of pins, and the disk copies that may go then."""
 
 import logging
-import time
 
 from peewee import Database
 
@@ -35,7 +34,7 @@ class Pins:
     def _end_pins(self, lease: HeldLease) -> bool:
         columns = (RequestedFile.request, RequestedFile.number, RequestedFile.key, Recall.file_id)
         query = RequestedFile.select(*columns).join(Recall, on=RequestedFile.recall == Recall.id)
-        rows = self._store.rows(query.where(RequestedFile.pin_until <= time.time()).limit(_MOST_AT_ONCE).tuples())
+        rows = self._store.rows(query.where(RequestedFile.pin_until <= lease.now()).limit(_MOST_AT_ONCE).tuples())
         if rows:
             lease.change(lambda database: self._write_end(database, rows))
         return len(rows) == _MOST_AT_ONCE

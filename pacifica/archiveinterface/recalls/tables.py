@@ -140,8 +140,8 @@ class Request(Model):
 class RequestedFile(Model):
     """A file of a request: *path* as the client spelled it.
 
-    *recall* is NULL for what no file can be, *error* says why. *pin_until* is set when the recall has completed,
-    and NULL again when the pin has ended.
+    *recall* is NULL for what no file can be, *error* says why. *pin_until* is a time of the recaller's clock, set
+    when the recall has completed, and NULL again when the pin has ended.
     """
 
     request = CharField(36)

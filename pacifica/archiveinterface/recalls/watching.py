@@ -83,6 +83,7 @@ class Watching:
 
         def write(database: Database) -> None:
             self._outcomes.complete(database, arrived)
+            self._outcomes.pin(database, arrived, clock)
             self._outcomes.cancel(database, withdrawn)
             self._outcomes.fail(database, failed, clock)
 

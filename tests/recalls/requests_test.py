@@ -251,11 +251,11 @@ def test_a_final_failure_is_a_conflict_for_who_asks_directly(site: Site, tape: T
 
 
 def test_a_large_request_is_told_in_the_order_in_which_it_came(open_site: Open, tape: Tape) -> None:
-    site = open_site(volume_files=1000, quiet_seconds=2.0)
+    site = open_site(volume_files=1000, quiet_seconds=60.0)
     names = [str(number) for number in range(603)]
     tape.add(*reversed(names), volume="A")
     request = site.submit(*names)
-    site.recall(5)
+    site.recall(150, step=70)
     files = site.service.progress(request).files
     assert [file.path for file in files] == [f"/{name}" for name in names]
     assert {file.state for file in files} == {"COMPLETED"}

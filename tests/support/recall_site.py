@@ -3,10 +3,13 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
+from math import ceil
 from typing import Any
 
+from pacifica.archiveinterface.backends.abstract.archive import outcome_of
 from pacifica.archiveinterface.recalls.options import RecallOptions
-from pacifica.archiveinterface.recalls.progress import FileProgress
+from pacifica.archiveinterface.recalls.progress import FileProgress, RequestProgress
 from pacifica.archiveinterface.recalls.recaller import Recaller
 from pacifica.archiveinterface.recalls.requests import Wish
 from pacifica.archiveinterface.recalls.service import RecallService
@@ -75,6 +78,12 @@ class Site:
         """Return the states of the files of the *request*."""
         return {name: file.state for name, file in self.files(request).items()}
 
+    def has(self, *requests: str) -> list[bool]:
+        """Return for each of *requests* whether it is there."""
+        return [
+            isinstance(outcome_of(partial(self.service.progress, request)), RequestProgress) for request in requests
+        ]
+
     def await_all(self, *requests: str) -> None:
         """Wait until all files of the *requests* have ended."""
         deadline = time.monotonic() + TIMEOUT
@@ -83,17 +92,21 @@ class Site:
                 assert time.monotonic() < deadline, Counter(self.states(request).values())
                 time.sleep(0.05)
 
-    def work(self, seconds: float = 0.0, step: float = 1.0) -> None:
-        """Let the recaller do all that is due, and again after each *step* until *seconds* have passed."""
-        for _ in range(round(seconds / step) + 1):
-            while not self.recaller.turn():
-                pass
+    def work(self, seconds: float = 1.0, step: float = 1.0) -> None:
+        """Let the recaller do all that is due now, and again after each *step* until *seconds* have passed."""
+        self._turn()
+        for _ in range(ceil(seconds / step)):
             self.clock.go_on(step)
+            self._turn()
+
+    def _turn(self) -> None:
+        while not self.recaller.turn():
+            pass
 
     def recall(self, seconds: float = 3.0, step: float = 1.0) -> None:
         """Let the recaller work, and the tape go on after each *step*, until *seconds* have passed."""
-        for _ in range(round(seconds / step)):
-            self.work(step=step)
+        for _ in range(ceil(seconds / step)):
+            self.work(step, step)
             self.tape.run()
         self.work()
 

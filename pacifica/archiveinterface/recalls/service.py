@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from peewee import Database
@@ -35,7 +35,7 @@ class RecallService:
         self._requests = Requests(store, options)
         self._outcomes, self._pruning = Outcomes(options), Pruning(store, options)
         self.progress = Progress(store, self._requests)
-        self._recaller: Recaller | None = None
+        self.wake: Callable[[], None] = lambda: None  # is called when something was asked for
 
     def ask(self, file_id: str) -> bool:
         """Have the file recalled unless it is on disk, and return whether it is.
@@ -54,7 +54,7 @@ class RecallService:
             failure = self._store.change(lambda database: _demand(database, key, file_id))
             if failure:
                 raise failure
-            self._wake()
+            self.wake()
         return False
 
     def _is_active(self, key: str) -> bool:
@@ -70,7 +70,7 @@ class RecallService:
             self._pruning(self._store.change)
             return self._requests.submit(wishes, self._settlement(wishes))
         request = self._requests.submit(wishes)
-        self._wake()
+        self.wake()
         return request
 
     def _settlement(self, wishes: Sequence[Wish]) -> Settle:
@@ -110,9 +110,10 @@ class RecallService:
         return self._archive.residencies(file_ids)
 
     def recaller(self) -> Recaller:
-        """Return a recaller for this archive, which `wake` is for from now on."""
-        self._recaller = Recaller(self._archive, self._store, self.options)
-        return self._recaller
+        """Return a recaller for this archive, which hears of what is asked for from now on."""
+        recaller = Recaller(self._archive, self._store, self.options)
+        self.wake = recaller.wake
+        return recaller
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -128,10 +129,6 @@ class RecallService:
         finally:
             recaller.stop()
             thread.join(_PATIENCE)
-
-    def _wake(self) -> None:
-        if self._recaller:
-            self._recaller.wake()
 
 
 def _demand(database: Database, key: str, file_id: str) -> ArchiveInterfaceError | None:

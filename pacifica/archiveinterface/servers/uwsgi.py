@@ -53,9 +53,10 @@ def start_recaller() -> None:
     """Let two of the workers run a recaller, each in a process of its own: one is at work, the other stands by.
 
     Threads of a worker run only during requests unless uWSGI was started with ``enable-threads``. The process ends
-    with its worker.
+    with its worker. Does nothing while it runs.
     """
-    if uwsgi.worker_id() in _WITH_RECALLER:
+    is_running = any(process.poll() is None for process in _recallers)
+    if uwsgi.worker_id() in _WITH_RECALLER and not is_running:
         command = [python_program(), "-m", "pacifica.archiveinterface.commands.recaller"]
         _recallers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
 

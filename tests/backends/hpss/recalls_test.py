@@ -60,6 +60,12 @@ def told(archive: HpssBackendArchive, ids: list[str]) -> list[Residency]:
     return answers
 
 
+def let_lost_calls_end(simulator: Simulator, function: str, count: int) -> None:
+    """Let all *count* calls end, which then are in the log; they must not reach into the next test."""
+    simulator.inject()
+    wait_for(lambda: asked(simulator)[function] == count)
+
+
 def recalls(archive: HpssBackendArchive, ids: list[str]) -> Counter[RecallState]:
     """Count the files by what is said of their recalls."""
     return Counter(answer.recall for answer in told(archive, ids))
@@ -183,7 +189,7 @@ def test_a_lost_answer_loses_no_other(simulator: Simulator, directory: Path, on_
     path = archive.file(ids[3]).filepath
     simulator.inject(f"hpss_FileGetXAttributes *{path} hang")
     found = archive.residencies(ids)
-    simulator.inject()
+    let_lost_calls_end(simulator, "hpss_FileGetXAttributes", 2 * len(ids) - 1)
     assert [file_id for file_id in ids if not isinstance(found[file_id], Residency)] == [ids[3]]
     assert isinstance(found[ids[3]], BackendUnavailableError)
 
@@ -216,7 +222,42 @@ def test_a_submission_that_hangs_says_which_files_to_ask_for_again(
     assert {file_id: bool(error) for file_id, error in answers.items()} == {
         file_id: file_id == "1000" for file_id in ids
     }
-    simulator.inject()
+    let_lost_calls_end(simulator, "hpss_StageBatchCallBack", 4)
+
+
+def test_a_submission_ends_though_no_call_does(simulator: Simulator, directory: Path, on_tape: OnTape) -> None:
+    archive = archive_on(simulator, directory, {"metadata_timeout": 0.5})
+    ids = on_tape(8, each_volume=1)
+    simulator.inject("hpss_StageBatchCallBack * hang")
+    answers = archive.submit_recalls(ids)
+    assert all(isinstance(error, BackendUnavailableError) for error in answers.values())
+    hanging = simulator.counters()["hanging"]
+    assert hanging < 8  # the last ones were not tried
+    let_lost_calls_end(simulator, "hpss_StageBatchCallBack", hanging)
+
+
+def test_files_whose_volumes_are_not_told_are_recalled_all_the_same(
+    archive: HpssBackendArchive, simulator: Simulator, on_tape: OnTape
+) -> None:
+    ids = on_tape(5)
+    simulator.inject("hpss_FileGetXAttributes * unplaced")
+    for _ in range(2):
+        assert archive.submit_recalls(ids) == dict.fromkeys(ids)
+    assert recalls(archive, ids) == {RecallState.ACTIVE: 5}
+    assert {answer.places for answer in told(archive, ids)} == {()}
+    assert (simulator.counters()["stages"], simulator.counters()["duplicate_stages"]) == (5, 0)
+    assert_all_is_closed(simulator)
+
+
+@each_flavour
+def test_a_class_of_five_levels_is_recalled_from_its_first_tape(simulator: Simulator, directory: Path) -> None:
+    archive = archive_on(simulator, directory, {"cos_id": 2})
+    archive.file("7").store([b"bytes"], 0)
+    simulator.migrate(archive.file("7").filepath)
+    simulator.purge(archive.file("7").filepath)
+    assert archive.submit_recalls(["7"]) == {"7": None}
+    simulator.advance(60)
+    assert localities(archive, ["7"]) == {Locality.DISK_AND_TAPE: 1}
 
 
 @each_flavour

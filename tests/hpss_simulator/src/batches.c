@@ -8,7 +8,7 @@
 struct sim_batch_entry {
     bool filled;
     bfs_bitfile_obj_handle_t bitfile;
-    int to_level;
+    int from_level, to_level;
 };
 
 int API_StageBatchInit(hpss_stage_batch_t *batch, int length) {
@@ -21,10 +21,10 @@ int API_StageBatchInit(hpss_stage_batch_t *batch, int length) {
 
 int API_StageBatchInsertBFObj(hpss_stage_batch_t *batch, int index, const bfs_bitfile_obj_handle_t *bitfile,
                               int from_level, int to_level, u_signed64 offset, u_signed64 length, uint32_t flags) {
-    (void)from_level, (void)offset, (void)length, (void)flags;
+    (void)offset, (void)length, (void)flags;
     if (index < 0 || index >= batch->length)
         return HPSS_EINVAL;
-    batch->entries[index] = (struct sim_batch_entry){true, *bitfile, to_level};
+    batch->entries[index] = (struct sim_batch_entry){true, *bitfile, from_level, to_level};
     return 0;
 }
 
@@ -57,6 +57,9 @@ static int32_t submit(const struct failure *failure, const struct sim_batch_entr
     if (record == NULL)
         return HPSS_ENOENT;
     if (entry->to_level != 0 || sim_top_kind(record) != DISK)
+        return HPSS_EINVAL;
+    bool has_source = entry->from_level > 0 && entry->from_level < LEVELS && record->level[entry->from_level].bytes > 0;
+    if (!sim_online(record) && !has_source)
         return HPSS_EINVAL;
     int code = sim_stage_start(record, failure, &(struct stage_id){id, sizeof *id, true});
     return code != 0 ? code : sim_online(record) ? 0 : HPSS_ENOTALLMOVED;

@@ -78,6 +78,8 @@ static void apply(const char *word, struct failure *failure) {
         failure->xml = true;
     } else if (is(word, "lag", &value)) {
         failure->lag = true;
+    } else if (is(word, "unplaced", &value)) {
+        failure->unplaced = true;
     } else if (is(word, "lost", &value)) {
         failure->lost = true;
     } else if (is(word, "delay", &value)) {

@@ -238,11 +238,23 @@ int sim_levels_of(const char *path, uint32_t flags, uint32_t level, bool lag, hp
     return code;
 }
 
+static void forget_volumes(hpss_xfileattr_t *out) {
+    for (int i = 0; i < LEVELS; i++) {
+        for (uint32_t number = 0; number < out->SCAttrib[i].NumberOfVVs; number++) {
+            sim_free(out->SCAttrib[i].VVAttrib[number].PVList->List.List_val);
+            sim_free(out->SCAttrib[i].VVAttrib[number].PVList);
+        }
+        out->SCAttrib[i].NumberOfVVs = 0;
+    }
+}
+
 int hpss_FileGetXAttributes(SIM_CONST char *path, uint32_t flags, uint32_t level, hpss_xfileattr_t *out) {
     struct call call;
     int code = sim_enter(&call, "hpss_FileGetXAttributes", path, "flags=%#x level=%u", flags, level);
     if (code == 0)
         code = sim_levels_of(path, flags, level, call.failure.lag, out);
+    if (code == 0 && call.failure.unplaced)
+        forget_volumes(out);
     return (int)sim_leave(&call, code);
 }
 

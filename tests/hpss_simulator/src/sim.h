@@ -107,7 +107,7 @@ struct state {
 
 /* What the failure file asks of one call. */
 struct failure {
-    bool has_code, has_limit, has_short, after, hang, abort, busy, xml, lag, lost;
+    bool has_code, has_limit, has_short, after, hang, abort, busy, xml, lag, lost, unplaced;
     int code, stage_code;
     uint64_t limit, shortened, hangs_by;
     int64_t corrupt, longer;

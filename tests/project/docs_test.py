@@ -37,6 +37,7 @@ PAGES = [
     "docs/http.md",
     "docs/operations.md",
     "docs/servers.md",
+    "docs/tape-api.md",
     "docs/testing.md",
     "docs/upgrade.md",
 ]
@@ -57,10 +58,14 @@ _VARYING = [
     (re.compile(r"^Date: .*", re.MULTILINE), "<date>"),
     (re.compile(r"^Server: .*", re.MULTILINE), "<server>"),
     (re.compile(r"^X-Request-Id: .*", re.MULTILINE), "<request id>"),
-    (re.compile(r"\b1[789]\d{8}\.\d+"), "<now>"),
+    (re.compile(r"\b1[789]\d{8}(\.\d+)?\b"), "<now>"),
     (re.compile(r'"version": "[^"]*"'), "<version>"),
     (re.compile(r"^--[0-9a-f]{32}", re.MULTILINE), "--<boundary>"),
 ]
+
+
+# The id of a request of the tape API, which later commands of a page name.
+_REQUEST = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Step(NamedTuple):
@@ -97,6 +102,7 @@ class Reader:
         self._port = free_port()
         self._clone = home / "archiveinterface"
         self._exports: list[str] = []
+        self._requests: dict[str, str] = {}
         self._service: subprocess.Popen[str] | None = None
         self._settle()
 
@@ -121,12 +127,18 @@ class Reader:
         text = re.sub(r"(?<=[= ])/path\b", str(self._home / "path"), text)
         text = text.replace("/srv/archive", str(self._home / "archive"))
         text = re.sub(r"(?<=:|[p ]|=)8080\b", str(self._port), text)
+        for shown, made in self._requests.items():
+            text = text.replace(shown, made)
         options = f"PORT={self._port} VENV={self._home}/environment"
         # make test-fresh-machine runs this one.
         text = re.sub("^apt-get install", "true", text)
         # These very tests are what `make test` runs; here it only says what it would do.
         text = re.sub("^make test", f"make -n test {options}", text)
         return re.sub("^make run", f"make run {options}", text)
+
+    def learn(self, shown: str, printed: str) -> None:
+        """Take the ids of requests in *printed* for those that the page shows from here on."""
+        self._requests |= dict(zip(_REQUEST.findall(shown), _REQUEST.findall(printed), strict=False))
 
     def type_in(self, command: str) -> tuple[str, int]:
         """Run *command* and return what it prints and its exit code; a service goes on when it has answered once."""
@@ -187,6 +199,7 @@ def test_what_a_page_shows_is_what_happens(page: str, tmp_path: Path) -> None:
             if shown is None:
                 assert exit_code == 0, f"{command}\n{printed}"
             else:
+                reader.learn(shown, printed)
                 assert steadied(printed) == steadied(reader.real(shown)), command
 
 

@@ -1,10 +1,11 @@
-"""Content that many ask for, and that is made at most once a second."""
+"""Content that many ask for, made anew at most once a second, and seldom enough to leave the database to others."""
 
 import threading
 import time
 from collections.abc import Callable
 
 _MOST_AGE = 1.0  # seconds
+_SHARE = 10  # the content is used for at least so many times as long as making it took
 
 
 class Snapshot:
@@ -15,12 +16,14 @@ class Snapshot:
         self._make = make
         self._lock = threading.Lock()
         self._content = b""
-        self._made_at = float("-inf")
+        self._fresh_until = float("-inf")
 
     def __call__(self) -> bytes:
-        """Return the content, at most a second old. Raises what making it raises."""
+        """Return the content, at most a second old if it is made quickly. Raises what making it raises."""
         with self._lock:
-            if time.monotonic() - self._made_at >= _MOST_AGE:
+            began = time.monotonic()
+            if began >= self._fresh_until:
                 self._content = self._make()
-                self._made_at = time.monotonic()
+                made_at = time.monotonic()
+                self._fresh_until = made_at + max(_MOST_AGE, _SHARE * (made_at - began))
             return self._content

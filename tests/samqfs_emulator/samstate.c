@@ -197,10 +197,15 @@ int samstate_cancel(const char *path)
 	return unlink(file) && errno != ENOENT ? -1 : 0;
 }
 
+static int punch_hole(int descriptor, off_t size)
+{
+	return fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (size + 4095) / 4096 * 4096);
+}
+
 /* Drop all blocks of the file at *path*, and leave its mode and times as they were. */
 static int drop_blocks(const char *path)
 {
-	struct stat before;
+	struct stat before, after;
 	struct timespec times[2];
 	int descriptor, result;
 
@@ -211,8 +216,9 @@ static int drop_blocks(const char *path)
 		return -1;
 	times[0] = before.st_atim;
 	times[1] = before.st_mtim;
-	result = fsync(descriptor) || fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-						(before.st_size + 4095) / 4096 * 4096);
+	result = punch_hole(descriptor, before.st_size) || fstat(descriptor, &after);
+	if (!result && after.st_blocks) /* some file systems drop only what is on disk already */
+		result = fsync(descriptor) || punch_hole(descriptor, before.st_size);
 	if (futimens(descriptor, times) || fchmod(descriptor, before.st_mode & 07777))
 		result = -1;
 	close(descriptor);

@@ -180,6 +180,44 @@ def test_many_stage_calls_are_one_request(libsam: ctypes.CDLL, filesystem: SamQf
     assert filesystem.requests() == []
 
 
+def test_the_stub_releases_what_has_a_good_copy(
+    libsam: ctypes.CDLL, filesystem: SamQfs, updater: Updater, mariadb: MariaDB, path: Path
+) -> None:
+    assert libsam.sam_release(os.fsencode(path), b"i") == 0
+    assert path.read_bytes() == CONTENT
+    filesystem.archive(path)
+    before = path.stat()
+    assert libsam.sam_release(os.fsencode(path), b"i") == 0
+    after = path.stat()
+    assert (after.st_blocks, after.st_size, after.st_mtime_ns) == (0, before.st_size, before.st_mtime_ns)
+    assert after.st_mode == before.st_mode
+    assert sam_stat(libsam, path) == (SS_SAMFS | SS_ARCHIVED | SS_OFFLINE, 0, 0)
+    updater.run_once()
+    assert (path.stat().st_ino, 0) in rows(mariadb, "sam_inode", "ino, online")
+    filesystem.stage(path)
+    assert path.read_bytes() == CONTENT
+
+
+def test_the_stub_does_not_release_what_is_being_staged(libsam: ctypes.CDLL, filesystem: SamQfs, path: Path) -> None:
+    filesystem.archive(path)
+    filesystem.release(path)
+    libsam.sam_stage(os.fsencode(path), b"i")
+    assert libsam.sam_release(os.fsencode(path), b"i") == -1
+    assert ctypes.get_errno() == errno.EBUSY
+
+
+def test_on_a_linux_client_there_is_only_sam_stat(libsam: ctypes.CDLL, filesystem: SamQfs, path: Path) -> None:
+    filesystem.archive(path)
+    filesystem.refuse_calls()
+    for call in (libsam.sam_stage, libsam.sam_release):
+        assert call(os.fsencode(path), b"i") == -1
+        assert ctypes.get_errno() == errno.ENOTTY
+    assert libsam.sam_cancelstage(os.fsencode(path)) == -1
+    assert sam_stat(libsam, path) == (SS_SAMFS | SS_ARCHIVED, 0, 0)
+    filesystem.refuse_calls(False)
+    assert libsam.sam_release(os.fsencode(path), b"i") == 0
+
+
 @pytest.mark.parametrize(("operations", "number"), [(b"ip", errno.EINVAL), (b"z", errno.EINVAL), (b"i", errno.ENXIO)])
 def test_a_stage_that_cannot_be_says_why(
     libsam: ctypes.CDLL, filesystem: SamQfs, path: Path, operations: bytes, number: int

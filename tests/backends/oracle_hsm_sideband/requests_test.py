@@ -12,6 +12,8 @@ from pacifica.archiveinterface.backends.abstract.recalls import RecallTraits
 from pacifica.archiveinterface.backends.abstract.residency import Locality, Place, RecallState, Residency
 from pacifica.archiveinterface.backends.conformance import get, put
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.libsam import Libsam
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.running import HungCommandError
 from pacifica.archiveinterface.exception import BackendUnavailableError, ConflictError, MissingFileError
 from tests.backends.oracle_hsm_sideband.stand import wait_for
 from tests.samqfs_emulator.filesystem import SamQfs
@@ -174,6 +176,18 @@ def test_a_command_recalls_many_files(host: HsmHost, make: Make, scripts: Script
     assert sorted(scripts.calls("stage")) == sorted([f"-x {' '.join(paths[:5])}", f"-x {' '.join(paths[5:])}"])
 
 
+def test_no_command_is_run_for_what_is_on_disk_or_on_its_way(
+    host: HsmHost, make: Make, scripts: Scripts, libraries: tuple[Path, Path]
+) -> None:
+    archive = make(stager="command", stage_command=scripts.command("stage"))
+    store(host, archive, "6")
+    tape(host, archive, "7", "8")
+    Libsam(str(libraries[0])).stage(str(path_of(archive, "7")))
+    assert archive.submit_recalls(["6", "7", "8"]) == dict.fromkeys(["6", "7", "8"])
+    wait_for(lambda: bool(scripts.calls("stage")))
+    assert scripts.calls("stage") == [f"-x {path_of(archive, '8')}"]
+
+
 def test_libsam_recalls_many_files_and_says_which_it_refuses(host: HsmHost, make: Make) -> None:
     archive = make()
     tape(host, archive, *IDS)
@@ -235,6 +249,35 @@ def test_commands_cancel_many_recalls(host: HsmHost, make: Make, scripts: Script
     first, *single = scripts.calls("cancel")
     assert first == f"-x {' '.join(str(path_of(archive, file_id)) for file_id in ('1001', '1002', '1003'))}"
     assert len(single) == 3  # a command does not tell which of the files it refused
+
+
+def test_a_recall_that_is_being_submitted_is_not_said_to_be_cancelled(
+    host: HsmHost, make: Make, scripts: Scripts, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    archive = make(
+        residency="database",
+        stager="command",
+        stage_command=scripts.command("stage", f'until [ -e "{gate}" ]; do sleep 0.02; done'),
+        cancel_command=scripts.command("cancel"),
+        recall_threads=1,
+    )
+    tape(host, archive, "7", "8")
+    archive.submit_recalls(["7", "8"])
+    wait_for(lambda: bool(scripts.calls("stage")))
+    assert archive.cancel_recalls(["7", "8"]) == {"8"}
+    gate.touch()
+    wait_for(lambda: not residency_of(archive).recall.is_under_way)
+    assert archive.cancel_recalls(["7"]) == {"7"}
+    assert len(scripts.calls("stage")) == 1
+
+
+def test_after_a_command_that_hangs_no_other_is_started(host: HsmHost, make: Make, scripts: Scripts) -> None:
+    archive = make(release_command=scripts.command("release", "sleep 600"), stage_timeout=0.3)
+    store(host, archive, "1", "2", "3")
+    answers = archive.release(["1", "2", "3"])
+    assert [type(answer) for answer in answers.values()] == [HungCommandError] * 3
+    assert len(scripts.calls("release")) == 1
 
 
 def test_a_command_releases_many_files(host: HsmHost, make: Make, scripts: Scripts) -> None:

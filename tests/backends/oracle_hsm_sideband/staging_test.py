@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +24,6 @@ from pacifica.archiveinterface.backends.abstract.residency import RecallState, R
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import extended_hsmsideband_factory
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.libsam import Libsam
-from pacifica.archiveinterface.backends.oracle_hsm_sideband.recalls import MOST_FAILURES, Limits, Recalls
-from pacifica.archiveinterface.exception import ConflictError
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.backends.oracle_hsm_sideband.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
 from tests.samqfs_emulator.host import HsmHost
@@ -349,17 +347,6 @@ def test_more_files_than_may_wait_are_refused(host: HsmHost, command: Command) -
         assert [answer.status_code for answer in answers] == [202, 202, 202, 503]
         assert "too many" in answers[-1].json()["message"]
         command.release()
-
-
-def test_of_recalls_that_have_failed_the_oldest_are_forgotten() -> None:
-    def fail(filepaths: Sequence[str]) -> None:
-        raise ConflictError("no copy")
-
-    recalls = Recalls(None, fail, Limits(threads=1, queue=2 * MOST_FAILURES))
-    recalls.submit({(number,): str(number) for number in range(MOST_FAILURES + 1)})
-    wait_for(lambda: recalls.state_of((MOST_FAILURES,)) == (RecallState.FAILED, "no copy"))
-    assert recalls.state_of((0,)) == (RecallState.UNKNOWN, "")
-    assert recalls.state_of((1,)) == (RecallState.FAILED, "no copy")
 
 
 def _is_running(pid: int) -> bool:

@@ -38,7 +38,7 @@ class Recaller:
         self._starting = Starting(archive, store, options, outcomes, self._queues)
         self._pins, self._pruning = Pins(archive, store, options), Pruning(store, options)
         self._pace = Pace(store)
-        self._pause = min(options.poll_seconds, _LOOK_AGAIN)
+        self._pause = min(options.poll_seconds, options.lease_seconds / 4, _LOOK_AGAIN)
         self._wakes = threading.Event()
         self._is_stopped = False
 

@@ -47,7 +47,7 @@ class Tape:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self.fault = "the tape is torn"  # what is told of a recall that has failed
         self._lock = threading.RLock()
         self._opened: tuple[int, sqlite3.Connection] | None = None
@@ -167,7 +167,7 @@ class Tape:
     def _connection(self) -> sqlite3.Connection:
         """The connection of this process: one that was open when it was forked must not be used."""
         if self._opened is None or self._opened[0] != os.getpid():
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=60)
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=60)
             connection.execute("PRAGMA synchronous = off")
             connection.executescript(_TABLES)
             self._opened = os.getpid(), connection

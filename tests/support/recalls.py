@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
 from pacifica.archiveinterface.tape.options import TapeOptions
 from pacifica.archiveinterface.web.settings import Settings
-from tests.support.service import TIMEOUT, Service, serving
+from tests.support.service import TIMEOUT, Client, serving
 
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
@@ -31,8 +31,7 @@ def recalls_of(archive: AbstractBackendArchive, directory: Path, **options: Any)
 class TapeClient:
     """Speaks to the tape API of *service*, as the standard has it."""
 
-    service: Service
-    recalls: RecallService
+    service: Client
 
     def ask(self, method: str, path: str, content: Any = None, **options: Any) -> requests.Response:
         """Send a request for *path* below the API; *content* is its JSON."""
@@ -91,13 +90,10 @@ def tape_service(
     directory: Path,
     tape: TapeOptions | None = None,
     *,
-    is_recalling: bool = True,
     settings: Settings | None = None,
     **options: Any,
 ) -> Iterator[TapeClient]:
-    """Serve *archive* with the tape API, its database below *directory*, and a recaller if *is_recalling*."""
+    """Serve *archive* with the tape API, its database below *directory*, and a recaller."""
     recalls = recalls_of(archive, directory, **options)
-    with ExitStack() as stack:
-        if is_recalling:
-            stack.enter_context(recalls.at_work())
-        yield TapeClient(stack.enter_context(serving(archive, settings, recalls=recalls, tape=tape)), recalls)
+    with recalls.at_work(), serving(archive, settings, recalls=recalls, tape=tape) as service:
+        yield TapeClient(service)

@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from tests.support.databases import DatabaseServer, mariadb_server, postgresql_server
-from tests.support.recalls import TapeClient, tape_service
-from tests.support.service import POSIX_TREE, TIMEOUT
+from tests.support.recalls import TapeClient, recalls_of, tape_service
+from tests.support.service import POSIX_TREE, TIMEOUT, serving
 from tests.support.tape import Tape, TapeArchive
 
 
@@ -81,7 +81,9 @@ def test_any_text_may_be_a_path_or_an_id(tape: TapeClient) -> None:
 def test_polls_are_answered_while_another_process_writes(tmp_path: Path) -> None:
     tape = Tape(tmp_path / "tape.sqlite3")
     tape.add("1", volume="A")
-    with tape_service(TapeArchive(tape), tmp_path, is_recalling=False, database_timeout=0.1) as client:
+    archive = TapeArchive(tape)
+    with serving(archive, recalls=recalls_of(archive, tmp_path, database_timeout=0.1)) as service:
+        client = TapeClient(service)
         request = client.stage("/1")
         with closing(sqlite3.connect(tmp_path / "recalls.sqlite3", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")

@@ -10,7 +10,8 @@ import pytest
 
 from pacifica.archiveinterface.recalls.recaller import Recaller
 from tests.support.recall_site import Clock
-from tests.support.recalls import TapeClient, tape_service
+from tests.support.recalls import TapeClient, recalls_of
+from tests.support.service import serving
 from tests.support.tape import Tape, TapeArchive
 
 
@@ -59,8 +60,9 @@ def open_site(tmp_path: Path, clock: Clock) -> Iterator[Open]:
             tape.add(*map(str, range(1, 10)), volume="A")
             archive = TapeArchive(tape)
             given = {"retry_seconds": 3600.0, **options}
-            client = stack.enter_context(tape_service(archive, tmp_path, is_recalling=False, **given))
-            return Site(client, tape, archive, client.recalls.recaller(), clock)
+            recalls = recalls_of(archive, tmp_path, **given)
+            client = TapeClient(stack.enter_context(serving(archive, recalls=recalls)))
+            return Site(client, tape, archive, recalls.recaller(), clock)
 
         yield start
 

@@ -1,6 +1,7 @@
 """How far requests and their files are, from the database alone: clients take a failed poll for a failed file."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from peewee import JOIN, Case, Table, fn
@@ -65,6 +66,12 @@ class _Row(NamedTuple):
         return self.phase in SUBMITTED and self.cancelled_at is None
 
 
+_IN_ORDER = attrgetter("position", "position_offset", "recall")
+
+_Places = dict[int | None, tuple[int | None, float | None]]
+"""Position and seconds of the recalls that wait."""
+
+
 class Progress:
     """Tells how far requests are."""
 
@@ -89,7 +96,7 @@ class Progress:
             [_progress(row, created_at, places) for row in rows],
         )
 
-    def _places(self, rows: Sequence[_Row]) -> dict[int, tuple[int, float | None]]:
+    def _places(self, rows: Sequence[_Row]) -> _Places:
         """Return position and seconds of the recalls that wait; a volume's files are taken as evenly spread."""
         queues: dict[str, list[_Row]] = {}
         for row in rows:
@@ -100,26 +107,25 @@ class Progress:
         [(rate,)] = self._store.rows(Lease.select(Lease.files_per_second).tuples())
         columns = (Volume.name, Volume.ahead, Volume.waiting_files)
         known = {name: (ahead, waiting) for name, ahead, waiting in self._store.rows(Volume.select(*columns).tuples())}
-        places = {}
+        places: _Places = {}
         for name, queue in queues.items():
             ahead, waiting = known.get(name, (0, 0))
-            queue.sort(key=lambda row: (row.position, row.position_offset, row.recall))
+            spread = max(waiting, len(queue)) / len(queue)
+            queue.sort(key=_IN_ORDER)
             for rank, row in enumerate(queue):
-                position = ahead + rank * max(waiting, len(queue)) // len(queue)
-                places[row.recall or 0] = position, position / rate if rate else None
+                position = ahead + int(rank * spread)
+                places[row.recall] = position, position / rate if rate else None
         return places
 
 
-def _progress(row: _Row, created_at: float, places: dict[int, tuple[int, float | None]]) -> FileProgress:
+def _progress(row: _Row, created_at: float, places: _Places) -> FileProgress:
     if row.phase is None:
         return FileProgress(row.path, "FAILED", created_at, created_at, decoded(row.created_error))
     if row.cancelled_at is not None:
         return FileProgress(row.path, "CANCELLED", row.started_at, row.cancelled_at, "", size=row.size or 0)
     state, error = _STATES[row.phase], decoded(row.error or "")
-    progress = FileProgress(row.path, state, row.started_at, row.finished_at, error, size=row.size or 0)
-    if row.is_waiting and row.recall in places:
-        return progress._replace(position=places[row.recall][0], seconds=places[row.recall][1])
-    return progress
+    place = places.get(row.recall, (None, None)) if row.phase in SUBMITTED else (None, None)
+    return FileProgress(row.path, state, row.started_at, row.finished_at, error, *place, size=row.size or 0)
 
 
 # Columns without the conversions of models, which take most of the time of a poll of many files.

@@ -186,9 +186,12 @@ class _Connection:
             with self._deadline(), self._database.atomic(*begin):
                 yield self._database
         except PeeweeException as error:
+            first = _first(error)
             if not self._answers():
-                raise _NoAnswerError from error
-            raise
+                raise _NoAnswerError from first
+            if first is error:
+                raise
+            raise first from None
 
     def _ask_twice(self, query: Any) -> list[tuple[Any, ...]]:
         is_new = self._database.is_closed()
@@ -230,6 +233,14 @@ class _Connection:
         if isinstance(self._database, PostgresqlDatabase):
             return _cut_after(self._database, self._seconds + _GRACE)
         return nullcontext()
+
+
+def _first(error: PeeweeException) -> PeeweeException:
+    """Return the error that *error* followed: SQLite ends a transaction by itself, whose rollback fails then."""
+    first, earlier = error, error.__context__
+    while earlier:
+        first, earlier = earlier if isinstance(earlier, PeeweeException) else first, earlier.__context__
+    return first
 
 
 def _one() -> Select:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from peewee import (
     AutoField,
     Database,
+    InternalError,
     MySQLDatabase,
     OperationalError,
     PeeweeException,
@@ -109,9 +110,10 @@ class Store:
                 with self._connections.transaction() as database:
                     _wait_for_others(database)
                     return action(database)
-            except OperationalError as error:  # a lock that was held for too long
+            except (OperationalError, InternalError) as error:  # a lock that was held for too long, a full disk
                 if not rest:
-                    raise BackendUnavailableError(f"{NAME} is too busy, try again later") from error
+                    _log.error("%s cannot be changed: %s", NAME, error)
+                    raise BackendUnavailableError(f"{NAME} cannot be changed now, try again later") from error
         raise AssertionError("not reached")
 
     def prepare(self) -> None:

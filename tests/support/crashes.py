@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -47,6 +48,9 @@ def runs_to_the_end(action: Callable[[], object]) -> bool:
         try:
             action()
             code = 0
+        except BaseException:
+            traceback.print_exc()
+            raise
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)

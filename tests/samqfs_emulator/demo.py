@@ -1,6 +1,6 @@
 """An Oracle HSM archive to try out: MariaDB, the emulated mount with its daemons, and the service.
 
-``run`` starts all three and ends them together; ``tape ID`` puts a file on tape only, from another terminal.
+``run`` starts all three and ends them together; ``tape ID...`` puts files on tape only, from another terminal.
 """
 
 import argparse
@@ -32,17 +32,20 @@ Then ask again where it is, recall it, and read it {delay:g} seconds later:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the demo, or put a file of the running one on tape; return the exit status."""
+    """Run the demo, or put files of the running one on tape; return the exit status."""
     parser = argparse.ArgumentParser("demo", description=__doc__)
     parser.add_argument("directory", type=Path, help="where everything is kept")
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run")
     run.add_argument("--port", type=int, default=8080)
     run.add_argument("--tape-delay", type=float, default=3.0, metavar="SECONDS")
-    verbs.add_parser("tape").add_argument("id")
+    verbs.add_parser("tape").add_argument("ids", nargs="+")
     given = parser.parse_args(arguments)
     root = given.directory.resolve()
-    return _run(root, given.port, given.tape_delay) if given.verb == "run" else _tape(root, given.id)
+    if given.verb == "run":
+        return _run(root, given.port, given.tape_delay)
+    filesystem = SamQfs(root / "sam")
+    return max(_tape(filesystem, file_id) for file_id in given.ids)
 
 
 def _run(root: Path, port: int, tape_delay: float) -> int:
@@ -87,8 +90,7 @@ def _serve(root: Path, host: HsmHost, port: int, tape_delay: float) -> int:
         service.wait()
 
 
-def _tape(root: Path, file_id: str) -> int:
-    filesystem = SamQfs(root / "sam")
+def _tape(filesystem: SamQfs, file_id: str) -> int:
     path = filesystem.mount / id2filename(parse_file_id(file_id))[1:]
     if not path.exists():
         print(f"there is no file {file_id} in {filesystem.mount}; put it first", file=sys.stderr)

@@ -152,6 +152,7 @@ static int make_file(const char *directory, const char *key, const char *text)
 {
 	char beside[4096], file[4096];
 	size_t length = strlen(text);
+	struct timespec times[2];
 	int descriptor, result;
 
 	if (state_path(beside, sizeof(beside), "%s/.%ld.%s", directory, syscall(SYS_gettid), key) ||
@@ -161,6 +162,11 @@ static int make_file(const char *directory, const char *key, const char *text)
 	if (descriptor < 0)
 		return -1;
 	result = syscall(SYS_write, descriptor, text, length) == (long)length ? 1 : -1;
+	/* The times of the file system are too coarse to tell which of two requests came first. */
+	clock_gettime(CLOCK_REALTIME, &times[0]);
+	times[1] = times[0];
+	if (futimens(descriptor, times))
+		result = -1;
 	close(descriptor);
 	if (result > 0 && link(beside, file))
 		result = errno == EEXIST ? 0 : -1;

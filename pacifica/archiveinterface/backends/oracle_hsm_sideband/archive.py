@@ -1,6 +1,7 @@
 """The archive on Oracle HSM (SAM-QFS): a POSIX file system whose files may be on tape."""
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +13,7 @@ from ...exception import (
     ConflictError,
     MissingFileError,
     StorageError,
+    translated_os_errors,
 )
 from ..abstract.archive import outcome_of
 from ..abstract.file import ArchiveFile
@@ -48,9 +50,19 @@ class HsmSidebandFile(PosixFile):
     def status(self) -> AbstractStatus:
         """Return the status of the file; without a mount, what the database has. Raises MissingFileError."""
         try:
-            return self._located()
+            with self._mounted():
+                status = cast("HsmSidebandStatus", super().status())
         except NotMountedError:
             return self.recorded()
+        self._archive.locate([status])
+        return status
+
+    def residency(self) -> Residency:
+        """Return where the bytes are; without a mount, what the database has. Raises MissingFileError."""
+        try:
+            return self._located().residency
+        except NotMountedError:
+            return self.recorded().residency
 
     def is_online(self) -> bool:
         """Return whether the whole file can be read from disk now. Raises MissingFileError."""
@@ -86,13 +98,17 @@ class HsmSidebandFile(PosixFile):
             raise ConflictError("the file to move is on tape; it has to be staged first")
         super()._copy_here(source, precondition)
 
-    def status_by_blocks(self) -> HsmSidebandStatus:
-        """Return the status of the file on the mount. Raises MissingFileError, NotMountedError."""
-        with self._mounted():
-            return cast("HsmSidebandStatus", super().status())
+    def described(self) -> HsmSidebandStatus:
+        """Return what stat tells, without the digests, which are in another file. Raises MissingFileError."""
+        directory, name = split(self.path)
+        with self._mounted(), translated_os_errors(), self._store.tree.directory(directory) as parent:
+            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode):
+                raise MissingFileError("no such file in the archive")
+            return HsmSidebandStatus.of(found, self.filepath)
 
     def _located(self) -> HsmSidebandStatus:
-        status = self.status_by_blocks()
+        status = self.described()
         self._archive.locate([status])
         return status
 
@@ -189,12 +205,12 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
         }
 
     def _statuses(self, file_ids: Iterable[str]) -> Found:
-        found = {file_id: outcome_of(partial(self._status_by_blocks, file_id)) for file_id in file_ids}
+        found = {file_id: outcome_of(partial(self._described, file_id)) for file_id in file_ids}
         self.locate(list(_located(found).values()))
         return found
 
-    def _status_by_blocks(self, file_id: str) -> HsmSidebandStatus:
-        return self.file(file_id).status_by_blocks()
+    def _described(self, file_id: str) -> HsmSidebandStatus:
+        return self.file(file_id).described()
 
     def _residency_of(
         self, file_id: str, found: HsmSidebandStatus | ArchiveInterfaceError

@@ -132,6 +132,10 @@ class BackendUnavailableError(ArchiveInterfaceError):
     retry_after = 30
 
 
+class StorageBusyError(BackendUnavailableError):
+    """The storage takes no more for now. That says nothing about the file that it was asked for."""
+
+
 class OfflineError(BackendUnavailableError):
     """The file is on tape only, and nobody was asked for its recall."""
 
@@ -167,9 +171,9 @@ _BY_ERRNO: dict[int, tuple[type[ArchiveInterfaceError], str]] = {
     errno.EFBIG: (BodyTooLargeError, "the file is larger than the file system takes"),
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: _NO_SPACE,
+    errno.EAGAIN: (StorageBusyError, "the storage is busy, try again later"),
     **dict.fromkeys(
         (
-            errno.EAGAIN,
             errno.EBUSY,
             errno.ECONNABORTED,
             errno.ECONNREFUSED,

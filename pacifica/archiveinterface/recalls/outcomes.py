@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from peewee import Case, Database, fn
 
-from ..exception import ArchiveInterfaceError, BackendUnavailableError
+from ..exception import ArchiveInterfaceError, BackendUnavailableError, StorageBusyError
 from .options import RecallOptions
 from .store import in_batches
 from .tables import Lease, Phase, Recall, RequestedFile
@@ -24,6 +24,7 @@ class Failure(NamedTuple):
     @classmethod
     def of(cls, error: ArchiveInterfaceError, *, is_counted: bool = True) -> "Failure":
         """Return the failure that *error* tells."""
+        is_counted = is_counted and not isinstance(error, StorageBusyError)
         return cls(str(error), not isinstance(error, BackendUnavailableError), is_counted)
 
 

@@ -29,9 +29,16 @@ from pacifica.archiveinterface.exception import (
 class ArrivingFile(PosixFile):
     """Is on tape when it is looked at first, and on disk when its recall is asked for."""
 
+    arrived: ClassVar[set[str]] = set()
+
     def is_online(self) -> bool:
-        """Return False: the file is still on tape."""
-        return False
+        """Return whether the recall was asked for."""
+        return self.filepath in self.arrived
+
+    def stage(self) -> bool:
+        """Ask for the recall; the file arrives at once."""
+        self.arrived.add(self.filepath)
+        return True
 
 
 class ArrivingArchive(PosixBackendArchive):

@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from pacifica.archiveinterface.recalls.options import RecallOptions
+from pacifica.archiveinterface.recalls.requests import Wish
+from pacifica.archiveinterface.recalls.service import RecallService
+from pacifica.archiveinterface.recalls.store import Store
 from tests.backends.hpss.conftest import Installation
 from tests.backends.hpss.support import archive_on, write_config
 from tests.hpss_simulator import Simulator
@@ -118,3 +122,23 @@ def test_another_goes_on_when_the_one_at_work_is_killed(
         assert ended(place) == ["COMPLETED"] * len(FILES)
         assert simulator.counters()["recalls_finished"] == len(FILES)
         assert holder(tmp_path) != killed
+
+
+def test_a_full_queue_of_the_storage_fails_no_recall(simulator: Simulator, directory: Path, tmp_path: Path) -> None:
+    archive = archive_on(simulator, directory, {"stage_batch": 1})
+    for file_id in FILES:
+        with archive.open(file_id, "w") as file:
+            file.write(b"content")
+            file.set_file_permissions()
+        archive.file(file_id).send_to_tape()
+    simulator.set("stage_queue", 1)
+    simulator.set("mount_seconds", 0.5)
+    options = RecallOptions(
+        f"sqlite:///{tmp_path}/recalls", quiet_seconds=0, poll_seconds=0.05, retry_seconds=0.05, attempts=1
+    )
+    service = RecallService(archive, Store("hpss", options), options)
+    with service.at_work():
+        request = service.submit([Wish(f"/{file_id}", file_id) for file_id in FILES])
+        while service.progress(request).completed_at is None:
+            time.sleep(0.05)
+    assert [file.state for file in service.progress(request).files] == ["COMPLETED"] * len(FILES)

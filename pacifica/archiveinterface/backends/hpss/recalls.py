@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
-from ...exception import ArchiveInterfaceError, BackendUnavailableError, archive_error, translated_os_errors
+from ...exception import ArchiveInterfaceError, StorageBusyError, archive_error, translated_os_errors
 from ..abstract.archive import outcome_of
 from ..abstract.residency import Place, RecallState
 from .calls.session import Session
@@ -143,7 +143,7 @@ class Recalls:
     def _outcomes(self, group: _Group, end: float) -> dict[str, Outcome]:
         def submit() -> dict[str, Outcome]:
             if time.monotonic() > end:
-                raise BackendUnavailableError("HPSS takes recalls too slowly, try again later")
+                raise StorageBusyError("HPSS takes recalls too slowly, try again later")
             with translated_os_errors(), self._session.lock_for(group.request.hex()):
                 return self._submit(group)
 

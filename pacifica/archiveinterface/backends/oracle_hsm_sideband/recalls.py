@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...exception import ArchiveInterfaceError, BackendUnavailableError
+from ...exception import ArchiveInterfaceError, StorageBusyError
 from ..abstract.residency import RecallState
 from .running import Request, UnsupportedError, outcomes
 
@@ -88,7 +88,7 @@ class _Crew:
                 self._waiting[key] = files[key]
             self._start_threads()
             self._has_work.notify_all()
-        refusal = BackendUnavailableError("too many files wait to be recalled from tape, try again later")
+        refusal = StorageBusyError("too many files wait to be recalled from tape, try again later")
         return {**dict.fromkeys(files), **dict.fromkeys(new[room:], refusal)}
 
     def state_of(self, key: Key) -> tuple[RecallState, str]:

@@ -22,19 +22,17 @@ def join(database: Database, files: Mapping[str, str], priority: int = 0, *, is_
     changes = {"priority": _at_least(priority), "is_unwanted": False, **({"is_direct": True} if is_direct else {})}
     joined: dict[str, int] = {}
     for keys in in_batches(list(files)):
-        _insert(database, {key: files[key] for key in keys})
+        _insert(database, {key: files[key] for key in keys}, priority)
         chosen = Recall.active.in_(list(keys))
         Recall.update(changes).where(chosen).execute(database)
         joined |= dict(Recall.select(Recall.active, Recall.id).where(chosen).tuples().execute(database))
     return joined
 
 
-def _insert(database: Database, files: Mapping[str, str]) -> None:
+def _insert(database: Database, files: Mapping[str, str], priority: int) -> None:
     now = time.time()
-    rows = [
-        {"key": key, "active": key, "file_id": file_id, "phase": Phase.NEW, "created_at": now, "changed_at": now}
-        for key, file_id in files.items()
-    ]
+    new = {"phase": Phase.NEW, "priority": priority, "created_at": now, "changed_at": now}
+    rows = [{"key": key, "active": key, "file_id": file_id, **new} for key, file_id in files.items()]
     insert_rows(database, Recall, rows, ignores=True)
 
 

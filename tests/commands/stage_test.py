@@ -73,6 +73,7 @@ def test_ids_come_from_a_file_or_standard_input(archive: Path, tmp_path: Path) -
         (("--from-file", "/nonexistent"), 2),
         (("--lifetime", "-1", "1"), 2),
         (("--follow", "no-such-request"), 1),
+        (("--follow", "no-such-request", "1"), 2),
     ],
 )
 def test_a_request_that_cannot_be_made_or_followed_is_told(
@@ -168,6 +169,39 @@ def test_a_released_file_may_leave_the_disk(tmp_path: Path, capsys: pytest.Captu
         with site.recalls.at_work():
             assert site.run("release", request, "1") == 0
             await_true(lambda: site.library.offline)
+
+
+def test_a_file_stays_on_disk_for_its_lifetime(tmp_path: Path) -> None:
+    site = TapeSite(tmp_path, "1", "2", evict="expired")
+    with site.reading(), site.recalls.at_work():
+        assert site.run("stage", "--wait", "1") == 0
+        assert site.run("stage", "--wait", "--lifetime", "0.1", "2") == 0
+        await_true(lambda: site.library.offline)
+        assert site.library.offline == {site.archive.file("2").status().version}
+
+
+def test_an_activity_gives_a_request_its_priority(tmp_path: Path) -> None:
+    site = TapeSite(tmp_path, "1", "2", "3", in_flight=1, activities=(("urgent", 5),))
+    for arguments in (["1"], ["--activity", "urgent", "2"], ["3"]):
+        assert site.run("stage", *arguments) == 0
+    with site.recalls.at_work():
+        await_true(lambda: site.library.recalls)
+        assert site.library.recalls == {site.archive.file("2").status().version}
+
+
+def test_a_watch_keeps_a_terminal_to_one_screen(archive: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [COMMAND, "--prefix", str(archive), "recalls", "--watch"]
+    with subprocess.Popen(command, stdout=theirs) as watch, os.fdopen(ours, "rb", closefd=True) as screen:
+        shown = [screen.readline() for _ in range(3)]
+        assert run("--prefix", str(archive), "stage", "1").returncode == 0
+        shown += [screen.readline() for _ in range(3)]
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(TIMEOUT) == 130
+    os.close(theirs)
+    assert shown[2].startswith(b"0 files came")
+    assert shown[3].startswith(b"\x1b[H\x1b[2J")
+    assert shown[5].startswith(b"1 files came")
 
 
 def test_queues_are_printed_by_volume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from docs.examples.tape_backend import TapeBackendArchive
 from pacifica.archiveinterface.commands.admin import add_commands, run
@@ -13,15 +14,17 @@ from pacifica.archiveinterface.recalls.options import RecallOptions
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
 
+_QUICK: dict[str, Any] = {"quiet_seconds": 0, "poll_seconds": 0.05, "attempts": 1}
+
 
 class TapeSite:
-    """An archive whose files *names* are on tape only, and its recall service."""
+    """An archive whose files *names* are on tape only, and its recall service with the options *given*."""
 
-    def __init__(self, directory: Path, *names: str, evict: str = "never") -> None:
+    def __init__(self, directory: Path, *names: str, **given: Any) -> None:
         self.archive = TapeBackendArchive(str(directory))
         self.library = self.archive.library
         database = f"sqlite:///{directory}/recalls.sqlite3"
-        options = RecallOptions(database, quiet_seconds=0, poll_seconds=0.05, attempts=1, evict=evict)
+        options = RecallOptions(**{**_QUICK, "database": database, **given})
         self.recalls = RecallService(self.archive, Store("tape", options), options)
         for name in names:
             status = self.archive.file(name).store([b"twelve bytes"], 7.0)

@@ -38,6 +38,8 @@ def add_release_options(parser: argparse.ArgumentParser) -> None:
 
 def stage(site: Site, given: argparse.Namespace) -> int:
     """Have the files that were *given* recalled; return 1 when one that was waited for did not come."""
+    if given.follow and (given.ids or given.from_file):
+        raise ConfigurationError("--follow is for a request that was made before, and takes no ids")
     request: str = given.follow or _submit(site, given)
     if not (given.wait or given.follow):
         return 0
@@ -62,7 +64,7 @@ def release(site: Site, given: argparse.Namespace) -> int:
 def _submit(site: Site, given: argparse.Namespace) -> str:
     names = [*given.ids, *(_names_in(given.from_file) if given.from_file else ())]
     if not names:
-        raise ConfigurationError("stage needs ids, --from-file or --follow")
+        raise ConfigurationError("stage needs ids, in the command or by --from-file, or --follow")
     wishes = _wishes(site.archive, dict.fromkeys(names))
     request = site.recalls.submit([wish._replace(lifetime=given.lifetime, activity=given.activity) for wish in wishes])
     write_line(f'{{"request": "{request}"}}' if given.json else request)

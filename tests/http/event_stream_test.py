@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pacifica.archiveinterface.exception import BackendUnavailableError
-from pacifica.archiveinterface.http.event_stream import EventStream
+from pacifica.archiveinterface.http.event_stream import EventStream, event_answer, last_event_id, stream_answer
 
 Read = Callable[[], bytes]
 
@@ -29,7 +29,7 @@ class Listener:
         assert not self.has_left
         self.has_left = True
 
-    def events(self, read: Read, known: str = "") -> EventStream:
+    def events(self, read: Read, known: str | None = None) -> EventStream:
         """Return the body that tells what *read* returns."""
         return EventStream(read, known, self.pause, self.leave)
 
@@ -83,6 +83,25 @@ def test_content_that_cannot_be_read_at_first_is_an_error(monkeypatch: pytest.Mo
 
     with pytest.raises(BackendUnavailableError):
         Listener(monkeypatch, 3).events(read)
+
+
+HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def test_an_answer_may_have_one_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    [event] = Listener(monkeypatch, 0).events(lambda: b"1")
+    assert event_answer(b"1", None) == ("200 OK", HEADERS, event)
+    assert event_answer(b"1", id_in(event)) == ("200 OK", HEADERS, b"retry: 5000\n\n")
+
+
+def test_an_answer_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = Listener(monkeypatch, 0).events(lambda: b"1")
+    assert stream_answer(body) == ("200 OK", HEADERS, body)
+
+
+def test_a_client_may_say_what_it_knows() -> None:
+    assert last_event_id({"Last-Event-ID": "7"}) == "7"
+    assert last_event_id({}) is None
 
 
 def test_the_place_is_given_back_when_the_body_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

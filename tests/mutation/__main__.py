@@ -128,7 +128,11 @@ ROOMS = {
             "backends/posix/sidecar",
         ),
     ),
-    "fixity": Room(modules=("commands/scrub", "fixity"), tests=("fixity",)),
+    "fixity": Room(modules=("commands/scrub", "fixity"), tests=("commands/stage", "fixity")),
+    "pages": Room(
+        modules=("http/event_stream", "pages/snapshot"),
+        tests=("http/event_stream", "pages/recalls", "pages/snapshot"),
+    ),
 }
 
 

@@ -25,16 +25,16 @@ class Source:
         return b"%d" % self.made
 
 
-@pytest.mark.parametrize(("seconds", "age"), [(0.0, 1.0), (0.05, 1.0), (0.5, 5.0)])
+@pytest.mark.parametrize(("seconds", "age"), [(0.0, 1.0), (0.0625, 1.0), (0.5, 5.0)])
 def test_content_is_used_for_a_second_and_longer_if_making_it_takes_long(
     monkeypatch: pytest.MonkeyPatch, seconds: float, age: float
 ) -> None:
     source = Source(monkeypatch, seconds)
     snapshot = Snapshot(source)
     assert snapshot() == b"1"
-    source.now += age - 0.01
+    source.now += age - 0.25
     assert snapshot() == b"1"
-    source.now += 0.02
+    source.now += 0.25
     assert snapshot() == b"2"
 
 

@@ -30,7 +30,7 @@ Read = Callable[[], bytes]
 class EventStream:
     """The body of an answer that goes on until the client leaves or the server stops."""
 
-    def __init__(self, read: Read, known: str, pause: Pause, leave: Callable[[], None]) -> None:
+    def __init__(self, read: Read, known: str | None, pause: Pause, leave: Callable[[], None]) -> None:
         """Send what *read* returns; the client has the event *known*. `close` calls *leave*."""
         self._leave = leave
         self._events = _events(read, known, pause)
@@ -55,17 +55,17 @@ def stream_answer(body: EventStream) -> Answer:
     return Answer("200 OK", _HEADERS, body)
 
 
-def event_answer(content: bytes, known: str) -> Answer:
+def event_answer(content: bytes, known: str | None) -> Answer:
     """Return the answer with *content* as one event, or with none if it is the event *known*."""
     return Answer("200 OK", _HEADERS, _first_event(content, known))
 
 
-def last_event_id(request_headers: Mapping[str, str]) -> str:
-    """Return the id of the event that the client received last, empty if none."""
-    return request_headers.get("Last-Event-ID", "")
+def last_event_id(request_headers: Mapping[str, str]) -> str | None:
+    """Return the id of the event that the client received last, None if it does not say."""
+    return request_headers.get("Last-Event-ID")
 
 
-def _events(read: Read, known: str, pause: Pause) -> Iterator[bytes]:
+def _events(read: Read, known: str | None, pause: Pause) -> Iterator[bytes]:
     sent, sent_at = read(), time.monotonic()
     yield _first_event(sent, known)
     while pause(_LOOK_AGAIN):
@@ -80,7 +80,7 @@ def _events(read: Read, known: str, pause: Pause) -> Iterator[bytes]:
             yield _COMMENT
 
 
-def _first_event(content: bytes, known: str) -> bytes:
+def _first_event(content: bytes, known: str | None) -> bytes:
     return b"retry: %d\n" % _RETRY + (b"\n" if _id_of(content) == known else _event(content))
 
 

@@ -11,11 +11,12 @@ _SHARE = 10  # the content is used for at least so many times as long as making 
 class Snapshot:
     """What *make* returned lately; any number of threads may share it."""
 
+    _content: bytes  # once somebody has asked
+
     def __init__(self, make: Callable[[], bytes]) -> None:
         """Call *make* when somebody asks."""
         self._make = make
         self._lock = threading.Lock()
-        self._content = b""
         self._fresh_until = float("-inf")
 
     def __call__(self) -> bytes:

@@ -353,6 +353,17 @@ def test_what_is_no_page_is_404(tape: TapeClient, path: str) -> None:
     assert detail_of(tape.service.request("GET", path), 404)
 
 
+@pytest.mark.parametrize("head", [b"Host: a\r\nmalformed\r\n", b"", b"Host: a\r\nContent-Length: x\r\n"])
+def test_an_error_that_the_server_finds_has_the_form_of_the_api(tape: TapeClient, head: bytes) -> None:
+    for path in (b"/api/v1/stage", DISCOVERY.encode()):
+        head_of_answer, _, body = tape.service.raw(b"GET " + path + b" HTTP/1.1\r\n" + head + b"\r\n").partition(
+            b"\r\n\r\n"
+        )
+        assert head_of_answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"\r\nContent-Type: application/problem+json\r\n" in head_of_answer + b"\r\n"
+        assert json.loads(body)["status"] == 400
+
+
 def test_an_error_that_a_site_s_settings_make_has_the_form_of_the_api(prefix: Path, tmp_path: Path) -> None:
     users = cherrypy.lib.auth_basic.checkpassword_dict({"ann": "secret"})
     realm = {"tools.auth_basic.on": True, "tools.auth_basic.realm": "tape", "tools.auth_basic.checkpassword": users}

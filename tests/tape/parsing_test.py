@@ -91,10 +91,10 @@ def test_times_are_whole_seconds_and_estimates_do_not_promise_too_much() -> None
         FileProgress("/2", "COMPLETED", 11.9, 12.9, ""),
         FileProgress("/3", "FAILED", 11.9, 12.9, ""),
     ]
-    body = progress_answer(RequestProgress("an-id", 10.9, 11.9, None, files)).body
+    body = progress_answer(RequestProgress("an-id", 10.9, 11.9, None, files), 1000.9).body
     assert isinstance(body, bytes)
     content = json.loads(body)
-    assert (content["createdAt"], content["startedAt"]) == (10, 11)
+    assert (content["createdAt"], content["startedAt"], content["nextSince"]) == (10, 11, 970)
     assert content["files"] == [
         {"path": "/1", "state": "SUBMITTED", "position": 7, "estimatedSeconds": 3},
         {"path": "/2", "state": "COMPLETED", "startedAt": 11, "finishedAt": 12},

@@ -1,6 +1,5 @@
 """Errors as HTTP answers: the one table of statuses, and the one JSON shape."""
 
-import json
 import logging
 from http import HTTPStatus
 from typing import NamedTuple
@@ -27,7 +26,7 @@ from ..exception import (
     TransferCodingError,
 )
 from ..globals import LOG_NAME, VERSION
-from .answers import JSON_TYPE, Answer, json_answer
+from .answers import Answer, json_answer
 from .file_headers import file_status
 
 STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
@@ -94,10 +93,11 @@ def error_answer(error: BaseException, asked: Asked, trace: str = "") -> Answer:
 
 
 def refusal(status: str, message: str, asked: Asked, trace: str = "") -> Answer:
-    """Return the answer with the status line *status* of an error."""
+    """Return the answer with the status line *status* of an error, in the form that errors have at the path."""
     if f"{asked.path}/".startswith(TAPE_API):
         return _problem(status, message, trace)
-    return Answer(status, error_headers(asked.method), error_body(status, message, trace))
+    headers = file_status(None) if asked.method == "HEAD" else {}  # a failed HEAD has all of its documented ones
+    return json_answer({"status": status, "message": message, "traceback": trace, "version": VERSION}, status, headers)
 
 
 def _problem(status: str, message: str, trace: str) -> Answer:
@@ -105,16 +105,6 @@ def _problem(status: str, message: str, trace: str) -> Answer:
     number, _, title = status.partition(" ")
     content = {"type": "about:blank", "title": title, "status": int(number), "detail": message}
     return json_answer({**content, **({"traceback": trace} if trace else {})}, status, {"Content-Type": PROBLEM_TYPE})
-
-
-def error_headers(method: str) -> dict[str, str]:
-    """Return the headers of an error answer; a failed HEAD has all of its documented ones."""
-    return {"Content-Type": JSON_TYPE, **(file_status(None) if method == "HEAD" else {})}
-
-
-def error_body(status: str, message: str, trace: str = "") -> bytes:
-    """Return the one JSON shape of all errors."""
-    return json.dumps({"status": status, "message": message, "traceback": trace, "version": VERSION}).encode()
 
 
 def _headers_of(error: BaseException) -> dict[str, str]:

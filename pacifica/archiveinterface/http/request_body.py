@@ -140,23 +140,25 @@ class RequestBody:
         return block
 
 
-def json_in(body: RequestBody, request_headers: Mapping[str, str], most: int) -> Any:
-    """Return what the JSON *body*, of at most *most* bytes, says.
-
-    Raises MediaTypeError, RequestError, and as `read_at_most`.
-    """
+def read_json(body: RequestBody, request_headers: Mapping[str, str], most: int) -> bytes:
+    """Return the whole *body*, which has to be announced as JSON. Raises MediaTypeError, and as `read_at_most`."""
     media_type = request_headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise MediaTypeError("send the body as application/json")
+    return body.read_at_most(most)
+
+
+def parse_json(text: bytes) -> Any:
+    """Return what *text* says. Raises RequestError."""
     try:
-        return json.loads(body.read_at_most(most))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RequestError("the body is not JSON") from error
 
 
 def path_in(body: RequestBody, request_headers: Mapping[str, str]) -> str:
-    """Return the path in the JSON *body* of a PATCH. Raises as `json_in`."""
-    content = json_in(body, request_headers, _LONGEST_JSON)
+    """Return the path in the JSON *body* of a PATCH. Raises as `read_json` and `parse_json`."""
+    content = parse_json(read_json(body, request_headers, _LONGEST_JSON))
     path = content.get("path") if isinstance(content, dict) else None
     if not isinstance(path, str):
         raise RequestError('the body is {"path": "/absolute/path/of/the/file"}')

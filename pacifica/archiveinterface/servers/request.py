@@ -14,7 +14,7 @@ from cherrypy._cpwsgi_server import CPWSGIHTTPRequest
 
 from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME
-from ..http.errors import error_body, error_headers, status_line
+from ..http.errors import Asked, refusal, status_line
 from ..http.request_head import EMPTY_LINE, body_length, parse_headers, parse_request_line, request_id
 from ..http.server_calls import LINGER, PAUSE, TRANSMIT, FilePart
 from .receiving import AwaitedBody, ChunkedReader
@@ -29,6 +29,7 @@ class Request(CPWSGIHTTPRequest):
 
     asks_before_sending = False
     method = b""
+    path = b""
 
     def read_request_line(self) -> bool:
         """Read the request line; return whether it is well-formed."""
@@ -109,10 +110,13 @@ class Request(CPWSGIHTTPRequest):
     def simple_response(self, status: str | int, msg: str = "") -> None:
         """Answer a request that never reached the application."""
         phrase = str(status)
-        body = error_body(phrase, msg or phrase)
         known_by = request_id(self._header(b"X-Request-Id"))
+        asked = Asked(self.method.decode("latin-1"), "", known_by, self.path.decode("latin-1"))
+        answer = refusal(phrase, msg or phrase, asked)
+        body = answer.body
+        assert isinstance(body, bytes)
         headers = {
-            **error_headers(self.method.decode("latin-1")),
+            **answer.headers,
             "Content-Length": str(len(body)),
             "Connection": "close",
             "X-Request-Id": known_by,

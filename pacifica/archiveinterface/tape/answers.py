@@ -1,6 +1,5 @@
 """The answers of the tape API."""
 
-import time
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
@@ -15,7 +14,7 @@ from ..recalls.requests import Wish
 DONE = Answer("200 OK", {})
 """The answer to what has nothing to tell."""
 
-_OVERLAP = 10  # seconds; clocks of nodes differ, and a change is seen only when its transaction has ended
+_OVERLAP = 30  # seconds; clocks of nodes differ, and a change is seen only when its transaction has ended
 
 
 def discovery_answer(uri: str, sitename: str, options: RecallOptions) -> Answer:
@@ -34,8 +33,8 @@ def accepted_answer(uri: str, request: str) -> Answer:
     return json_answer({"requestId": request}, "201 Created", {"Location": f"{uri}/stage/{request}"})
 
 
-def progress_answer(progress: RequestProgress) -> Answer:
-    """Return the answer to a poll; ``nextSince`` is the ``since`` that misses no change after this answer."""
+def progress_answer(progress: RequestProgress, asked_at: float) -> Answer:
+    """Return the answer to a poll; ``nextSince`` is the ``since`` that misses no change after *asked_at*."""
     content: dict[str, Any] = {
         "id": progress.id,
         "createdAt": int(progress.created_at),
@@ -43,7 +42,7 @@ def progress_answer(progress: RequestProgress) -> Answer:
     }
     if progress.completed_at is not None:
         content["completedAt"] = int(progress.completed_at)
-    content["nextSince"] = int(time.time()) - _OVERLAP
+    content["nextSince"] = int(asked_at) - _OVERLAP
     content["files"] = [_file(file) for file in progress.files]
     return json_answer(content)
 

@@ -1,12 +1,16 @@
 """The tape API as CherryPy resources, one for each path."""
 
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import cherrypy
 
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..http.answers import Answer
-from ..http.request_body import RequestBody, json_in
+from ..http.request_body import RequestBody, parse_json, read_json
+from ..recalls.requests import Wish
 from ..recalls.service import RecallService
 from ..web.writing import write
 from .answers import DONE, accepted_answer, discovery_answer, localities_answer, progress_answer
@@ -38,18 +42,22 @@ class _TapeApi:
         self.recalls, self.options = recalls, options
         self.bodies = Bodies(archive.path_of, options, recalls.options.most_files)
         self._longest = _ROOM + _ROOM_FOR_EACH * recalls.options.most_files
+        # Parsed JSON may need twenty times the memory of its text.
+        self._parsing = threading.Lock()
 
     def uri(self) -> str:
         """Return the URL of the API as the client sees it."""
         request = cherrypy.serving.request
         return f"{self.options.public_url or request.base + request.script_name}/api/v1"
 
-    def content(self) -> object:
-        """Return the JSON in the body of the request."""
+    def wishes(self, read: Callable[[object], list[Wish]]) -> list[Wish]:
+        """Return what *read* makes of the JSON in the body of the request."""
         request = cherrypy.serving.request
         body: RequestBody = request.archive_body
         body.require()
-        return json_in(body, request.headers, self._longest)
+        text = read_json(body, request.headers, self._longest)
+        with self._parsing:
+            return read(parse_json(text))
 
 
 class _Resource:
@@ -78,7 +86,7 @@ class Stage(_Resource):
 
     def POST(self, /, **_query: Any) -> Any:
         """Have the files recalled that the body names: 201, with the id of the request."""
-        request = self._recalls.submit(self._tape.bodies.files(self._tape.content()))
+        request = self._recalls.submit(self._tape.wishes(self._tape.bodies.files))
         return write(accepted_answer(self._tape.uri(), request))
 
 
@@ -87,7 +95,8 @@ class StageRequest(_Resource):
 
     def GET(self, request: str, /, since: Any = "0", **_query: Any) -> Any:
         """Answer with how far its files are, those that changed since then: 200."""
-        return write(progress_answer(self._recalls.progress(request, moment_of(since))))
+        asked_at = time.time()
+        return write(progress_answer(self._recalls.progress(request, moment_of(since)), asked_at))
 
     HEAD = GET
 
@@ -102,7 +111,7 @@ class Cancel(_Resource):
 
     def POST(self, request: str, /, **_query: Any) -> Any:
         """Cancel the files of the request that the body names, all or none: 200."""
-        self._recalls.cancel(request, self._tape.bodies.paths(self._tape.content()))
+        self._recalls.cancel(request, self._tape.wishes(self._tape.bodies.paths))
         return write(DONE)
 
 
@@ -111,7 +120,7 @@ class Release(_Resource):
 
     def POST(self, request: str, /, **_query: Any) -> Any:
         """Unpin the files that the body names; neither they nor the request need exist: 200."""
-        self._recalls.release(request, self._tape.bodies.paths(self._tape.content()))
+        self._recalls.release(request, self._tape.wishes(self._tape.bodies.paths))
         return write(DONE)
 
 
@@ -120,6 +129,6 @@ class ArchiveInfo(_Resource):
 
     def POST(self, /, **_query: Any) -> Any:
         """Answer with the locality of each file that the body names, of some if there are too many: 200."""
-        wishes = self._tape.bodies.some_paths(self._tape.content())
+        wishes = self._tape.wishes(self._tape.bodies.some_paths)
         file_ids = {wish.file_id for wish in wishes if wish.file_id is not None}
         return write(localities_answer(wishes, self._recalls.residencies(file_ids)))

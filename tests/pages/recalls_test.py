@@ -17,6 +17,7 @@ from pacifica.archiveinterface.recalls.options import RecallOptions
 from pacifica.archiveinterface.recalls.requests import Wish
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
+from pacifica.archiveinterface.web.settings import Settings
 from tests.support.service import TIMEOUT, Client, serving
 
 EVENTS = "/-/recalls/events"
@@ -60,11 +61,11 @@ class Stand:
 
 
 @contextmanager
-def standing(directory: Path, listeners: int = 10) -> Iterator[Stand]:
+def standing(directory: Path, listeners: int = 10, settings: Settings | None = None) -> Iterator[Stand]:
     """Serve an archive with tape from this process until the block is left."""
     archive, options = TapeBackendArchive(str(directory)), RecallOptions(database=f"sqlite:///{directory}/recalls")
     recalls = RecallService(archive, Store("tape", options), options)
-    with serving(archive, http=HttpOptions(event_listeners=listeners), recalls=recalls) as service:
+    with serving(archive, settings, HttpOptions(event_listeners=listeners), recalls=recalls) as service:
         yield Stand(service, recalls)
 
 
@@ -143,6 +144,12 @@ def test_listeners_are_bounded_and_one_that_leaves_makes_room(tmp_path: Path) ->
                 if events.answer.status == 200:
                     break
             assert time.monotonic() < deadline, "the place of the client that left stays taken"
+
+
+def test_listeners_leave_half_of_the_threads_to_others(tmp_path: Path) -> None:
+    with standing(tmp_path, settings={"global": {"server.thread_pool": 3}}) as stand, closing(Events(stand.port)):
+        assert stand.client.request("GET", EVENTS).status_code == 503
+        assert stand.client.request("GET", "/").status_code == 200
 
 
 def test_a_refused_listener_takes_no_place(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ class HttpOptions:
     )
     event_listeners: int = option(
         "10",
-        "most clients of one process that may listen to `/-/recalls/events` at a time; each keeps a thread of"
-        " server.thread_pool; more are answered with 503",
+        "most clients of one process that may listen to `/-/recalls/events` at a time, each with a thread of its own,"
+        " and at most half of server.thread_pool; more are answered with 503",
         at_least(1, int),
     )
     drain_bytes: int = option(

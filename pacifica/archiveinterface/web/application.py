@@ -44,7 +44,9 @@ def make_application(
     overall = {**BUILT_IN, **settings.get("global", {})}
     most_bytes = overall.pop("server.max_request_body_size")
     resource = ArchiveInterfaceGenerator(archive, options, recalls)
-    pages = _pages(archive, options, recalls, tape or TapeOptions()) if recalls else {}
+    # The rest of the threads serve files, whatever the site has set.
+    listeners = min(options.event_listeners, int(overall["server.thread_pool"]) // 2)
+    pages = _pages(archive, listeners, recalls, tape or TapeOptions()) if recalls else {}
     application = ArchiveApplication(resource, options, most_bytes, pages)
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
@@ -55,8 +57,8 @@ def make_application(
     return application
 
 
-def _pages(archive: AbstractBackendArchive, options: HttpOptions, recalls: RecallService, tape: TapeOptions) -> Pages:
-    return {**recall_pages(recalls, options.event_listeners), **tape_pages(archive, recalls, tape)}
+def _pages(archive: AbstractBackendArchive, listeners: int, recalls: RecallService, tape: TapeOptions) -> Pages:
+    return {**recall_pages(recalls, listeners), **tape_pages(archive, recalls, tape)}
 
 
 class ArchiveApplication(cherrypy.Application):

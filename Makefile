@@ -6,6 +6,7 @@
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make test-fuzz   $(FUZZ_REQUESTS) random requests to the launcher and to uWSGI, compared with an oracle of the framing
 # make test-leaks   each verb, succeeding and failing, $(LEAK_ROUNDS) times on every backend and server: nothing stays open or behind
+# make test-recalls   recalls: a crash at each statement, kills under load, and as many requests as FTS sends
 # make test-mutation [MODULES="conditions backends/posix/store"]   whether the tests notice small changes of the code
 # make check format, lint and types
 # make bench-quick   the comparison with the original, nginx, rclone and bare handlers, in two minutes, into build/benchmarks-quick
@@ -51,7 +52,7 @@ HPSS_DEMO ?= build/hpss-demo
 HSM_DEMO ?= hsm-demo
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-user test-fresh-machine \
-  test-powerloss test-faults test-fuzz test-leaks test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls check docs deployment-test clean
+  test-powerloss test-faults test-fuzz test-leaks test-recalls test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -104,6 +105,11 @@ test-fuzz: $(VENV)/.test
 # About a quarter of an hour.
 test-leaks: $(VENV)/.test
 	CI=true LEAK_ROUNDS=$(LEAK_ROUNDS) $(BIN)/python -m pytest tests/leak_test.py
+
+# Each point at which a process can die, 1,000 requests of 200 files, many kills. Half an hour.
+test-recalls: $(VENV)/.test
+	CI=true RECALL_CRASHES=all RECALL_REQUESTS=1000 RECALL_KILLS=20 $(BIN)/python -m pytest -s \
+	  tests/recalls/crash_test.py tests/recalls/load_test.py tests/recalls/lease_test.py
 
 # Minutes for each module; nothing else should run beside it, because a mutant that hangs is told by its time.
 test-mutation: $(VENV)/.mutation

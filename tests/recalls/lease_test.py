@@ -1,5 +1,9 @@
-"""One recaller is at work, whatever processes there are; another follows when it ends, dies or stands still."""
+"""One recaller is at work, whatever processes there are; another follows when it ends, dies or stands still.
 
+RECALL_KILLS is how many recallers are killed under load.
+"""
+
+import os
 import signal
 import time
 from contextlib import ExitStack
@@ -15,7 +19,7 @@ from tests.support.tape import Tape
 on_servers = pytest.mark.parametrize("url", ["mariadb", "postgresql"], indirect=True)
 """A process that stands still within a transaction keeps all others from a SQLite file."""
 
-KILLS = 4
+KILLS = int(os.getenv("RECALL_KILLS", "2"))
 
 
 def test_one_recaller_is_at_work_and_another_stands_by(open_site: Open, tape: Tape) -> None:

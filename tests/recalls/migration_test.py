@@ -1,6 +1,5 @@
 """How the tables of recalls come into being, and how they change with the versions of the program."""
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from pacifica.archiveinterface.exception import ConfigurationError
 from pacifica.archiveinterface.recalls.options import RecallOptions
 from pacifica.archiveinterface.recalls.store import MIGRATIONS, Store, migrate
 from tests.recalls.conftest import Open
-from tests.support.crashes import Points, die, passing, runs_to_the_end
+from tests.support.crashes import Points, die, ends_well, passing, runs_to_the_end, started
 from tests.support.databases import mariadb_server
 from tests.support.recall_site import ARCHIVE, Site, recall_options
 from tests.support.tape import Tape
@@ -61,18 +60,8 @@ def test_the_tables_of_another_archive_are_refused(open_site: Open, url: str, ot
 
 def test_several_processes_make_the_tables_at_once(url: str, tape: Tape) -> None:
     tape.add("1", volume="A")
-    children = []
-    for _ in range(PROCESSES):
-        child = os.fork()
-        if not child:
-            code = 1
-            try:
-                Site(url, tape).submit("1")
-                code = 0
-            finally:
-                os._exit(code)
-        children.append(child)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * PROCESSES
+    children = [started(lambda: Site(url, tape).submit("1")) for _ in range(PROCESSES)]
+    assert all(map(ends_well, children))
     site = Site(url, tape)
     assert site.service.report().new_files == 1
 

@@ -40,8 +40,8 @@ def lose_connection(database: Any) -> None:
         raise OperationalError("the connection was lost")
 
 
-def runs_to_the_end(action: Callable[[], object]) -> bool:
-    """Return whether *action*, in a process of its own, was not ended at a point."""
+def started(action: Callable[[], object]) -> int:
+    """Run *action* in a process of its own, and return its id."""
     child = os.fork()
     if not child:
         code = 1
@@ -53,10 +53,20 @@ def runs_to_the_end(action: Callable[[], object]) -> bool:
             raise
         finally:
             os._exit(code)
+    return child
+
+
+def ends_well(child: int) -> bool:
+    """Return whether the process *child* was not ended at a point; its action must not fail."""
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     assert code in (0, DIED), code
     return code == 0
+
+
+def runs_to_the_end(action: Callable[[], object]) -> bool:
+    """Return whether *action*, in a process of its own, was not ended at a point."""
+    return ends_well(started(action))
 
 
 @contextmanager

@@ -57,6 +57,15 @@ class DatabaseServer:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
+    @property
+    def deadlocks(self) -> int:
+        """How many transactions were ended because of deadlocks."""
+        if isinstance(self.server, MariaDB):
+            [(_, count)] = self.server.execute("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")
+        else:
+            [(count,)] = self.server.execute("SELECT SUM(deadlocks) FROM pg_stat_database")
+        return int(count)
+
     def kill_connections(self) -> None:
         """Close all connections of the tests."""
         if isinstance(self.server, MariaDB):

@@ -1,6 +1,7 @@
 """Many files at a time: where they are on tape, their recalls, the end of those, and the release of disk copies."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from pacifica.archiveinterface.exception import BackendUnavailableError, Conflic
 from tests.backends.oracle_hsm_sideband.stand import wait_for
 from tests.samqfs_emulator.filesystem import SamQfs
 from tests.samqfs_emulator.host import HsmHost
+from tests.support.needs import need
 
 ROOT = Path(__file__).parents[3]
 IDS = [str(number) for number in range(1000, 1007)]
@@ -219,7 +221,19 @@ def test_the_traits_say_what_this_server_has(
     host.filesystem.refuse_calls(is_linux_client)
     traits = make(**options).recall_traits
     assert (traits.cancels, traits.releases, traits.pins) == (cancels, releases, False)
-    assert traits.tells_state is ("libsam" not in options)
+    assert traits.tells_state is not (is_linux_client or "libsam" in options)
+
+
+def test_a_library_with_another_record_does_not_tell_the_state(host: HsmHost, make: Make, tmp_path: Path) -> None:
+    need("cc")
+    source, library = tmp_path / "libsam.c", tmp_path / "libsam.so"
+    calls = ("sam_stat", "sam_stage", "sam_cancelstage", "sam_release")
+    source.write_text("".join(f"int {call}(void) {{ return 0; }}\n" for call in calls))
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    archive = make(libsam=str(library))
+    assert not archive.recall_traits.tells_state
+    tape(host, archive, "7")
+    assert residency_of(archive).locality is Locality.TAPE
 
 
 def test_what_neither_libsam_nor_a_command_can_do_is_not_done(host: HsmHost, make: Make) -> None:
@@ -232,10 +246,10 @@ def test_what_neither_libsam_nor_a_command_can_do_is_not_done(host: HsmHost, mak
     assert archive.file("8").is_online()
 
 
-def test_where_libsam_only_tells_the_state_a_read_recalls(host: HsmHost, make: Make) -> None:
+def test_where_libsam_has_only_sam_stat_a_read_recalls(host: HsmHost, make: Make) -> None:
     host.filesystem.refuse_calls()
     archive = make()
-    assert archive.recall_traits == RecallTraits(tells_state=True)
+    assert archive.recall_traits == RecallTraits()
     tape(host, archive, "7")
     assert archive.submit_recalls(["7"]) == {"7": None}
     assert residency_of(archive).recall is not RecallState.FAILED

@@ -152,7 +152,7 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
         ways = Ways(options)
         self._residencies = FirstAnswer(ways.sources(self.sideband))
         self.requests = ways.requests()
-        self.recall_traits = ways.traits()
+        self.recall_traits = ways.traits(self.prefix or "/")
 
     def file(self, file_id: str) -> HsmSidebandFile:
         """Return the file *file_id*. Raises FileIdError."""

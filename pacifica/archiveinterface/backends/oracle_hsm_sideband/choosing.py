@@ -25,12 +25,12 @@ class Ways:
         self._libsam = _libsam(options)
         # Everything but sam_stat.
         self._requests_libsam = self._libsam if self._libsam and self._libsam.has_requests() else None
+        is_told = options.residency in ("auto", "sam_stat")
+        self._sam_stat = SamStatResidency(self._libsam) if self._libsam and is_told else None
 
     def sources(self, sideband: Sideband) -> list[ResidencySource]:
         """Return what tells residency, the best first."""
-        sources: list[ResidencySource] = []
-        if self._libsam and self._options.residency in ("auto", "sam_stat"):
-            sources.append(SamStatResidency(self._libsam))
+        sources: list[ResidencySource] = [self._sam_stat] if self._sam_stat else []
         if self._options.residency in ("auto", "database"):
             sources.append(DatabaseResidency(sideband))
         return sources
@@ -44,8 +44,8 @@ class Ways:
             cancel, release = cancel or LibsamRequest(libsam.cancel_stage), release or LibsamRequest(libsam.release)
         return Requests(self._recalls(), cancel, release, options.stage_batch)
 
-    def traits(self) -> RecallTraits:
-        """Return what these ways can do."""
+    def traits(self, prefix: str) -> RecallTraits:
+        """Return what these ways can do with files below *prefix*."""
         options, libsam = self._options, self._requests_libsam
         is_queued_in_storage = (libsam and options.stager in ("auto", "libsam")) or self._stages_by_command()
         return RecallTraits(
@@ -53,7 +53,8 @@ class Ways:
             sorts=bool(is_queued_in_storage),
             cancels=bool(libsam or options.cancel_command),
             releases=bool(libsam or options.release_command),
-            tells_state=self._libsam is not None and options.residency in ("auto", "sam_stat"),
+            # Whether a client that has sam_stat only sees that a stage is under way on the server is not known.
+            tells_state=bool(libsam and self._sam_stat and self._sam_stat.describes(prefix)),
         )
 
     def _recalls(self) -> Recalls:

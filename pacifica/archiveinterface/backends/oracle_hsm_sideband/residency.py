@@ -83,6 +83,13 @@ class SamStatResidency:
         """Return the residency of each of *files*."""
         return [self._ask(*file) for file in files]
 
+    def describes(self, path: str) -> bool:
+        """Return whether libsam has a record of *path* that can be understood."""
+        try:
+            return isinstance(self._ask(os.stat(path), path), Residency)
+        except OSError:
+            return False
+
     def _ask(self, found: os.stat_result, filepath: str) -> Residency | Unknown:
         try:
             told = self._libsam.stat(filepath)

@@ -18,6 +18,8 @@ from pacifica.archiveinterface.web.settings import Settings
 from tests.support.service import TIMEOUT, Client, serving
 
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
+DISCOVERY = "/.well-known/wlcg-tape-rest-api"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"  # the id of no request
 
 
 def recalls_of(archive: AbstractBackendArchive, directory: Path, **options: Any) -> RecallService:
@@ -97,3 +99,11 @@ def tape_service(
     recalls = recalls_of(archive, directory, **options)
     with recalls.at_work(), serving(archive, settings, recalls=recalls, tape=tape) as service:
         yield TapeClient(service)
+
+
+def detail_of(answer: requests.Response, status: int = 400) -> str:
+    """Return the detail of a problem."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    detail: str = answer.json()["detail"]
+    return detail

@@ -244,7 +244,7 @@ def test_localities(site: Site) -> None:
     ],
 )
 def test_the_activity_of_a_request_is_its_priority(open_site: Open, metadata: dict[str, Any]) -> None:
-    site = open_site(activities=(("urgent", 9), ("other", 1)), volumes=1)
+    site = open_site(activities=(("urgent", 9), ("other", -1)), volumes=1)
     site.tape.add("20", volume="B")
     site.client.stage("/1", "/2")
     site.client.stage("/20", targetedMetadata=metadata)

@@ -62,6 +62,14 @@ def test_a_site_may_say_what_clients_see(prefix: Path, tmp_path: Path, public_ur
         assert tape.states(answer.json()["requestId"]) == {path: "COMPLETED"}
 
 
+def test_a_site_may_have_the_reverse_proxy_say_what_clients_see(prefix: Path, tmp_path: Path) -> None:
+    settings = {"/": {"tools.proxy.on": True}}
+    with tape_service(POSIX_TREE.make(prefix), tmp_path, settings=settings) as tape:
+        forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "archive.example.org"}
+        found = tape.service.request("GET", DISCOVERY, headers=forwarded).json()
+        assert found["endpoints"][0]["uri"] == "https://archive.example.org/api/v1"
+
+
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_a_request_is_made_and_polled(tape: TapeClient, slash: str) -> None:
     before = int(time.time())

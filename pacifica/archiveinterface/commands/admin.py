@@ -17,7 +17,7 @@ from ..web.logs import log_to_stderr
 from .queues import add_queues_options, show_queues
 from .recaller import work
 from .stage import add_release_options, add_stage_options, release, stage
-from .startup import Site, choose, common_options, fail
+from .startup import INTERRUPTED, Site, choose, common_options, fail
 from .verify import INCOMPLETE, verify
 
 _ADMIN = "pacifica-archiveinterface-cmd"
@@ -41,6 +41,8 @@ def cmd(arguments: Sequence[str] | None = None) -> int:
     except ArchiveInterfaceError as error:
         fail(_ADMIN, error)
         return INCOMPLETE
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _admin_parser() -> argparse.ArgumentParser:

@@ -12,7 +12,6 @@ from ..connections import DatabaseUnavailableError
 from ..printing import printable
 from ..recalls.report import Report, json_of
 from .output import write_line
-from .stage import INTERRUPTED
 from .startup import Site
 
 _INTERVAL = 2.0  # seconds
@@ -27,22 +26,19 @@ def add_queues_options(parser: argparse.ArgumentParser) -> None:
 
 
 def show_queues(site: Site, given: argparse.Namespace) -> int:
-    """Print the queues, again and again if that was *given*; return 0, or 130 after SIGINT."""
+    """Print the queues, again and again if that was *given*; return 0."""
     text_of = json_of if given.json else _text_of
     shown = text_of(site.recalls.report())
     write_line(shown)
     if not given.watch:
         return 0
     clear = _CLEAR if sys.stdout.isatty() and not given.json else ""
-    try:
-        while True:
-            time.sleep(_INTERVAL)
-            with suppress(DatabaseUnavailableError):  # the connections have logged it
-                before, shown = shown, text_of(site.recalls.report())
-                if shown != before:
-                    write_line(f"{clear}{shown}")
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    while True:
+        time.sleep(_INTERVAL)
+        with suppress(DatabaseUnavailableError):  # the connections have logged it
+            before, shown = shown, text_of(site.recalls.report())
+            if shown != before:
+                write_line(f"{clear}{shown}")
 
 
 def _text_of(report: Report) -> str:

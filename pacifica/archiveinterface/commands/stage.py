@@ -14,9 +14,7 @@ from ..printing import printable
 from ..recalls.requests import Wish
 from .following import follow
 from .output import write_line
-from .startup import Site
-
-INTERRUPTED = 130  # exit code, as shells give it for SIGINT
+from .startup import INTERRUPTED, Site
 
 
 def add_stage_options(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from ..recalls.store import Store
 from ..web.settings import Settings, read_cherrypy_config
 
 BAD_CONFIGURATION = 2  # exit code
+INTERRUPTED = 130  # exit code, as shells give it for SIGINT
 
 _log = logging.getLogger(LOG_NAME)
 

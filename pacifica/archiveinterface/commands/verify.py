@@ -21,8 +21,7 @@ from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
 from .output import write_line
 from .scrub import BAD, MISSING, OK, PARTIAL, REMOVED, Finding, Recalling, Scrub, ScrubStoppedError
-from .stage import INTERRUPTED
-from .startup import Site
+from .startup import INTERRUPTED, Site
 
 INCOMPLETE = 3  # exit code: the storage failed, or the findings could not be written
 

@@ -63,7 +63,13 @@ class Recaller:
     def turn(self) -> float:
         """Do what is due; return after how many seconds to look again."""
         try:
-            return self._work() if self._take() else self._pause
+            was_held = self._lease.is_held
+            if not self._lease.take():
+                return self._pause
+            with self._lease.kept():
+                if not was_held:
+                    self._take_over()
+                return self._work()
         except LeaseLostError:
             _log.warning("another recaller is at work now")
         except DatabaseUnavailableError:  # the connections have logged it
@@ -75,16 +81,11 @@ class Recaller:
         self._lease.is_held = False
         return _AFTER_FAILURE
 
-    def _take(self) -> bool:
-        was_held = self._lease.is_held
-        if not self._lease.take():
-            return False
-        if not was_held:
-            _log.info("this process recalls files from tape")
-            self._queues.take_over()
-            self._pace.take_over(self._lease)
-            self._watching.take_over(self._lease)
-        return True
+    def _take_over(self) -> None:
+        _log.info("this process recalls files from tape")
+        self._queues.take_over()
+        self._pace.take_over(self._lease)
+        self._watching.take_over(self._lease)
 
     def _work(self) -> float:
         is_more = self._locating(self._lease)

@@ -12,6 +12,8 @@ from playhouse.db_url import parse
 from .connections import Connections, Limits
 from .exception import ConfigurationError
 
+_LOCK_SHARE = 0.5  # of the time for an answer: a lock may be waited for so long, so that this is told from a failure
+
 
 def connections_to(url: str, name: str, limits: Limits | None = None) -> Connections:
     """Return the connections to the database at *url*, which messages call *name*.
@@ -69,7 +71,7 @@ def _bounded(limits: Limits) -> str:
 
     The first comment is for MariaDB only, the second for MySQL only, which can but end idle connections.
     """
-    wait, idle = max(1, int(0.8 * limits.read_timeout)), ceil(limits.idle_timeout)
+    wait, idle = ceil(_LOCK_SHARE * limits.read_timeout), ceil(limits.idle_timeout)
     return (
         f"SET SESSION innodb_lock_wait_timeout = {wait}"
         f" /*M!100301 , idle_transaction_timeout = {idle} */ /*!80000 , wait_timeout = {idle} */"
@@ -78,7 +80,11 @@ def _bounded(limits: Limits) -> str:
 
 def postgresql(limits: Limits, database: str, **parameters: Any) -> Database:
     """Return the PostgreSQL *database*, with *parameters* of libpq."""
-    settings = {"statement_timeout": limits.read_timeout, "idle_in_transaction_session_timeout": limits.idle_timeout}
+    settings = {
+        "statement_timeout": limits.read_timeout,
+        "lock_timeout": _LOCK_SHARE * limits.read_timeout,
+        "idle_in_transaction_session_timeout": limits.idle_timeout,
+    }
     given = {
         "connect_timeout": ceil(limits.connect_timeout),
         "options": " ".join(f"-c {name}={ceil(seconds * 1000)}" for name, seconds in settings.items()),

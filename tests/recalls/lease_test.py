@@ -5,20 +5,24 @@ RECALL_KILLS is how many recallers are killed under load.
 
 import os
 import signal
+import threading
 import time
 from contextlib import ExitStack
 
 import pytest
 
+from pacifica.archiveinterface.recalls.tables import Lease
 from tests.recalls.conftest import Open
 from tests.support.processes import suspend
 from tests.support.recall_process import RecallProcess, recall_process, wait_for_work
 from tests.support.recall_site import Site, wishes
+from tests.support.service import await_true
 from tests.support.tape import Tape
 
 on_servers = pytest.mark.parametrize("url", ["mariadb", "postgresql"], indirect=True)
 """A process that stands still within a transaction keeps all others from a SQLite file."""
 
+BEAT = Lease.select(Lease.beat).tuples()
 KILLS = int(os.getenv("RECALL_KILLS", "2"))
 
 
@@ -72,6 +76,26 @@ def test_a_recaller_that_works_is_not_followed_however_clocks_are_set(open_site:
     request = first.submit("1")
     second.work(0)
     assert first.states(request) == {"1": "SUBMITTED"}
+
+
+def test_a_recaller_whose_storage_takes_its_time_keeps_its_lease(url: str, tape: Tape) -> None:
+    first, second = Site(url, tape, lease_seconds=1.0), Site(url, tape, lease_seconds=1.0)
+    tape.add("1", volume="A")
+    first.work()
+    request = first.submit("1")
+    answers, began = threading.Event(), first.store.rows(BEAT)[0][0]
+
+    def wait(verb: str, file_id: str) -> None:
+        answers.wait()
+
+    first.archive.called, first.archive.is_quick = wait, True
+    thread = threading.Thread(target=first.recaller.turn)
+    thread.start()
+    await_true(lambda: second.recaller.turn() and first.store.rows(BEAT)[0][0] > began + 4)
+    answers.set()
+    thread.join()
+    await_true(lambda: first.recaller.turn() and first.states(request) == {"1": "COMPLETED"})
+    assert tape.recalls == {"1": 1}
 
 
 @pytest.mark.parametrize("verb", ["residency", "stage", "cancel", "release"])

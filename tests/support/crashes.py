@@ -4,11 +4,12 @@ import itertools
 import os
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import pymysql
 import pytest
-from peewee import Database, OperationalError
+from peewee import Database, MySQLDatabase, OperationalError
 
 DIED = 77  # exit code of a process that died at a point
 
@@ -36,7 +37,12 @@ def die(_: Any) -> None:
 def lose_connection(database: Any) -> None:
     """Close the connection to the *database* as if its server had."""
     if database:
-        database.close()
+        connection = database.connection()
+        if isinstance(database, MySQLDatabase):
+            with suppress(pymysql.Error):
+                connection.kill(connection.thread_id())
+        else:
+            connection.close()
         raise OperationalError("the connection was lost")
 
 

@@ -56,7 +56,7 @@ class Target:
     directories: list[Path]
     outside: Path | None = None  # a directory on another file system, named by move_roots
     takes_chunked: bool = True
-    has_tape: bool = False  # the file TAPE can only be recalled, and the stager refuses it
+    has_tape: bool = False  # the file TAPE waits for its recall, and the stager has refused it
     more: Callable[[], dict[str, int]] = dict  # numbers that only the backend tells
     _path_of_fresh: str = field(default="", init=False)
 
@@ -264,7 +264,7 @@ ORDEALS: dict[str, Ordeal] = {
 FROM_OUTSIDE: dict[str, Ordeal] = {"PATCH across file systems": move_from_outside}
 OF_TAPE = {
     **refusals("GET", ("on tape", 503, TAPE, {})),
-    **refusals("POST", ("on tape", 503, TAPE, {})),
+    **refusals("POST", ("on tape", 202, TAPE, {})),
     **refusals("HEAD", ("on tape", 204, TAPE, {})),
 }
 OF_REFUSAL: dict[str, Ordeal] = {

@@ -109,11 +109,11 @@ def test_nothing_is_leaked_on_oracle_hsm(server: str, tmp_path: Path, temporary:
             takes_chunked=server == "launcher",
             has_tape=True,
         )
-        if server == "uwsgi":  # its worker starts a recaller, which takes its time
-            started.await_line("this process recalls files from tape")
         fill(target)
         target.ask(201, "PUT", TAPE, b"on tape")
         on_tape = prefix / id2filename(int(TAPE))[1:]
         host.filesystem.archive(on_tape)
         assert host.filesystem.release(on_tape)
+        target.ask(202, "POST", TAPE)
+        started.await_line("false ended with 1")  # then the threads and connections of the recaller are there
         assert leaks(target, ordeals_of(target), LONG or 5) == {}

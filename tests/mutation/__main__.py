@@ -26,7 +26,7 @@ SURVIVORS = Path(__file__).with_name("survivors.txt")
 WORK = Path("build/mutation")
 
 _QUOTED = re.compile(r'"([^"]*)"')
-_FIELD = re.compile(r"[A-Z]+(-[A-Z]+)+|ETag|Allow|Range|Digest", re.IGNORECASE)
+_FIELD = re.compile(r"[A-Z]+(-[A-Z]+)+|ETag|Allow|Location|Range|Digest", re.IGNORECASE)
 
 # mutmut switches a change on only when a test runs; what has run by then cannot be judged, and does not count.
 IMPORTED = "why: runs when the module is imported, before a change is switched on"
@@ -129,6 +129,10 @@ ROOMS = {
         ),
     ),
     "fixity": Room(modules=("commands/scrub", "fixity"), tests=("commands/stage", "fixity")),
+    "tape": Room(
+        modules=("tape/answers", "tape/bodies", "tape/times"),
+        tests=("tape/api", "tape/parsing", "tape/refusals", "tape/waiting"),
+    ),
     "pages": Room(
         modules=("http/event_stream", "pages/snapshot"),
         tests=("http/event_stream", "pages/recalls", "pages/snapshot"),

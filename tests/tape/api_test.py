@@ -7,7 +7,7 @@ import pytest
 
 from pacifica.archiveinterface.tape.options import TapeOptions
 from tests.support.recalls import DISCOVERY, UNKNOWN, TapeClient, detail_of, tape_service
-from tests.support.service import POSIX_FLAT, POSIX_TREE
+from tests.support.service import NOT_FOR_READERS, POSIX_FLAT, POSIX_TREE
 
 SPELLINGS = ["/5", "//5", "/5/", "///5//"]
 NOT_IDS = [
@@ -26,6 +26,8 @@ NOT_IDS = [
     "/\udc80",
     "/5%20",
     "/x",
+    "/X5",
+    "/5X",
 ]
 
 
@@ -60,6 +62,7 @@ def test_a_site_may_say_what_clients_see(prefix: Path, tmp_path: Path, public_ur
         answer = tape.ask("POST", "/stage/", {"files": [{"path": path}]})
         assert answer.headers["Location"] == f"{uri}/stage/{answer.json()['requestId']}"
         assert tape.states(answer.json()["requestId"]) == {path: "COMPLETED"}
+        assert "error" in tape.archiveinfo("/archive5")[0]
 
 
 def test_a_site_may_have_the_reverse_proxy_say_what_clients_see(prefix: Path, tmp_path: Path) -> None:
@@ -75,7 +78,7 @@ def test_a_request_is_made_and_polled(tape: TapeClient, slash: str) -> None:
     before = int(time.time())
     made = tape.ask("POST", f"/stage{slash}", {"files": [{"path": "/5"}, {"path": "/12345"}]})
     request = made.json()["requestId"]
-    assert (made.status_code, made.json()) == (201, {"requestId": request})
+    assert (made.status_code, made.reason, made.json()) == (201, "Created", {"requestId": request})
     assert made.headers["Location"] == f"{tape.service.url}/api/v1/stage/{request}"
     polled = tape.ask("GET", f"/stage/{request}{slash}")
     assert (polled.status_code, polled.headers["Content-Type"]) == (200, "application/json")
@@ -107,9 +110,10 @@ def test_a_path_that_is_no_id_fails_for_itself(tape: TapeClient, path: str) -> N
     request = tape.stage(path, "/5")
     files = tape.files(request)
     assert (files[path]["state"], files["/5"]["state"]) == ("FAILED", "COMPLETED")
-    assert files[path]["error"]
     wrong, right = tape.archiveinfo(path, "/5")
-    assert (list(wrong), wrong["path"]) == (["path", "error"], path)
+    assert wrong == {"path": path, "error": files[path]["error"]}
+    assert wrong["error"].startswith("a ")
+    assert not NOT_FOR_READERS.search(wrong["error"])
     assert right == {"path": "/5", "locality": "DISK"}
     assert tape.call(f"/stage/{request}/cancel", [path]) == 200
     assert tape.call(f"/release/{request}", [path]) == 200
@@ -191,6 +195,8 @@ def test_a_request_need_not_exist_for_a_release_only(tape: TapeClient, request_i
 def test_paths_may_be_given_as_files(tape: TapeClient) -> None:
     request = tape.stage("/5")
     content = {"files": [{"path": "/5"}]}
-    assert tape.ask("POST", "/archiveinfo", content).json() == [{"path": "/5", "locality": "DISK"}]
+    for other in ({}, {"paths": ["/12345"]}):
+        [told] = tape.ask("POST", "/archiveinfo", {**content, **other}).json()
+        assert told == {"path": "/12345" if other else "/5", "locality": "DISK"}
     assert tape.ask("POST", f"/stage/{request}/cancel", content).status_code == 200
     assert tape.ask("POST", f"/release/{request}", content).status_code == 200

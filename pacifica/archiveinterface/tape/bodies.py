@@ -78,7 +78,9 @@ class Bodies:
         except UnicodeEncodeError:
             raise FileIdError("a path has no surrogates") from None
         whole = f"/{path.strip('/')}"
-        return whole.removeprefix(self._root if whole.startswith(f"{self._root}/") else "").lstrip("/")
+        if whole.startswith(f"{self._root}/"):
+            whole = whole[len(self._root) :]
+        return whole.lstrip("/")
 
     def _activity(self, metadata: Mapping[str, Any]) -> str:
         """Return the activity for this site in *metadata*; what is meant for others is never refused."""

@@ -9,7 +9,7 @@ from pacifica.archiveinterface.tape.options import TapeOptions
 from tests.support.recalls import DISCOVERY, UNKNOWN, TapeClient, detail_of, tape_service
 from tests.support.service import NOT_FOR_READERS, POSIX_FLAT, POSIX_TREE
 
-SPELLINGS = ["/5", "//5", "/5/", "///5//"]
+SPELLINGS = ["/5", "//5", "/5/", "///5//", "/" * 4095 + "5"]
 NOT_IDS = [
     "",
     "/",
@@ -82,6 +82,7 @@ def test_a_request_is_made_and_polled(tape: TapeClient, slash: str) -> None:
     assert made.headers["Location"] == f"{tape.service.url}/api/v1/stage/{request}"
     polled = tape.ask("GET", f"/stage/{request}{slash}")
     assert (polled.status_code, polled.headers["Content-Type"]) == (200, "application/json")
+    assert polled.headers["Cache-Control"] == "no-store"
     content = polled.json()
     assert list(content) == ["id", "createdAt", "startedAt", "completedAt", "nextSince", "files"]
     assert content["id"] == request

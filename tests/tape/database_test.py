@@ -68,7 +68,7 @@ def test_without_the_database_all_is_503_and_nothing_is_lost(server: DatabaseSer
 
 
 def test_any_text_may_be_a_path_or_an_id(tape: TapeClient) -> None:
-    paths = ["/5", "/\0", "/\ud83d", "/😀", "/é", "/'", "/%", "/" + "x" * 60000]
+    paths = ["/5", "/\0", "/\ud83d", "/😀", "/é", "/'", "/%", "/" + "\ud83d" * 4095]
     request = tape.stage(*paths)
     assert list(tape.files(request)) == paths
     for name in ("%00", "%ED%A0%80", "%F0%9F%98%80", request.upper(), f"{request}%20", f"{request}'"):

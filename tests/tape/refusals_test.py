@@ -46,6 +46,7 @@ FILES: list[tuple[Any, str]] = [
     ({"files": [{}]}, "files[0].path"),
     ({"files": [{"path": 5}]}, "files[0].path"),
     ({"files": [{"path": ["/5"]}]}, "files[0].path"),
+    ({"files": [{"path": "/" + "5" * 4096}]}, "files[0].path"),
     ({"files": [{"path": "/5", "diskLifetime": 60}]}, "files[0].diskLifetime"),
     ({"files": [{"path": "/5", "diskLifetime": ""}]}, "files[0].diskLifetime"),
     ({"files": [{"path": "/5", "diskLifetime": "P1"}]}, "files[0].diskLifetime"),
@@ -62,6 +63,7 @@ PATHS: list[tuple[Any, str]] = [
     ({"paths": [5]}, "paths[0]"),
     ({"paths": ["/5", None]}, "paths[1]"),
     ({"paths": [{"path": "/5"}]}, "paths[0]"),
+    ({"paths": ["/" * 4097]}, "paths[0]"),
     ({"files": []}, "files"),
     ({"files": [7]}, "files[0]"),
 ]

@@ -44,7 +44,7 @@ def progress_answer(progress: RequestProgress, asked_at: float) -> Answer:
         content["completedAt"] = int(progress.completed_at)
     content["nextSince"] = int(asked_at) - _OVERLAP
     content["files"] = [_file(file) for file in progress.files]
-    return json_answer(content)
+    return json_answer(content, headers={"Cache-Control": "no-store"})
 
 
 def _file(file: FileProgress) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from ..recalls.requests import Wish
 from .options import TapeOptions
 from .times import seconds_of
 
+_LONGEST_PATH = 4096  # characters; each poll repeats it
+
 PathOf = Callable[[str], object]
 """Raises FileIdError for what is not the id of a file."""
 
@@ -42,7 +44,7 @@ class Bodies:
             files = _list_in(content, "files")
             return self._named(_path_in(f"files[{number}]", file) for number, file in enumerate(files))
         paths = _list_in(content, "paths")
-        return self._named(_text(f"paths[{number}]", path) for number, path in enumerate(paths))
+        return self._named(_path(f"paths[{number}]", path) for number, path in enumerate(paths))
 
     def some_paths(self, content: object) -> list[Wish]:
         """Return as many of the files that the body names as a request may have."""
@@ -100,7 +102,7 @@ def _list_in(content: object, name: str) -> list[object]:
 
 
 def _path_in(name: str, file: object) -> str:
-    return _text(f"{name}.path", _object(name, file).get("path"))
+    return _path(f"{name}.path", _object(name, file).get("path"))
 
 
 def _object(name: str, value: object) -> Mapping[str, Any]:
@@ -109,9 +111,11 @@ def _object(name: str, value: object) -> Mapping[str, Any]:
     return value
 
 
-def _text(name: str, value: object) -> str:
+def _path(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise RequestError(f"{name} is not a string")
+    if len(value) > _LONGEST_PATH:
+        raise RequestError(f"{name} has more than {_LONGEST_PATH} characters")
     return value
 
 

@@ -35,7 +35,7 @@ NOT_IDS = [
 def test_discovery_tells_the_url_of_the_api_and_its_limits(tape: TapeClient, slash: str) -> None:
     answer = tape.service.request("GET", DISCOVERY + slash)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
-    limits = {"maxFilesPerRequest": 20, "minPollSeconds": 0.05, "retentionDays": 14}
+    limits = {"maxFilesPerRequest": 20, "minPollSeconds": 1, "retentionDays": 14}
     endpoint = {"uri": f"{tape.service.url}/api/v1", "version": "v1", "metadata": limits}
     assert answer.json() == {"sitename": "pacifica", "endpoints": [endpoint]}
 

@@ -21,8 +21,8 @@ def discovery_answer(uri: str, sitename: str, options: RecallOptions) -> Answer:
     """Return the answer that tells where the API is, and which limits it has."""
     limits = {
         "maxFilesPerRequest": options.most_files,
-        "minPollSeconds": options.poll_seconds,
-        "retentionDays": options.keep_days,
+        "minPollSeconds": ceil(options.poll_seconds),
+        "retentionDays": int(options.keep_days),
     }
     endpoint = {"uri": uri, "version": "v1", "metadata": limits}
     return json_answer({"sitename": sitename, "endpoints": [endpoint]})

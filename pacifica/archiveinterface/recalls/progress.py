@@ -70,6 +70,7 @@ _IN_ORDER = attrgetter("position", "position_offset", "recall")
 
 _Places = dict[int | None, tuple[int | None, float | None]]
 """Position and seconds of the recalls that wait."""
+_NO_PLACE = (None, None)
 
 
 class Progress:
@@ -86,7 +87,7 @@ class Progress:
         """
         created_at = self._requests.require(request)
         [(pending, started_at, finished_at)] = self._store.rows(_summary(request))
-        rows = [_Row(decoded(path), *rest) for path, *rest in self._store.rows(_files(request, since, created_at))]
+        rows = list(map(_Row._make, self._store.rows(_files(request, since, created_at))))
         places = self._places(rows)
         return RequestProgress(
             request,
@@ -119,13 +120,14 @@ class Progress:
 
 
 def _progress(row: _Row, created_at: float, places: _Places) -> FileProgress:
+    path = decoded(row.path)
     if row.phase is None:
-        return FileProgress(row.path, "FAILED", created_at, created_at, decoded(row.created_error))
+        return FileProgress(path, "FAILED", created_at, created_at, decoded(row.created_error))
     if row.cancelled_at is not None:
-        return FileProgress(row.path, "CANCELLED", row.started_at, row.cancelled_at, "", size=row.size or 0)
-    state, error = _STATES[row.phase], decoded(row.error or "")
-    place = places.get(row.recall, (None, None)) if row.phase in SUBMITTED else (None, None)
-    return FileProgress(row.path, state, row.started_at, row.finished_at, error, *place, size=row.size or 0)
+        return FileProgress(path, "CANCELLED", row.started_at, row.cancelled_at, "", size=row.size or 0)
+    state, error = _STATES[row.phase], decoded(row.error) if row.error else ""
+    position, seconds = places.get(row.recall, _NO_PLACE) if row.phase in SUBMITTED else _NO_PLACE
+    return FileProgress(path, state, row.started_at, row.finished_at, error, position, seconds, row.size or 0)
 
 
 # Columns without the conversions of models, which take most of the time of a poll of many files.

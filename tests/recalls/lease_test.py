@@ -11,13 +11,14 @@ from contextlib import ExitStack
 
 import pytest
 
+from pacifica.archiveinterface.backends.abstract.recalls import RecallTraits
 from pacifica.archiveinterface.recalls.tables import Lease
-from tests.recalls.conftest import Open
+from tests.recalls.conftest import Open, on_sqlite
 from tests.support.processes import suspend
 from tests.support.recall_process import RecallProcess, recall_process, wait_for_work
 from tests.support.recall_site import Site, wishes
 from tests.support.service import await_true
-from tests.support.tape import Tape
+from tests.support.tape import ALL_TRAITS, Tape
 
 on_servers = pytest.mark.parametrize("url", ["mariadb", "postgresql"], indirect=True)
 """A process that stands still within a transaction keeps all others from a SQLite file."""
@@ -76,6 +77,29 @@ def test_a_recaller_that_works_is_not_followed_however_clocks_are_set(open_site:
     request = first.submit("1")
     second.work(0)
     assert first.states(request) == {"1": "SUBMITTED"}
+
+
+@on_sqlite
+@pytest.mark.parametrize("traits", [ALL_TRAITS, RecallTraits()])
+def test_what_was_noted_and_not_asked_for_is_asked_for_by_the_next(
+    open_site: Open, tape: Tape, traits: RecallTraits
+) -> None:
+    first, second = open_site(traits=traits), open_site(traits=traits)
+    tape.add("1", "2", volume="A")
+
+    def die(verb: str, file_id: str) -> None:
+        if verb == "stage":
+            raise KeyboardInterrupt
+
+    first.archive.called = die
+    request = first.submit("1", "2")
+    with pytest.raises(KeyboardInterrupt):
+        first.work(0)
+    assert first.states(request) == {"1": "STARTED", "2": "STARTED"}
+    second.work(40, step=40)
+    second.recall()
+    assert second.states(request) == {"1": "COMPLETED", "2": "COMPLETED"}
+    assert tape.recalls == {"1": 1, "2": 1}
 
 
 def test_a_recaller_whose_storage_takes_its_time_keeps_its_lease(url: str, tape: Tape) -> None:

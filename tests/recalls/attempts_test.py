@@ -7,6 +7,7 @@ import pytest
 
 from pacifica.archiveinterface.backends.abstract.recalls import RecallTraits
 from tests.recalls.conftest import Open, on_sqlite
+from tests.support.crashes import Points, between_transactions, passing
 from tests.support.recall_site import Site, wishes
 from tests.support.tape import Tape
 
@@ -203,6 +204,23 @@ def test_a_file_that_was_cancelled_before_it_was_started_is_not_asked_for(site: 
     site.recall()
     assert ("stage", "2") in seen
     assert ("stage", "1") not in seen
+
+
+@on_sqlite
+@pytest.mark.parametrize("point", range(16, 30))
+def test_what_is_cancelled_before_it_was_noted_as_started_is_not_asked_for(
+    open_site: Open, tape: Tape, point: int
+) -> None:
+    site, other = open_site(), open_site()
+    tape.add("1", "2", volume="A")
+    request = site.submit("1", "2")
+    other.store.prepare()
+    with passing(Points(point, between_transactions(lambda: other.service.cancel(request, wishes("1"))))):
+        site.work()
+    started = {name for name, file in site.files(request).items() if file.started_at}
+    assert set(tape.order) == started
+    site.recall()
+    assert tape.under_way == set()
 
 
 def test_a_storage_with_odd_names_of_volumes_and_large_numbers(site: Site, tape: Tape) -> None:

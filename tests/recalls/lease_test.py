@@ -3,6 +3,7 @@
 RECALL_KILLS is how many recallers are killed under load.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ import pytest
 from pacifica.archiveinterface.backends.abstract.recalls import RecallTraits
 from pacifica.archiveinterface.recalls.tables import Lease
 from tests.recalls.conftest import Open, on_sqlite
+from tests.support.crashes import Points, between_transactions, passing
 from tests.support.processes import suspend
 from tests.support.recall_process import RecallProcess, recall_process, wait_for_work
 from tests.support.recall_site import Site, wishes
@@ -77,6 +79,20 @@ def test_a_recaller_that_works_is_not_followed_however_clocks_are_set(open_site:
     request = first.submit("1")
     second.work(0)
     assert first.states(request) == {"1": "SUBMITTED"}
+
+
+@pytest.mark.parametrize("point", range(2, 16))
+@on_sqlite
+def test_of_two_who_take_the_lease_at_once_one_has_it(
+    open_site: Open, caplog: pytest.LogCaptureFixture, point: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    first, second = open_site(), open_site()
+    second.store.prepare()
+    with passing(Points(point, between_transactions(second.recaller.turn))):
+        first.recaller.turn()
+    second.recaller.turn()
+    assert caplog.text.count("this process recalls files from tape") == 1
 
 
 @on_sqlite

@@ -231,9 +231,19 @@ def test_a_volume_of_low_priority_is_served_in_the_end(open_site: Open, tape: Ta
 
 @on_sqlite
 def test_a_successor_takes_no_more_drives_than_there_are(open_site: Open, three_volumes: Tape) -> None:
-    first, second = open_site(volumes=1, volume_files=2), open_site(volumes=1, volume_files=2)
+    options: dict[str, Any] = {"volumes": 1, "volume_files": 2, "activities": (("urgent", 5),)}
+    first, second = open_site(**options), open_site(**options)
     first.submit(*NAMES)
-    first.work()
-    (volume,) = {volume_of(name) for name in three_volumes.under_way}
+    asked: list[str] = []
+
+    def die(verb: str, file_id: str) -> None:
+        if verb == "stage":
+            asked.append(file_id)
+            raise KeyboardInterrupt
+
+    first.archive.called = die
+    with pytest.raises(KeyboardInterrupt):
+        first.work()
+    second.submit(*[name for name in NAMES if volume_of(name) != volume_of(asked[0])], activity="urgent")
     second.work(70, step=31)
-    assert {volume_of(name) for name in three_volumes.under_way} == {volume}
+    assert {volume_of(name) for name in three_volumes.under_way} == set(map(volume_of, asked))

@@ -70,6 +70,16 @@ def ends_well(child: int) -> bool:
     return code == 0
 
 
+def between_transactions(action: Callable[[], object]) -> Callable[[Any], None]:
+    """Return what does *action* at a point of SQLite's unless a transaction is under way: it would wait for it."""
+
+    def happen(database: Any) -> None:
+        if not database.connection().in_transaction:
+            action()
+
+    return happen
+
+
 def runs_to_the_end(action: Callable[[], object]) -> bool:
     """Return whether *action*, in a process of its own, was not ended at a point."""
     return ends_well(started(action))

@@ -128,10 +128,12 @@ class Life:
 
 
 def test_a_recaller_that_dies_at_any_point_is_followed_by_another(open_site: Open, tape: Tape, tmp_path: Path) -> None:
-    open_site(evict="released").store.prepare()
+    site = open_site(evict="released")
+    site.store.prepare()
     is_alive, point = False, 1
     while not is_alive:
-        life = Life(open_site(evict="released"), point, tmp_path / f"answers-{point}")
+        site.start_anew()
+        life = Life(site, point, tmp_path / f"answers-{point}")
         life.prepare()
         is_alive = runs_to_the_end(partial(_live_until, life, point))
         life.check()
@@ -147,14 +149,15 @@ def _live_until(life: Life, point: int) -> None:
         life.live()
 
 
+@pytest.mark.parametrize("url", ["mariadb", "postgresql"], indirect=True)
 @pytest.mark.parametrize("after", [False, True])
 def test_a_connection_that_is_lost_at_any_point_loses_nothing(
     open_site: Open, tape: Tape, tmp_path: Path, after: bool
 ) -> None:
-    open_site(evict="released").store.prepare()
+    site = open_site(evict="released")
     points, point = Points(1, lose_connection), 1
     while point == 1 or points.was_reached:
-        life = Life(open_site(evict="released"), point, tmp_path / f"answers-{point}")
+        life = Life(site, point, tmp_path / f"answers-{point}")
         life.prepare()
         points = Points(point, lose_connection)
         with passing(points, after=after):

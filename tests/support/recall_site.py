@@ -66,6 +66,10 @@ class Site:
         self.service = RecallService(self.archive, self.store, self.options)
         self.recaller: Recaller = self.service.recaller()
 
+    def start_anew(self) -> None:
+        """Have another recaller from now on, as after a restart."""
+        self.recaller = self.service.recaller()
+
     def submit(self, *file_ids: str, **details: Any) -> str:
         """Ask for the files, all with the same *details*, and return the id of the request."""
         return self.service.submit([Wish(f"/{file_id}", file_id, **details) for file_id in file_ids])

@@ -17,7 +17,8 @@ from typing import Any
 
 import psycopg
 
-from tests.support.service import free_port
+from tests.support.processes import suspend
+from tests.support.service import await_true, free_port
 
 ADMINISTRATOR = "administrator"
 START_TIMEOUT = 60.0  # seconds
@@ -78,11 +79,14 @@ class PostgreSQL:
     def kill(self) -> None:
         """End the server as a crash would."""
         if self._process:
-            for pid in self.pids:
+            suspend(self._process.pid)  # it starts no more processes then
+            pids = self.pids
+            for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self._process.wait(60)
             self._process = None
+            await_true(lambda: not any(map(_has_memory, pids)))  # which the next server would find in use
 
     @property
     def pids(self) -> list[int]:
@@ -122,6 +126,12 @@ class PostgreSQL:
         except psycopg.OperationalError:
             return False
         return True
+
+
+def _has_memory(pid: int) -> bool:
+    with suppress(OSError):  # it has ended
+        return bool(Path(f"/proc/{pid}/maps").read_text())
+    return False
 
 
 def _children(parent: int) -> list[int]:

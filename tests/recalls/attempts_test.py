@@ -47,6 +47,7 @@ def test_the_time_between_attempts_doubles(open_site: Open, tape: Tape) -> None:
     assert (site.files(request)["1"].state, site.files(request)["1"].error) == ("FAILED", "the tape is torn")
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("fate", "recalls", "said"),
     [

@@ -183,16 +183,12 @@ def test_deleting_a_request_cancels_it(site: Site, tape: Tape, has_started: bool
     assert (site.states(second), tape.online) == ({"2": "COMPLETED"}, {"2"})
 
 
-@pytest.mark.parametrize("id", ["", "nonsense", "a\0b", "\udcff", "é" * 40, "x" * 5000, "%s"])
-def test_a_request_that_is_not_there_is_missing(site: Site, id: str) -> None:
-    for action in (
-        lambda: site.service.progress(id),
-        lambda: site.service.delete(id),
-        lambda: site.service.cancel(id, []),
-    ):
-        with pytest.raises(MissingRequestError):
-            action()
-    site.service.release(id, wishes("1"))
+def test_a_request_that_is_not_there_is_missing(site: Site) -> None:
+    for id in ("", "nonsense", "a\0b", "\udcff", "é" * 40, "x" * 5000, "%s", "0" * 36):
+        for action in (site.service.progress, site.service.delete, lambda id: site.service.cancel(id, [])):
+            with pytest.raises(MissingRequestError):
+                action(id)
+        site.service.release(id, wishes("1"))
 
 
 def test_the_id_of_a_request_is_exact(site: Site, tape: Tape) -> None:

@@ -43,10 +43,10 @@ class Watching:
         self._asks_again = False  # in this round
 
     def take_over(self, lease: HeldLease) -> None:
-        """Ask the storage again for all recalls: the last recaller may have ended before it did."""
+        """Ask the storage again for all that is wanted: the last recaller may have ended before it did."""
         self._asked_clock, after = lease.now(), 0
         while recalls := self._started(after):
-            self._archive.submit_recalls([recall.file_id for recall in recalls])
+            self._archive.submit_recalls([recall.file_id for recall in recalls if not recall.is_unwanted])
             lease.keep()
             after = recalls[-1].id
 

@@ -1,7 +1,6 @@
 """The archive on Oracle HSM (SAM-QFS): a POSIX file system whose files may be on tape."""
 
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +11,7 @@ from ...exception import (
     BackendUnavailableError,
     ConflictError,
     MissingFileError,
+    NotARegularFileError,
     StorageError,
     translated_os_errors,
 )
@@ -26,7 +26,7 @@ from ..posix.archive import PosixBackendArchive, PosixFile
 from ..posix.extendedfile import PosixReader
 from ..posix.moving import Source
 from ..posix.options import PosixOptions
-from ..posix.tree import split
+from ..posix.tree import split, stat_regular
 from .choosing import Ways
 from .connecting import connections_of
 from .extended_file_factory import HsmSidebandWriter, SamQfsStore
@@ -102,10 +102,10 @@ class HsmSidebandFile(PosixFile):
         """Return what stat tells, without the digests, which are in another file. Raises MissingFileError."""
         directory, name = split(self.path)
         with self._mounted(), translated_os_errors(), self._store.tree.directory(directory) as parent:
-            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            if not stat.S_ISREG(found.st_mode):
-                raise MissingFileError("no such file in the archive")
-            return HsmSidebandStatus.of(found, self.filepath)
+            try:
+                return HsmSidebandStatus.of(stat_regular(name, parent), self.filepath)
+            except NotARegularFileError as error:
+                raise MissingFileError("no such file in the archive") from error
 
     def _located(self) -> HsmSidebandStatus:
         status = self.described()

@@ -147,16 +147,24 @@ def _why_not_entered(parent: int, name: str) -> Exception:
     return MissingFileError("no such file in the archive")
 
 
-def open_regular(name: str, directory: int) -> tuple[int, os.stat_result]:
-    """Return a descriptor, for reading, of the regular file *name* in *directory*, and what stat says of it.
+def stat_regular(name: str, directory: int) -> os.stat_result:
+    """Return what stat says of the regular file *name* in *directory*.
 
-    Nothing else is opened: to open a device may have an effect. Raises OSError, ForbiddenPathError
-    for a symbolic link, NotARegularFileError.
+    Raises OSError, ForbiddenPathError for a symbolic link, NotARegularFileError.
     """
     found = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if stat.S_ISLNK(found.st_mode):
         raise ForbiddenPathError("the path leads through a symbolic link")
     _require_regular(found)
+    return found
+
+
+def open_regular(name: str, directory: int) -> tuple[int, os.stat_result]:
+    """Return a descriptor, for reading, of the regular file *name* in *directory*, and what stat says of it.
+
+    Nothing else is opened: to open a device may have an effect. Raises as `stat_regular` does.
+    """
+    stat_regular(name, directory)
     fd = os.open(name, _FILE, dir_fd=directory)
     with UndoOnError(lambda: os.close(fd)):
         found = os.fstat(fd)  # the name may belong to another file now

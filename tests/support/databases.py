@@ -81,7 +81,7 @@ def mariadb_server() -> DatabaseServer:
     directory = _directory("mariadb-")
     server = MariaDB(directory / "server")
     server.start()
-    atexit.register(server.stop)
+    atexit.register(server.kill)  # at once: pytest-xdist gives its workers ten seconds to end
     return DatabaseServer(server)
 
 
@@ -96,7 +96,7 @@ def postgresql_server() -> DatabaseServer:
     directory.chmod(0o711)  # nobody has to find the way
     server = PostgreSQL(directory / "server")
     server.start()
-    atexit.register(server.stop)
+    atexit.register(server.kill)  # at once: pytest-xdist gives its workers ten seconds to end
     return DatabaseServer(server)
 
 

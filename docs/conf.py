@@ -7,7 +7,7 @@ author = "The Pacifica Archive Interface authors"
 release = VERSION
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 # The summary is included by benchmarks/index.md.
-exclude_patterns = ["_build", "benchmarks/change.md", "benchmarks/summary.md"]
+exclude_patterns = ["_build", "benchmarks/change.md", "benchmarks/recalls.md", "benchmarks/summary.md"]
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_theme_options = {

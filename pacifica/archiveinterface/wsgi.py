@@ -29,7 +29,6 @@ if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
     at_worker_start(_site.archive.sweep)  # what a worker that was killed has left
     if _site.archive.has_tape:
         at_worker_start(start_recaller)
-        _site.recalls.wake = start_recaller  # if it was killed
 else:
     _recaller = _site.recalls.at_work()
     _recaller.__enter__()

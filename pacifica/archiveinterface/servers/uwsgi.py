@@ -53,12 +53,17 @@ def start_recaller() -> None:
     """Let two of the workers run a recaller, each in a process of its own: one is at work, the other stands by.
 
     Threads of a worker run only during requests unless uWSGI was started with ``enable-threads``. The process ends
-    with its worker. Does nothing while it runs.
+    with its worker.
     """
-    is_running = any(process.poll() is None for process in _recallers)
-    if uwsgi.worker_id() in _WITH_RECALLER and not is_running:
+    if uwsgi.worker_id() in _WITH_RECALLER:
         command = [python_program(), "-m", "pacifica.archiveinterface.commands.recaller"]
         _recallers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
+
+
+def _replace_lost_recaller() -> None:
+    """Start a recaller again if the one of this worker was killed."""
+    if _recallers and _recallers[-1].poll() is not None:
+        start_recaller()
 
 
 class UwsgiAnswer(ArchiveAnswer):
@@ -73,6 +78,7 @@ class UwsgiAnswer(ArchiveAnswer):
         def start(status: str, headers: list[tuple[str, str]]) -> Any:
             return start_response(status, [*headers, ("Connection", "close")])
 
+        _replace_lost_recaller()
         self._connection = connection = _Connection(uwsgi.connection_fd())
         _prepare(environ, connection)
         if connection.is_plain:

@@ -118,7 +118,6 @@ def test_another_goes_on_when_the_one_at_work_is_killed(
         if killed == server.pid:
             again = stack.enter_context(launcher(directory, "-t", "hpss", env=environment))
             place = place.replace(server.url, again.url)
-        stage(place.partition("/api")[0], "/7")  # where uWSGI has one worker, it starts another recaller
         assert ended(place) == ["COMPLETED"] * len(FILES)
         assert simulator.counters()["recalls_finished"] == len(FILES)
         assert holder(tmp_path) != killed

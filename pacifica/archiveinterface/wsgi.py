@@ -2,6 +2,7 @@
 
 import atexit
 import sys
+from contextlib import ExitStack
 
 from .commands.startup import choose, fail, read_settings
 from .exception import ConfigurationError
@@ -30,6 +31,6 @@ if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
     if _site.archive.has_tape:
         at_worker_start(start_recaller)
 else:
-    _recaller = _site.recalls.at_work()
-    _recaller.__enter__()
-    atexit.register(_recaller.__exit__, None, None, None)
+    _at_work = ExitStack()
+    _at_work.enter_context(_site.recalls.at_work())
+    atexit.register(_at_work.close)

@@ -127,7 +127,7 @@ class _Bar:
 
 
 class _Lines:
-    """Lines on standard error that is no terminal, not too many of them."""
+    """Lines on standard error when that is not a terminal, at most one in each interval."""
 
     _FORMAT = "{n_fmt} of {total_fmt} files have ended [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from ..exception import ConfigurationError
 from ..recalls.service import RecallService
+from ..servers.supervisor import STOP_SIGNALS
 from ..web.logs import log_to_stderr
 from .startup import Site, choose, fail
 
@@ -36,7 +37,7 @@ def main() -> int:
 def _work(recalls: RecallService, parent: int | None = None) -> int:
     # Not an Event: a second signal may interrupt the thread that holds its lock.
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda number, _: signals.put(number))
     with recalls.at_work():
         while parent in (None, os.getppid()):

@@ -19,6 +19,7 @@ from ..archive_utils import un_abs_path
 from ..backends.abstract.archive import AbstractBackendArchive, Entry
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
+from ..servers.supervisor import STOP_SIGNALS
 from .output import write_line
 from .scrub import BAD, MISSING, OK, PARTIAL, REMOVED, Finding, Recalling, Scrub, ScrubStoppedError
 from .startup import INTERRUPTED, Site
@@ -26,7 +27,6 @@ from .startup import INTERRUPTED, Site
 INCOMPLETE = 3  # exit code: the storage failed, or the findings could not be written
 
 _SAVE_INTERVAL = 1.0  # seconds
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def verify(site: Site, given: argparse.Namespace) -> int:
@@ -107,11 +107,11 @@ def _stopped_by_signals(scrub: Scrub) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM within the block stop *scrub*, and a second one end the process."""
 
     def stop(number: int, frame: object) -> None:
-        for stop_signal in _STOP_SIGNALS:
+        for stop_signal in STOP_SIGNALS:
             signal.signal(stop_signal, signal.SIG_DFL)
         scrub.stop()
 
-    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
     try:
         yield
     finally:

@@ -45,7 +45,7 @@ class RecallOptions:
     evict: str = option(
         "never",
         "when the service tells the storage to free the disk copy of a file that it recalled; `never`: the storage"
-        " decides by itself; `released`: when the file is released and nobody else has pinned it; `expired`: also"
+        " decides; `released`: when the file is released and has no other pin; `expired`: also"
         " when its last pin expires",
         one_of("never", "released", "expired"),
     )

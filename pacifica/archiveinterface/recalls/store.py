@@ -50,11 +50,11 @@ def in_batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
         yield items[first : first + size]
 
 
-def default_database(archive: str) -> str:
-    """Return the URL of the SQLite file for the *archive*, a kind of backend and a prefix."""
+def default_place(archive: str) -> Path:
+    """Return the SQLite file for the *archive*, a kind of backend and a prefix."""
     directory = Path(os.getenv("STATE_DIRECTORY", "").partition(":")[0] or HOME)
     digest = blake2b(archive.encode(errors="surrogateescape"), digest_size=6).hexdigest()
-    return f"sqlite:///{directory / f'recalls-{digest}.sqlite3'}"
+    return directory / f"recalls-{digest}.sqlite3"
 
 
 def insert_rows(database: Any, table: Any, rows: Sequence[Mapping[str, object]], *, ignores: bool = False) -> None:
@@ -85,11 +85,12 @@ class Store:
 
     def __init__(self, archive: str, options: RecallOptions) -> None:
         """Keep the recalls of *archive*, a name for backend and prefix. Raises ConfigurationError for a bad URL."""
-        url = options.database or default_database(archive)
+        place = None if options.database else default_place(archive)
+        url = options.database or f"sqlite:///{place}"
         seconds = options.database_timeout
         limits = Limits(read_timeout=seconds, pool_timeout=seconds, retry_seconds=1, idle_timeout=seconds)
         self._archive = archive
-        self._directory = None if options.database else Path(url.partition("///")[2]).parent
+        self._directory = place and place.parent
         self._connections: Connections = connections_to(url, NAME, limits)
         self._lock = threading.Lock()
         self._is_ready = False

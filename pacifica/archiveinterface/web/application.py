@@ -33,7 +33,7 @@ def make_application(
     """Return the WSGI application that serves *archive*.
 
     *settings* are CherryPy's, *options* those of [http], *tape* those of [tape]. Without *recalls*, each request has
-    its file recalled by itself, and there are no pages and no tape API.
+    its file recalled alone, and there are no pages and no tape API.
 
     CherryPy's configuration is one for the process: the last application made has set it.
     Raises ConfigurationError for an option that this archive cannot keep.

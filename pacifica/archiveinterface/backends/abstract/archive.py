@@ -139,7 +139,7 @@ class AbstractBackendArchive(ABC):
         return self._done_to(file_ids, lambda file: file.stage())
 
     def cancel_recalls(self, file_ids: Iterable[str]) -> set[str]:
-        """Withdraw the recalls of *file_ids*, whoever has asked for them; return the files of which none goes on."""
+        """Withdraw the recalls of *file_ids*, those of other clients too; return the files that have none any more."""
         return {file_id for file_id in file_ids if outcome_of(partial(self._cancel, file_id)) is True}
 
     def release(self, file_ids: Iterable[str]) -> dict[str, ArchiveInterfaceError | None]:

@@ -70,7 +70,7 @@ class InBatches:
     """One call for many files of one volume, and an id made of the volume's name.
 
     HPSS knows a recall by its request id and the bitfile. The files of a batch share one id, which every process must
-    be able to find out again for each file by itself, whoever has asked for it in whatever batch.
+    be able to derive from the file alone, also when another process has asked for it in another batch.
     """
 
     def __init__(self, client: Any, callback: tuple[int, ...], most: int) -> None:

@@ -176,7 +176,7 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
         return self._asked(file_ids, self.requests.submit)
 
     def cancel_recalls(self, file_ids: Iterable[str]) -> set[str]:
-        """Withdraw the recalls of *file_ids*, whoever has asked for them; return the files of which none goes on."""
+        """Withdraw the recalls of *file_ids*, those of other clients too; return the files that have none any more."""
         found = _located(self._statuses(file_ids))
         gone = self.requests.cancel(list(found.values()))
         return {file_id for file_id, status in found.items() if status.filepath in gone}

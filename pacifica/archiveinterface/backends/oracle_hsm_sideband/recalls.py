@@ -1,7 +1,8 @@
 """The recalls that this process submits: through libsam at once, otherwise in threads, since a stager may block.
 
-Nothing is remembered of a recall that was submitted: whoever has asked knows that, and the storage queues nothing
-twice. Only the latest failures are, because nobody else knows why a command or a read failed.
+A recall that was submitted is not remembered: the recall service has it in its database, and the storage does not
+queue a file twice. Only the latest failures are remembered, because only this process knows why a command or a read
+failed.
 """
 
 import os

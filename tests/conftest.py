@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.globals import LOG_NAME
 from pacifica.archiveinterface.http.options import HttpOptions
 from pacifica.archiveinterface.web.settings import Settings
+from tests.support.recall_site import Clock
 from tests.support.service import BACKENDS, NOT_FOR_READERS, Backend, Service, serving
 
 # Machines are noisy; how long an example takes says nothing.
@@ -79,6 +81,15 @@ def users_place(ordinary_user: str | None) -> Iterator[Path]:
         if ordinary_user:
             shutil.chown(place, ordinary_user)
         yield Path(place)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clocks of this process, which go on by themselves, and jump when the test says so."""
+    clock = Clock(time.time, time.monotonic)
+    monkeypatch.setattr(time, "time", clock.time)
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
+    return clock
 
 
 @pytest.fixture

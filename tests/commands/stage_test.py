@@ -17,7 +17,8 @@ import pytest
 from pacifica.archiveinterface.recalls.requests import Wish
 from tests.commands.admin_test import COMMAND, run
 from tests.commands.tape import TapeSite
-from tests.support.service import TIMEOUT, await_true
+from tests.support.service import TIMEOUT
+from tests.support.waiting import await_true
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

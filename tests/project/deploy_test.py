@@ -20,7 +20,8 @@ import requests
 from pacifica.archiveinterface.config import Config
 from tests.servers.launcher_test import await_partials
 from tests.support.needs import PATH, need
-from tests.support.service import TIMEOUT, await_service, await_true, free_port
+from tests.support.service import TIMEOUT, await_service, free_port
+from tests.support.waiting import await_true
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BIN = Path(sys.executable).parent

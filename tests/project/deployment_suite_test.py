@@ -21,7 +21,8 @@ from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader, P
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
 from pacifica.archiveinterface.exception import StorageError
 from tests.support.processes import Server, launcher, uwsgi
-from tests.support.service import await_true, serving
+from tests.support.service import serving
+from tests.support.waiting import await_true
 
 SUITE = Path(__file__).parents[2] / "post_deployment_tests" / "deployment_test.py"
 SUITE_TIMEOUT = 300  # seconds; never a measure of speed

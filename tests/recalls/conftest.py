@@ -1,6 +1,5 @@
 """Fixtures: a recall service on a tape and on a database of each kind, with clocks that the test sets."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,15 +25,6 @@ _URLS: dict[str, Callable[[Path], str]] = {
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a new database, of each kind."""
     return _URLS[request.param](tmp_path)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clocks of this process, which go on by themselves, and jump when the test says so."""
-    clock = Clock(time.time, time.monotonic)
-    monkeypatch.setattr(time, "time", clock.time)
-    monkeypatch.setattr(time, "monotonic", clock.monotonic)
-    return clock
 
 
 @pytest.fixture

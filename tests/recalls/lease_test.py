@@ -19,8 +19,8 @@ from tests.support.crashes import Points, between_transactions, passing
 from tests.support.processes import suspend
 from tests.support.recall_process import RecallProcess, recall_process, wait_for_work
 from tests.support.recall_site import Site, wishes
-from tests.support.service import await_true
 from tests.support.tape import ALL_TRAITS, Tape
+from tests.support.waiting import await_true
 
 on_servers = pytest.mark.parametrize("url", ["mariadb", "postgresql"], indirect=True)
 """A process that stands still within a transaction keeps all others from a SQLite file."""

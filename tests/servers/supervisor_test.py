@@ -13,7 +13,8 @@ import requests
 
 from tests.servers.launcher_test import await_closed_port, await_partials, begin_upload
 from tests.support.processes import Server, launcher, refusal, suspend
-from tests.support.service import TIMEOUT, await_true, free_port
+from tests.support.service import TIMEOUT, free_port
+from tests.support.waiting import await_true
 
 CONTENT = os.urandom(1000)
 

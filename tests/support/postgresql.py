@@ -18,7 +18,8 @@ from typing import Any
 import psycopg
 
 from tests.support.processes import suspend
-from tests.support.service import await_true, free_port
+from tests.support.service import free_port
+from tests.support.waiting import await_true
 
 ADMINISTRATOR = "administrator"
 START_TIMEOUT = 60.0  # seconds

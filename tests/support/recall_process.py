@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.recall_site import Site
-from tests.support.service import TIMEOUT, await_true
+from tests.support.service import TIMEOUT
 from tests.support.tape import Tape
+from tests.support.waiting import await_true
 
 LEASE = 1.0  # seconds
 _WORKS = "this process recalls files from tape"

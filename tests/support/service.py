@@ -36,10 +36,11 @@ from pacifica.archiveinterface.web.application import make_application
 from pacifica.archiveinterface.web.settings import Settings
 from tests.backends.hpss import support as hpss
 from tests.samqfs_emulator.host import HsmHost
+from tests.support import waiting
 from tests.support.mariadb import shared_server
 from tests.support.needs import need
 
-TIMEOUT = 180  # seconds that a test waits before it gives up; never a measure of speed
+TIMEOUT = waiting.TIMEOUT  # seconds
 
 
 def _forge_xattr(path: Path) -> None:
@@ -268,14 +269,6 @@ def await_service(process: subprocess.Popen[Any], url: str) -> None:
         assert process.poll() is None, f"{process.args!r} has ended"
         assert time.monotonic() < deadline, f"{process.args!r} does not answer"
         time.sleep(0.1)
-
-
-def await_true(condition: Callable[[], object]) -> None:
-    """Return when *condition* holds."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _answers(url: str) -> bool:

@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from tests.support.grid import grid, told_by
-from tests.support.service import TIMEOUT, await_true
+from tests.support.service import TIMEOUT
+from tests.support.waiting import await_true
 from tests.tape.sites import Site, hpss_site, hsm_site, posix_site
 
 CONTENT = os.urandom(100_000)

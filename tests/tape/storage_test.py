@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.recalls import TapeClient
-from tests.support.service import Client, await_true
+from tests.support.service import Client
+from tests.support.waiting import await_true
 from tests.tape.sites import Site, hpss_site, hsm_site, posix_site
 
 CONTENT = b"content" * 1000

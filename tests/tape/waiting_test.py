@@ -1,6 +1,5 @@
 """Files that wait for a tape, through HTTP: how far they are, what cancels them, and what they ask of the storage."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,15 +38,6 @@ class Site(NamedTuple):
 
 
 Open = Callable[..., Site]
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clocks of this process, which go on by themselves, and jump when the test says so."""
-    clock = Clock(time.time, time.monotonic)
-    monkeypatch.setattr(time, "time", clock.time)
-    monkeypatch.setattr(time, "monotonic", clock.monotonic)
-    return clock
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from tests.backends.hpss.conftest import Installation
 from tests.backends.hpss.support import archive_on, write_config
 from tests.hpss_simulator import Simulator
 from tests.support.processes import BIN
-from tests.support.service import TIMEOUT, await_true
+from tests.support.service import TIMEOUT
+from tests.support.waiting import await_true
 
 FILES = ("7", "8", "9")
 

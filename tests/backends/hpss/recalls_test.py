@@ -12,9 +12,10 @@ import pytest
 from pacifica.archiveinterface.backends.abstract.residency import Locality, RecallState, Residency
 from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
 from pacifica.archiveinterface.exception import BackendUnavailableError, MissingFileError
-from tests.backends.hpss.support import FLAVOURS, archive_on, assert_all_is_closed, wait_for, wait_for_a_hanging_call
+from tests.backends.hpss.support import FLAVOURS, archive_on, assert_all_is_closed, wait_for_a_hanging_call
 from tests.hpss_simulator import Simulator
 from tests.support.recalls import tape_service
+from tests.support.waiting import await_true
 
 RECALL = 3600  # seconds of the archive's clock
 OnTape = Callable[..., list[str]]
@@ -63,7 +64,7 @@ def told(archive: HpssBackendArchive, ids: list[str]) -> list[Residency]:
 def let_lost_calls_end(simulator: Simulator, function: str, count: int) -> None:
     """Let all *count* calls end, which then are in the log; they must not reach into the next test."""
     simulator.inject()
-    wait_for(lambda: asked(simulator)[function] == count)
+    await_true(lambda: asked(simulator)[function] == count)
 
 
 def recalls(archive: HpssBackendArchive, ids: list[str]) -> Counter[RecallState]:
@@ -158,7 +159,7 @@ def test_residencies_are_asked_for_at_once_but_not_too_many(
     simulator.inject("hpss_FileGetXAttributes * hang")
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(archive.residencies, ids)
-        wait_for(lambda: simulator.counters()["hanging"] == 3)
+        await_true(lambda: simulator.counters()["hanging"] == 3)
         assert asked(simulator)["hpss_FileGetXAttributes"] == 0  # a call is logged when it ends
         simulator.inject()
         assert all(isinstance(found, Residency) for found in answer.result().values())
@@ -278,7 +279,7 @@ def test_a_request_to_the_tape_api_reads_each_tape_once(
     simulator.set("drives", 1)
     with tape_service(archive, tmp_path) as tape:
         request = tape.stage(*paths)
-        wait_for(lambda: simulator.counters()["stages"] == 60)
+        await_true(lambda: simulator.counters()["stages"] == 60)
         simulator.advance(4 * RECALL)
         assert {file["state"] for file in tape.ended(request).values()} == {"COMPLETED"}
     counters = simulator.counters()
@@ -293,9 +294,9 @@ def test_a_damaged_tape_is_tried_again_and_then_told(
     simulator.damage(archive.file("1004").filepath)
     with tape_service(archive, tmp_path, attempts=2, retry_seconds=0.0) as tape:
         request = tape.stage(*paths)
-        wait_for(lambda: simulator.counters()["stages"] == 10)
+        await_true(lambda: simulator.counters()["stages"] == 10)
         simulator.advance(2 * RECALL)
-        wait_for(lambda: simulator.counters()["stages"] == 11)
+        await_true(lambda: simulator.counters()["stages"] == 11)
         simulator.advance(2 * RECALL)
         files = tape.ended(request)
     assert files.pop("/1004")["state"] == "FAILED"
@@ -310,11 +311,11 @@ def test_a_recall_that_failed_is_told_once(
     with tape_service(archive, tmp_path, attempts=1) as tape:
         ask = partial(tape.service.request, "POST", f"/{file_id}")
         assert ask().status_code == 202
-        wait_for(lambda: simulator.counters()["stages"])
+        await_true(lambda: simulator.counters()["stages"])
         simulator.advance(2 * RECALL)
-        wait_for(lambda: ask().status_code == 503)
+        await_true(lambda: ask().status_code == 503)
         assert ask().status_code == 202
-        wait_for(lambda: simulator.counters()["stages"] == 2)
+        await_true(lambda: simulator.counters()["stages"] == 2)
 
 
 def test_the_first_place_is_where_a_recall_reads(archive: HpssBackendArchive, simulator: Simulator) -> None:

@@ -8,9 +8,10 @@ import pytest
 import requests
 
 from tests.backends.hpss.conftest import ServeHpss
-from tests.backends.hpss.support import TIMEOUT, assert_all_is_closed, wait_for, wait_for_a_hanging_call
+from tests.backends.hpss.support import TIMEOUT, assert_all_is_closed, wait_for_a_hanging_call
 from tests.hpss_simulator import Simulator
 from tests.support.service import Service
+from tests.support.waiting import await_true
 
 BIG = 24 << 20  # bytes; more than sockets hold, so that a file stays open while nobody reads
 SPARES = 16  # lost calls that a session replaces
@@ -52,7 +53,7 @@ def test_a_call_that_returns_after_a_new_login_closes_no_other_file(
     with requests.get(f"{service.url}/403", stream=True, timeout=TIMEOUT) as first:
         start = first.raw.read(1000)
         simulator.inject()
-        wait_for(lambda: calls_of(simulator, "hpss_Read", path_of(service, "401")))
+        await_true(lambda: calls_of(simulator, "hpss_Read", path_of(service, "401")))
         for _ in range(10):
             assert service.request("HEAD", "/404").status_code == 204
         with requests.get(f"{service.url}/404", stream=True, timeout=TIMEOUT) as second:
@@ -69,7 +70,7 @@ def test_a_new_login_leaves_a_hanging_call_behind(serve_hpss: ServeHpss, simulat
         hanging = asked(pool, service, "GET", "/7")
         wait_for_a_hanging_call(simulator)
         simulator.expire()
-        wait_for(lambda: service.request("GET", "/8").text == "content of 8")
+        await_true(lambda: service.request("GET", "/8").text == "content of 8")
         assert not hanging.done()
         simulator.inject()
         assert hanging.result().text == "content of 7"  # read again, under the new login
@@ -81,7 +82,7 @@ def test_a_lost_answer_of_the_core_server_is_a_matter_of_seconds(serve_hpss: Ser
     service = serve_hpss({"accept_latency": 1})
     simulator.inject("hpss_PingCore * hang times=1")
     assert service.request("PUT", "/7", data=b"x").status_code == 503
-    wait_for(lambda: service.request("PUT", "/7", data=b"x").status_code == 201)
+    await_true(lambda: service.request("PUT", "/7", data=b"x").status_code == 201)
     assert simulator.counters()["hanging"] == 1
     simulator.inject()
 
@@ -111,7 +112,7 @@ def test_lost_calls_are_replaced_and_then_refused_at_once(
     assert service.request("GET", "/8").status_code == 503
     assert len(simulator.calls()) <= asked_before + 1  # a sign of life
     simulator.inject()
-    wait_for(lambda: service.request("GET", "/8").text == "content of 8")
+    await_true(lambda: service.request("GET", "/8").text == "content of 8")
 
 
 def test_transfers_that_hang_hold_up_no_metadata(serve_hpss: ServeHpss, simulator: Simulator) -> None:
@@ -120,7 +121,7 @@ def test_transfers_that_hang_hold_up_no_metadata(serve_hpss: ServeHpss, simulato
     simulator.inject("hpss_Read * hang")
     with ThreadPoolExecutor(3) as pool:
         reading = [asked(pool, service, "GET", "/7") for _ in range(3)]
-        wait_for(lambda: simulator.counters()["hanging"] == 2)
+        await_true(lambda: simulator.counters()["hanging"] == 2)
         assert service.request("HEAD", "/8").status_code == 204
         assert service.request("DELETE", "/8").status_code == 200
         simulator.inject()
@@ -150,7 +151,7 @@ def test_the_service_answers_while_every_call_hangs(serve_hpss: ServeHpss, simul
     simulator.inject("hpss_[!P]* * hang")
     with ThreadPoolExecutor(40) as pool:
         answers = [asked(pool, service, "GET", "/7") for _ in range(40)]
-        wait_for(lambda: sum(answer.done() for answer in answers) >= 26)
+        await_true(lambda: sum(answer.done() for answer in answers) >= 26)
         assert service.request("GET", "/").status_code == 200
         refused = [answer.result() for answer in answers if answer.done()]
         assert {answer.status_code for answer in refused} == {503}
@@ -169,7 +170,7 @@ def test_reads_from_tape_leave_room_for_others(serve_hpss: ServeHpss, simulator:
     simulator.set("mount_seconds", 3600)
     with ThreadPoolExecutor(8) as pool:
         reading = [asked(pool, service, "GET", "/7") for _ in range(5)]
-        wait_for(lambda: calls_of(simulator, "hpss_Open", path_of(service, "7")) == 5)
+        await_true(lambda: calls_of(simulator, "hpss_Open", path_of(service, "7")) == 5)
         assert service.request("GET", "/8").text == "content of 8"
         assert service.request("HEAD", "/7").status_code == 204
         while not all(answer.done() for answer in reading):  # one drive's time after the other

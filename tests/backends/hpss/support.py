@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pacifica.archiveinterface.backends.hpss.options import HpssOptions
 from tests.backends.hpss.exercise import load
 from tests.hpss_simulator import HERE, Simulator, build
 from tests.support.needs import need
+from tests.support.waiting import await_true
 
 FLAVOURS = ("7.4", "7.5", "9.3")
 NEWEST = FLAVOURS[-1]
@@ -142,17 +143,9 @@ def archive_on(
         return HpssBackendArchive(str(directory), archive, HpssOptions(**settings))
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    """Return once *condition* holds; fail when it does not in time."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def wait_for_a_hanging_call(simulator: Simulator) -> None:
     """Return once a call has reached a failure that says ``hang``."""
-    wait_for(lambda: simulator.counters()["hanging"])
+    await_true(lambda: simulator.counters()["hanging"])
 
 
 def assert_all_is_closed(simulator: Simulator) -> None:

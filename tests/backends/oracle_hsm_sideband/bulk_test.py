@@ -11,9 +11,9 @@ import pytest
 
 from pacifica.archiveinterface.backends.conformance import put
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
-from tests.backends.oracle_hsm_sideband.stand import wait_for
 from tests.samqfs_emulator.host import HsmHost
 from tests.support.recalls import TapeClient, tape_service
+from tests.support.waiting import await_true
 
 ROOT = Path(__file__).parents[3]
 VOLUMES = {"A": ["11", "12", "13", "14"], "B": ["21", "22", "23", "24"], "C": ["31", "32", "33", "34"]}
@@ -92,10 +92,10 @@ def test_a_cancelled_recall_leaves_the_queue_of_the_stager(host: HsmHost, open_s
     host.filesystem.library.change(mount_seconds=3600)
     tape = open_site()
     request = tape.stage("/11", "/12")
-    wait_for(lambda: len(host.filesystem.requests()) == 2)
+    await_true(lambda: len(host.filesystem.requests()) == 2)
     assert tape.call(f"/stage/{request}/cancel", ["/11", "/12"]) == 200
-    wait_for(lambda: states_of(tape, request) == {"CANCELLED"})
-    wait_for(lambda: host.filesystem.requests() == [])
+    await_true(lambda: states_of(tape, request) == {"CANCELLED"})
+    await_true(lambda: host.filesystem.requests() == [])
 
 
 def test_what_is_released_goes_back_to_tape_if_the_site_wants_it(host: HsmHost, open_site: Open) -> None:
@@ -103,4 +103,4 @@ def test_what_is_released_goes_back_to_tape_if_the_site_wants_it(host: HsmHost, 
     request = tape.stage("/11", "/12")
     tape.ended(request)
     assert tape.call(f"/release/{request}", ["/11"]) == 200
-    wait_for(lambda: [file["locality"] for file in tape.archiveinfo("/11", "/12")] == ["TAPE", "DISK_AND_TAPE"])
+    await_true(lambda: [file["locality"] for file in tape.archiveinfo("/11", "/12")] == ["TAPE", "DISK_AND_TAPE"])

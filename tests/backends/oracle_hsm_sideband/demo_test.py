@@ -9,10 +9,10 @@ from pathlib import Path
 
 import requests
 
-from tests.backends.oracle_hsm_sideband.stand import wait_for
 from tests.support.needs import need
 from tests.support.page import typed
 from tests.support.service import TIMEOUT, await_service, free_port
+from tests.support.waiting import await_true
 
 ROOT = Path(__file__).parents[3]
 DEMO = [sys.executable, "-m", "tests.samqfs_emulator.demo"]
@@ -44,11 +44,11 @@ def test_the_demo_takes_a_file_to_tape_and_back(tmp_path: Path) -> None:
             assert tape("5") == 1  # there already
             assert tape("6") == 1  # never put
             assert requests.post(f"{url}/5", timeout=TIMEOUT).status_code == 202
-            wait_for(lambda: media() == "disk")
+            await_true(lambda: media() == "disk")
             assert requests.get(f"{url}/5", timeout=TIMEOUT).content == b"a file"
             shown = typed("docs/recalls.md", "hsm", port, os.environ, make)
             request = re.findall(r'"id": "([-0-9a-f]{36})"', shown)[0]
-            wait_for(lambda: "completedAt" in requests.get(f"{url}/api/v1/stage/{request}", timeout=TIMEOUT).json())
+            await_true(lambda: "completedAt" in requests.get(f"{url}/api/v1/stage/{request}", timeout=TIMEOUT).json())
             told = requests.get(f"{url}/api/v1/stage/{request}", timeout=TIMEOUT).json()
             assert [file["state"] for file in told["files"]] == ["COMPLETED"] * 4
         finally:

@@ -7,7 +7,7 @@ from pacifica.archiveinterface.backends.abstract.residency import RecallState
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.recalls import MOST_FAILURES, Key, Limits, Recalls
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.running import UnsupportedError
 from pacifica.archiveinterface.exception import BackendUnavailableError, ConflictError
-from tests.backends.oracle_hsm_sideband.stand import wait_for
+from tests.support.waiting import await_true
 
 FAILED = (RecallState.FAILED, "no copy")
 UNKNOWN = (RecallState.UNKNOWN, "")
@@ -42,18 +42,18 @@ def test_a_file_is_submitted_once_at_a_time() -> None:
     stager.may_end.clear()
     recalls = Recalls(None, stager, Limits(threads=2, queue=10, batch=10))
     assert recalls.submit(files(1)) == {(1,): None}
-    wait_for(lambda: stager.asked == [["/1"]])
+    await_true(lambda: stager.asked == [["/1"]])
     assert recalls.state_of((1,)) == (RecallState.ACTIVE, "")
     recalls.submit(files(1, 2))
-    wait_for(lambda: stager.asked == [["/1"], ["/2"]])
+    await_true(lambda: stager.asked == [["/1"], ["/2"]])
     recalls.submit(files(1, 3, 4))
     recalls.submit(files(3, 4))
     assert recalls.state_of((3,)) == (RecallState.QUEUED, "")
     stager.may_end.set()
-    wait_for(is_over(recalls, (4,)))
+    await_true(is_over(recalls, (4,)))
     assert stager.asked == [["/1"], ["/2"], ["/3", "/4"]]
     recalls.submit(files(1))
-    wait_for(lambda: len(stager.asked) == 4)
+    await_true(lambda: len(stager.asked) == 4)
 
 
 def test_what_does_not_fit_into_the_queue_is_refused() -> None:
@@ -61,7 +61,7 @@ def test_what_does_not_fit_into_the_queue_is_refused() -> None:
     stager.may_end.clear()
     recalls = Recalls(None, stager, Limits(threads=1, queue=2))
     recalls.submit(files(1))
-    wait_for(lambda: bool(stager.asked))
+    await_true(lambda: bool(stager.asked))
     answers = recalls.submit(files(1, 2, 3, 4))
     assert [answers[key] for key in files(1, 2, 3)] == [None] * 3
     assert isinstance(answers[(4,)], BackendUnavailableError)
@@ -73,10 +73,10 @@ def test_a_failure_is_told_until_the_file_is_asked_for_again() -> None:
     stager.fails = True
     recalls = Recalls(None, stager, Limits(threads=1, queue=10))
     recalls.submit(files(1))
-    wait_for(lambda: recalls.state_of((1,)) == FAILED)
+    await_true(lambda: recalls.state_of((1,)) == FAILED)
     stager.fails = False
     recalls.submit(files(1))
-    wait_for(is_over(recalls, (1,)))
+    await_true(is_over(recalls, (1,)))
     assert recalls.state_of((1,)) == UNKNOWN
 
 
@@ -85,7 +85,7 @@ def test_of_recalls_that_have_failed_the_oldest_are_forgotten() -> None:
     stager.fails = True
     recalls = Recalls(None, stager, Limits(threads=1, queue=2 * MOST_FAILURES))
     recalls.submit(files(*range(MOST_FAILURES + 1)))
-    wait_for(lambda: recalls.state_of((MOST_FAILURES,)) == FAILED)
+    await_true(lambda: recalls.state_of((MOST_FAILURES,)) == FAILED)
     assert recalls.state_of((0,)) == UNKNOWN
     assert recalls.state_of((1,)) == FAILED
 
@@ -101,7 +101,7 @@ def test_what_is_supported_at_once_needs_no_thread() -> None:
     recalls = Recalls(refuse, stager, Limits(threads=1, queue=10))
     answers = recalls.submit(files(1, 2, 3))
     assert [type(answers[key]) for key in files(1, 2, 3)] == [type(None), ConflictError, type(None)]
-    wait_for(lambda: stager.asked == [["/3"]])
+    await_true(lambda: stager.asked == [["/3"]])
 
 
 def test_what_waits_can_be_withdrawn() -> None:
@@ -109,8 +109,8 @@ def test_what_waits_can_be_withdrawn() -> None:
     stager.may_end.clear()
     recalls = Recalls(None, stager, Limits(threads=1, queue=10))
     recalls.submit(files(1, 2, 3))
-    wait_for(lambda: bool(stager.asked))
+    await_true(lambda: bool(stager.asked))
     assert [recalls.withdraw(key) for key in files(1, 2, 4)] == [False, True, False]
     stager.may_end.set()
-    wait_for(is_over(recalls, (3,)))
+    await_true(is_over(recalls, (3,)))
     assert stager.asked == [["/1"], ["/3"]]

@@ -16,10 +16,10 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSi
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.libsam import Libsam
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.running import HungCommandError
 from pacifica.archiveinterface.exception import BackendUnavailableError, ConflictError, MissingFileError
-from tests.backends.oracle_hsm_sideband.stand import wait_for
 from tests.samqfs_emulator.filesystem import SamQfs
 from tests.samqfs_emulator.host import HsmHost
 from tests.support.needs import need
+from tests.support.waiting import await_true
 
 ROOT = Path(__file__).parents[3]
 IDS = [str(number) for number in range(1000, 1007)]
@@ -173,7 +173,7 @@ def test_a_command_recalls_many_files(host: HsmHost, make: Make, scripts: Script
     assert archive.recall_traits.batch == 5
     tape(host, archive, *IDS)
     assert archive.submit_recalls(IDS) == dict.fromkeys(IDS)
-    wait_for(lambda: len(scripts.calls("stage")) == 2)
+    await_true(lambda: len(scripts.calls("stage")) == 2)
     paths = [str(path_of(archive, file_id)) for file_id in IDS]
     assert sorted(scripts.calls("stage")) == sorted([f"-x {' '.join(paths[:5])}", f"-x {' '.join(paths[5:])}"])
 
@@ -186,7 +186,7 @@ def test_no_command_is_run_for_what_is_on_disk_or_on_its_way(
     tape(host, archive, "7", "8")
     Libsam(str(libraries[0])).stage(str(path_of(archive, "7")))
     assert archive.submit_recalls(["6", "7", "8"]) == dict.fromkeys(["6", "7", "8"])
-    wait_for(lambda: bool(scripts.calls("stage")))
+    await_true(lambda: bool(scripts.calls("stage")))
     assert scripts.calls("stage") == [f"-x {path_of(archive, '8')}"]
 
 
@@ -278,10 +278,10 @@ def test_a_recall_that_is_being_submitted_is_not_said_to_be_cancelled(
     )
     tape(host, archive, "7", "8")
     archive.submit_recalls(["7", "8"])
-    wait_for(lambda: bool(scripts.calls("stage")))
+    await_true(lambda: bool(scripts.calls("stage")))
     assert archive.cancel_recalls(["7", "8"]) == {"8"}
     gate.touch()
-    wait_for(lambda: not residency_of(archive).recall.is_under_way)
+    await_true(lambda: not residency_of(archive).recall.is_under_way)
     assert archive.cancel_recalls(["7"]) == {"7"}
     assert len(scripts.calls("stage")) == 1
 

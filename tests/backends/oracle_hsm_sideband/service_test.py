@@ -19,10 +19,11 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.options import HsmSi
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.residency import Asked, FirstAnswer, Unknown
 from pacifica.archiveinterface.config import get_config
 from pacifica.archiveinterface.exception import ConfigurationError, FileIdError, MissingFileError
-from tests.backends.oracle_hsm_sideband.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
+from tests.backends.oracle_hsm_sideband.stand import CONTENT, FILE, Answer, Stand, standing
 from tests.samqfs_emulator.host import READER, READER_PASSWORD, HsmHost
 from tests.support.processes import uwsgi
 from tests.support.service import TIMEOUT, Client
+from tests.support.waiting import await_true
 
 ROOT = Path(__file__).parents[3]
 SUITE = ROOT / "post_deployment_tests" / "deployment_test.py"
@@ -103,14 +104,14 @@ def test_the_database_dies_and_comes_back_under_load(host: HsmHost) -> None:
             for thread in threads:
                 thread.start()
             for _ in range(2):
-                wait_for(lambda: (FILE, ON_BOTH) in answers)
+                await_true(lambda: (FILE, ON_BOTH) in answers)
                 host.server.kill_connections(READER)
                 host.server.kill()
-                wait_for(lambda: (FILE, Answer(204, "disk", (18, 0))) in answers)
+                await_true(lambda: (FILE, Answer(204, "disk", (18, 0))) in answers)
                 assert stand.service.request("GET", f"/{FILE}").content == CONTENT
                 host.server.start()
                 answers.clear()
-            wait_for(lambda: (FILE, ON_BOTH) in answers)
+            await_true(lambda: (FILE, ON_BOTH) in answers)
         finally:
             ended.set()
             for thread in threads:

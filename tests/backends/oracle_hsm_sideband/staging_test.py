@@ -25,9 +25,10 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSi
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import extended_hsmsideband_factory
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.libsam import Libsam
 from pacifica.archiveinterface.id2filename import id2filename
-from tests.backends.oracle_hsm_sideband.stand import CONTENT, FILE, Answer, Stand, standing, wait_for
+from tests.backends.oracle_hsm_sideband.stand import CONTENT, FILE, Answer, Stand, standing
 from tests.samqfs_emulator.host import HsmHost
 from tests.support.service import TIMEOUT, Client, Service
+from tests.support.waiting import await_true
 
 ROOT = Path(__file__).parents[3]
 ON_TAPE = Answer(204, "tape", (0, 18))
@@ -89,7 +90,7 @@ def post(stand: Stand, file_id: str = FILE) -> int:
 
 def wait_for_failure(stand: Stand, file_id: str = FILE) -> str:
     """Wait until the recall of a file has failed and return why."""
-    wait_for(lambda: residency_of(stand, file_id).recall is RecallState.FAILED)
+    await_true(lambda: residency_of(stand, file_id).recall is RecallState.FAILED)
     return residency_of(stand, file_id).error
 
 
@@ -151,7 +152,7 @@ def test_head_tells_of_a_recall_that_is_under_way(host: HsmHost, command: Comman
             stand.tape(file_id)
             assert recall_of(file_id) is None
             assert stand.service.request("POST", f"/{file_id}").status_code == 202
-        wait_for(lambda: recall_of("1000") == "active")
+        await_true(lambda: recall_of("1000") == "active")
         assert recall_of("1001") == "queued"
         host.filesystem.stage(stand.path("1000"))
         assert recall_of("1000") is None
@@ -181,7 +182,7 @@ def test_where_libsam_cannot_stage_the_command_does(host: HsmHost, libsam: str, 
         stand.tape()
         host.filesystem.fail_stage_requests(errno.ENOTTY)
         assert post(stand) == 202
-        wait_for(lambda: command.calls() == [f"-i {stand.path()}"])
+        await_true(lambda: command.calls() == [f"-i {stand.path()}"])
 
 
 def test_the_command_runs_once_for_many(host: HsmHost, command: Command) -> None:
@@ -190,7 +191,7 @@ def test_the_command_runs_once_for_many(host: HsmHost, command: Command) -> None
         with ThreadPoolExecutor(16) as threads:
             answers = list(threads.map(lambda _: stand.service.request("POST", f"/{FILE}").status_code, range(32)))
         assert set(answers) == {202}
-        wait_for(lambda: bool(command.calls()))
+        await_true(lambda: bool(command.calls()))
         assert command.calls() == [f"-i {stand.path()}"]
         command.release()
 
@@ -228,11 +229,11 @@ def test_commands_that_hang_hold_up_nobody(host: HsmHost, command: Command) -> N
                 answers = list(threads.map(lambda file_id: stand.service.request("POST", f"/{file_id}"), waiting))
             assert {answer.status_code for answer in answers} == {202}
             assert stand.service.request("GET", "/7").content == b"on disk"
-            wait_for(lambda: len(command.calls()) == 3)
+            await_true(lambda: len(command.calls()) == 3)
         finally:
             command.release()
         names = sorted(f"{int(file_id):x}" for file_id in waiting)
-        wait_for(lambda: sorted(call.split("/")[-1] for call in command.calls()) == names)
+        await_true(lambda: sorted(call.split("/")[-1] for call in command.calls()) == names)
 
 
 def test_a_command_that_hangs_is_ended_with_its_children_and_told(
@@ -246,7 +247,7 @@ def test_a_command_that_hangs_is_ended_with_its_children_and_told(
         stand.tape()
         assert post(stand) == 202
         assert "did not end in time" in wait_for_failure(stand)
-        wait_for(lambda: not _is_running(int(child.read_text())))
+        await_true(lambda: not _is_running(int(child.read_text())))
     assert caplog.text.count("did not end within") == 1
 
 
@@ -260,7 +261,7 @@ def test_commands_that_hang_end_in_time_for_the_files_that_wait(host: HsmHost, c
             wait_for_failure(stand, file_id)
         command.release()
         assert post(stand, "1000") == 202
-        wait_for(lambda: len(command.calls()) == 3)
+        await_true(lambda: len(command.calls()) == 3)
 
 
 def test_a_command_that_leaves_a_process_behind_has_ended(host: HsmHost, command: Command, tmp_path: Path) -> None:
@@ -271,8 +272,8 @@ def test_a_command_that_leaves_a_process_behind_has_ended(host: HsmHost, command
         stand.tape("7")
         assert stand.service.request("POST", f"/{FILE}").status_code == 202
         assert stand.service.request("POST", "/7").status_code == 202
-        wait_for(lambda: len(command.calls()) == 2)
-        wait_for(lambda: len(children.read_text().split()) == 2)
+        await_true(lambda: len(command.calls()) == 2)
+        await_true(lambda: len(children.read_text().split()) == 2)
         for child in children.read_text().split():
             os.kill(int(child), signal.SIGKILL)
 
@@ -288,11 +289,11 @@ def test_files_that_wait_share_a_command(host: HsmHost, command: Command) -> Non
         for file_id in ("1000", *waiting):
             stand.tape(file_id)
         assert post(stand, "1000") == 202
-        wait_for(lambda: len(command.calls()) == 1)
+        await_true(lambda: len(command.calls()) == 1)
         assert isinstance(stand.service, Service)
         assert stand.service.archive.submit_recalls(waiting) == dict.fromkeys(waiting)
         command.release()
-        wait_for(lambda: len(command.calls()) == 3)
+        await_true(lambda: len(command.calls()) == 3)
         paths = [str(stand.path(file_id)) for file_id in waiting]
         assert command.calls()[1:] == [f"-i {' '.join(paths[:3])}", f"-i {' '.join(paths[3:])}"]
 
@@ -305,10 +306,10 @@ def test_a_recall_that_waits_can_be_withdrawn(host: HsmHost, command: Command) -
         assert isinstance(stand.service, Service)
         archive = stand.service.archive
         assert archive.submit_recalls(["1000", "1001", "1002"]) == dict.fromkeys(["1000", "1001", "1002"])
-        wait_for(lambda: len(command.calls()) == 1)
+        await_true(lambda: len(command.calls()) == 1)
         assert archive.cancel_recalls(["1000", "1001"]) == {"1001"}
         command.release()
-        wait_for(lambda: len(command.calls()) == 2)
+        await_true(lambda: len(command.calls()) == 2)
         assert command.calls()[1] == f"-i {stand.path('1002')}"
 
 
@@ -323,11 +324,11 @@ def test_a_file_that_is_refused_keeps_none_beside_it_from_being_recalled(host: H
         for file_id in ("1000", *waiting):
             stand.tape(file_id)
             assert post(stand, file_id) == 202
-        wait_for(lambda: len(command.calls()) == 1)
+        await_true(lambda: len(command.calls()) == 1)
         command.release()
         wait_for_failure(stand, "1002")
-        wait_for(lambda: command.calls()[-1] == f"-i {stand.path('1003')}")
-        wait_for(lambda: residency_of(stand, "1003").recall is RecallState.UNKNOWN)
+        await_true(lambda: command.calls()[-1] == f"-i {stand.path('1003')}")
+        await_true(lambda: residency_of(stand, "1003").recall is RecallState.UNKNOWN)
         assert residency_of(stand, "1001").recall is RecallState.UNKNOWN
         assert command.calls().count(f"-i {stand.path('1001')}") == 1
 
@@ -343,7 +344,7 @@ def test_more_files_than_may_wait_are_refused(host: HsmHost, command: Command) -
         for file_id in ("1000", "1001", "1002", "1003"):
             stand.tape(file_id)
             answers.append(stand.service.request("POST", f"/{file_id}"))
-            wait_for(lambda: len(command.calls()) == 1)
+            await_true(lambda: len(command.calls()) == 1)
         assert [answer.status_code for answer in answers] == [202, 202, 202, 503]
         assert "too many" in answers[-1].json()["message"]
         command.release()
@@ -452,10 +453,10 @@ def test_readers_blocked_on_tape_hold_up_nobody(host: HsmHost, libraries: tuple[
         host.updater.run_once()
         for _ in range(3):
             assert {service.request("POST", f"/{file_id}").status_code for file_id in released} == {202}
-        wait_for(lambda: len(host.filesystem.requests()) == 4)
+        await_true(lambda: len(host.filesystem.requests()) == 4)
         assert {stand.head(file_id).media for file_id in released} == {"tape"}
         assert service.request("GET", "/").status_code == 200
-        wait_for(lambda: _all_back(stand, released))
+        await_true(lambda: _all_back(stand, released))
         calls = [line for line in host.filesystem.stage_calls() if line.startswith("queued")]
         assert len(calls) == len(set(calls)) == len(released)
         for file_id in released:
@@ -474,7 +475,7 @@ def test_a_get_that_may_wait_gets_the_bytes(host: HsmHost, libraries: tuple[Path
         stand.tape()
         with ThreadPoolExecutor(1) as thread:
             answer = thread.submit(service.request, "GET", f"/{FILE}")
-            wait_for(lambda: host.filesystem.requests() == [stand.path()])
+            await_true(lambda: host.filesystem.requests() == [stand.path()])
             assert stand.head() == ON_TAPE
             host.filesystem.serve_requests()
             assert answer.result(TIMEOUT).content == CONTENT
@@ -487,7 +488,7 @@ def test_a_service_ends_though_its_readers_are_blocked(
         stand = Stand(host, service)
         stand.tape()
         assert service.request("POST", f"/{FILE}").status_code == 202
-        wait_for(lambda: bool(host.filesystem.requests()))
+        await_true(lambda: bool(host.filesystem.requests()))
     assert host.filesystem.requests() == [stand.path()]
 
 
@@ -496,12 +497,12 @@ def test_a_read_that_fails_begins_again(host: HsmHost, libraries: tuple[Path, Pa
         stand = Stand(host, service)
         stand.tape()
         assert service.request("POST", f"/{FILE}").status_code == 202
-        wait_for(lambda: bool(host.filesystem.requests()))
+        await_true(lambda: bool(host.filesystem.requests()))
         volume = host.filesystem.tape / "VOL001"
         volume.rename(volume.with_name("away"))
         host.filesystem.serve_requests()
         volume.with_name("away").rename(volume)
-        wait_for(lambda: _all_back(stand, [FILE]))
+        await_true(lambda: _all_back(stand, [FILE]))
         assert service.request("GET", f"/{FILE}").content == CONTENT
 
 
@@ -513,7 +514,7 @@ def test_a_read_that_hangs_is_ended(host: HsmHost, libraries: tuple[Path, Path],
         stand.tape("7")
         assert service.request("POST", f"/{FILE}").status_code == 202
         assert service.request("POST", "/7").status_code == 202
-        wait_for(lambda: host.filesystem.requests() == [stand.path(), stand.path("7")])
+        await_true(lambda: host.filesystem.requests() == [stand.path(), stand.path("7")])
 
 
 def test_a_read_without_a_copy_says_why(

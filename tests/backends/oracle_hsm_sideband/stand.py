@@ -1,8 +1,7 @@
 """A service on an emulated SAM-QFS host, and what a test does to it."""
 
 import ast
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.samqfs_emulator.host import SCHEMA, HsmHost
-from tests.support.service import TIMEOUT, Client, serving
+from tests.support.service import Client, serving
 
 CONTENT = b"eighteen bytes ..."
 FILE = "12345"
@@ -93,11 +92,3 @@ def standing(host: HsmHost, below: str = "", archive: ArchiveOptions | None = No
     own = host.options(**{"sam_qfs_prefix": f"/{below}", **options})
     with serving(HsmSidebandBackendArchive(str(prefix), archive, own)) as service:
         yield Stand(host, service, below)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until *condition* holds; fail when it never does."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

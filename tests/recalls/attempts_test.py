@@ -9,7 +9,7 @@ from pacifica.archiveinterface.backends.abstract.recalls import RecallTraits
 from tests.recalls.conftest import Open, on_sqlite
 from tests.support.crashes import Points, between_transactions, passing
 from tests.support.recall_site import Site, wishes
-from tests.support.tape import Tape
+from tests.support.tape import ALL_TRAITS, Tape
 
 MUTE = RecallTraits()  # tells nothing, withdraws nothing
 
@@ -142,6 +142,28 @@ def test_a_storage_that_tells_nothing_is_asked_again_after_a_while(open_site: Op
     site.work(700, step=50.0)
     site.recall()
     assert site.states(request) == {"1": "COMPLETED"}
+
+
+@pytest.mark.parametrize("traits", [ALL_TRAITS, MUTE])
+@on_sqlite
+def test_a_file_that_went_again_before_its_arrival_was_seen_is_recalled_again(
+    open_site: Open, tape: Tape, traits: RecallTraits
+) -> None:
+    site = open_site(traits=traits, timeout=5000.0)
+    tape.add("1", "2", volume="A")
+    first = site.submit("1")
+    site.service.ask("2")
+    site.work(3)
+    assert site.states(first) == {"1": "STARTED"}
+    tape.run()
+    for file_id in ("1", "2"):
+        tape.release(file_id)
+    second = site.submit("1")
+    assert not site.service.ask("2")
+    site.recall(10)
+    assert (site.states(first), site.states(second)) == ({"1": "COMPLETED"}, {"1": "COMPLETED"})
+    assert tape.online == {"1", "2"}
+    assert tape.recalls == {"1": 2, "2": 2}
 
 
 def test_a_cancelled_file_that_fails_in_the_storage_is_not_tried_again(open_site: Open, tape: Tape) -> None:

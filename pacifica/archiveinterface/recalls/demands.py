@@ -19,7 +19,9 @@ def join(database: Database, files: Mapping[str, str], priority: int = 0, *, is_
     No other transaction runs, so none of them can end before the caller has written who waits for it. *is_direct*:
     no request of the tape API asks.
     """
-    changes = {"priority": _at_least(priority), "is_unwanted": False, **({"is_direct": True} if is_direct else {})}
+    changes = {"priority": _at_least(priority), "is_unwanted": False, "is_asked_again": True}
+    if is_direct:
+        changes["is_direct"] = True
     joined: dict[str, int] = {}
     for keys in in_batches(list(files)):
         _insert(database, {key: files[key] for key in keys}, priority)

@@ -58,7 +58,10 @@ class RecallService:
         return False
 
     def _is_active(self, key: str) -> bool:
-        return bool(self._store.rows(Recall.select(Recall.id).where(Recall.active == key, Recall.is_direct).tuples()))
+        # A file that is asked for while it is started may have been purged, or replaced, since it arrived.
+        is_known = (Recall.phase != Phase.STARTED) | Recall.is_asked_again
+        active = Recall.select(Recall.id).where(Recall.active == key, Recall.is_direct, is_known)
+        return bool(self._store.rows(active.tuples()))
 
     def submit(self, wishes: Sequence[Wish]) -> str:
         """Return the id of a new request for *wishes*, which is in the database now.

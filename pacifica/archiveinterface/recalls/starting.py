@@ -96,7 +96,8 @@ class Starting:
     def _note(self, database: Database, recalls: list[int], clock: float) -> dict[int, int]:
         """Note that the *recalls* are started, and return the sizes of those that were not cancelled meanwhile."""
         now = time.time()
-        started = {"phase": Phase.STARTED, "started_at": fn.COALESCE(Recall.started_at, now), "changed_at": now}
+        times = {"started_at": fn.COALESCE(Recall.started_at, now), "changed_at": now}
+        started = {"phase": Phase.STARTED, "is_asked_again": False, **times}
         waiting = Recall.id.in_(recalls) & (Recall.phase == Phase.WAITING)
         Recall.update({**started, "due_clock": clock + self._options.timeout}).where(waiting).execute(database)
         noted = Recall.select(Recall.id, Recall.size).where(Recall.id.in_(recalls), Recall.phase == Phase.STARTED)

@@ -89,7 +89,8 @@ class Recall(Model):
 
     *key* is a digest of *file_id*; *active* is the same while the recall is not over, then NULL: a file has one
     active recall at most. *is_direct*: somebody asked without a request of the tape API. *is_unwanted*: all who
-    asked have cancelled. *is_final*: another attempt would fail, too. *is_told*: a client knows of the failure.
+    asked have cancelled. *is_asked_again*: a client has asked since the storage was asked. *is_final*: another attempt
+    would fail, too. *is_told*: a client knows of the failure.
     """
 
     id = BigAutoField()
@@ -100,6 +101,7 @@ class Recall(Model):
     priority = IntegerField(default=0)
     is_direct = BooleanField(default=False)
     is_unwanted = BooleanField(default=False)
+    is_asked_again = BooleanField(default=False)
     created_at = DoubleField()
     changed_at = DoubleField()
     started_at = DoubleField(null=True)

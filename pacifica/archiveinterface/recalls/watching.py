@@ -27,6 +27,7 @@ class _Started(NamedTuple):
     file_id: str
     due_clock: float
     is_unwanted: bool
+    is_asked_again: bool
 
 
 class Watching:
@@ -64,7 +65,7 @@ class Watching:
         return self._after > 0
 
     def _started(self, after: int) -> list[_Started]:
-        columns = (Recall.id, Recall.file_id, Recall.due_clock, Recall.is_unwanted)
+        columns = (Recall.id, Recall.file_id, Recall.due_clock, Recall.is_unwanted, Recall.is_asked_again)
         query = Recall.select(*columns).where(Recall.phase == Phase.STARTED, Recall.id > after).order_by(Recall.id)
         return [_Started(*row) for row in self._store.rows(query.limit(BATCH).tuples())]
 
@@ -80,17 +81,28 @@ class Watching:
             if failure and recall.id not in withdrawn:
                 failed.append((recall.id, failure))
         self._withdraw([recall for recall in rest if recall.due_clock <= clock])
+        over = {*withdrawn, *(recall for recall, _ in failed)}
+        again = [recall for recall in rest if recall.id not in over and self._is_to_ask_for(recall)]
 
         def write(database: Database) -> None:
             self._outcomes.complete(database, arrived)
             self._outcomes.pin(database, arrived, clock)
             self._outcomes.cancel(database, withdrawn)
             self._outcomes.fail(database, failed, clock)
+            known = Recall.id.in_([recall.id for recall in again])
+            Recall.update(is_asked_again=False).where(known).execute(database)
 
-        if arrived or withdrawn or failed:
+        if arrived or withdrawn or failed or again:
             lease.change(write)
-        if self._asks_again and rest:
-            self._archive.submit_recalls([recall.file_id for recall in rest])
+        if again:
+            self._archive.submit_recalls([recall.file_id for recall in again])
+
+    def _is_to_ask_for(self, recall: _Started) -> bool:
+        """Return whether the storage is asked once more, which recalls nothing that is under way a second time.
+
+        A file that a client asks for may have arrived and been purged, or replaced, since the last look at it.
+        """
+        return not recall.is_unwanted and (recall.is_asked_again or self._asks_again)
 
     def _failure(
         self, recall: _Started, answer: Residency | ArchiveInterfaceError, clock: float, is_counted: bool
@@ -101,7 +113,8 @@ class Watching:
             return Failure.of(answer, is_counted=is_counted) if is_counted else None
         if answer.recall is RecallState.FAILED:
             return Failure(answer.error or "the recall failed in the storage")
-        is_lost = self._archive.recall_traits.tells_state and not answer.recall.is_under_way
+        tells_state = self._archive.recall_traits.tells_state and not recall.is_asked_again
+        is_lost = tells_state and not answer.recall.is_under_way
         return _LOST if is_lost and answer.is_available else None
 
     def _withdraw(self, recalls: list[_Started]) -> list[int]:

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.recalls import RecallTraits
+from pacifica.archiveinterface.exception import BackendUnavailableError
 from tests.recalls.conftest import Open, on_sqlite
 from tests.support.crashes import Points, between_transactions, passing
 from tests.support.recall_site import Site, wishes
@@ -160,10 +161,27 @@ def test_a_file_that_went_again_before_its_arrival_was_seen_is_recalled_again(
         tape.release(file_id)
     second = site.submit("1")
     assert not site.service.ask("2")
-    site.recall(10)
+    site.recall(60, step=5)
     assert (site.states(first), site.states(second)) == ({"1": "COMPLETED"}, {"1": "COMPLETED"})
     assert tape.online == {"1", "2"}
     assert tape.recalls == {"1": 2, "2": 2}
+
+
+@on_sqlite
+def test_asking_again_and_again_does_not_keep_a_lost_recall_alive(open_site: Open, tape: Tape) -> None:
+    site = open_site(traits=RecallTraits(tells_state=True), retry_seconds=5.0)
+    tape.add("1", volume="A", fates=["lost"])
+    request = site.submit("1")
+
+    def ask_all_the_time() -> None:
+        for _ in range(100):
+            site.service.ask("1")
+            site.work(1, step=1)
+            tape.run()
+
+    with pytest.raises(BackendUnavailableError, match="has lost the recall"):
+        ask_all_the_time()
+    assert site.states(request) == {"1": "FAILED"}
 
 
 def test_a_cancelled_file_that_fails_in_the_storage_is_not_tried_again(open_site: Open, tape: Tape) -> None:

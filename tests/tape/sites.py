@@ -78,7 +78,7 @@ def hpss_site(home: Path) -> Iterator[Site]:
 
     own = write_config(simulator).read_text()
     environment = {"HPSS_SIM_ROOT": str(simulator.root), "HPSS_SIM_NAMES": "/"}
-    environment["PYTHONPATH"] = str(install(home / "installation", NEWEST))
+    environment["PYTHONPATH"] = str(install(home / "installation" / "lib", NEWEST))
     with _serving(home, archive, "hpss", own, environment) as url:
         yield Site(url, to_tape, recalls)
 

@@ -98,11 +98,13 @@ class Watching:
             self._archive.submit_recalls([recall.file_id for recall in again])
 
     def _is_to_ask_for(self, recall: _Started) -> bool:
-        """Return whether the storage is asked once more, which recalls nothing that is under way a second time.
+        """Return whether storage that does not tell of its recalls is asked once more, which starts none twice.
 
-        A file that a client asks for may have arrived and been purged, or replaced, since the last look at it.
+        A file that a client asks for may have arrived and been purged, or replaced, since the last look at it. Where
+        the storage tells, that counts as an attempt: it looks the same as a recall that failed.
         """
-        return not recall.is_unwanted and (recall.is_asked_again or self._asks_again)
+        is_in_doubt = recall.is_asked_again or self._asks_again
+        return is_in_doubt and not recall.is_unwanted and not self._archive.recall_traits.tells_state
 
     def _failure(
         self, recall: _Started, answer: Residency | ArchiveInterfaceError, clock: float, is_counted: bool
@@ -113,8 +115,7 @@ class Watching:
             return Failure.of(answer, is_counted=is_counted) if is_counted else None
         if answer.recall is RecallState.FAILED:
             return Failure(answer.error or "the recall failed in the storage")
-        tells_state = self._archive.recall_traits.tells_state and not recall.is_asked_again
-        is_lost = tells_state and not answer.recall.is_under_way
+        is_lost = self._archive.recall_traits.tells_state and not answer.recall.is_under_way
         return _LOST if is_lost and answer.is_available else None
 
     def _withdraw(self, recalls: list[_Started]) -> list[int]:

@@ -8,6 +8,7 @@ from .backends.abstract.options import ArchiveOptions
 from .backends.hpss.options import HpssOptions
 from .backends.oracle_hsm_sideband.options import HsmSidebandOptions
 from .backends.posix.options import PosixOptions
+from .backends.s3.options import S3Options
 from .exception import ConfigurationError
 from .globals import config_file
 from .http.options import HttpOptions
@@ -26,6 +27,7 @@ class Config(SimpleNamespace):
     posix: PosixOptions
     hpss: HpssOptions
     hsm_sideband: HsmSidebandOptions
+    s3: S3Options
 
     def __init__(self, **sections: Any) -> None:
         """Hold *sections*, by their names; those of other packages' backends as well."""

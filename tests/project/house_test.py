@@ -25,6 +25,7 @@ ROOT = Path(pacifica.archiveinterface.__file__).parent
 # Lower layers first; a module imports from layers below its own, or beside it within one folder.
 HSM = "backends.oracle_hsm_sideband"
 HPSS = "backends.hpss"
+S3 = "backends.s3"
 LAYERS = [
     {"exception", "globals"},
     {
@@ -37,6 +38,8 @@ LAYERS = [
         "http.ranges",
         "http.request_head",
         "http.server_calls",
+        f"{S3}.calls.errors",
+        f"{S3}.memory",
         "servers.lingering",
         "servers.supervisor",
         "servers.receiving",
@@ -52,6 +55,7 @@ LAYERS = [
         "backends.abstract.walking",
         "backends.posix.options",
         f"{HPSS}.options",
+        f"{S3}.options",
         f"{HSM}.options",
         f"{HSM}.orm",
         "database",
@@ -65,10 +69,17 @@ LAYERS = [
         "web.logs",
         "web.settings",
     },
-    {"config", "backends.abstract.status", "recalls.store"},
+    {
+        "config",
+        "backends.abstract.status",
+        "recalls.store",
+        f"{S3}.calls.client",
+        f"{S3}.notes",
+    },
     {
         "backends.abstract.precondition",
         "http.file_headers",
+        f"{S3}.calls.bucket",
         "recalls.demands",
         "recalls.lease",
         "recalls.outcomes",
@@ -78,12 +89,18 @@ LAYERS = [
         "archive_utils",
         "backends.abstract.file",
         "backends.abstract.replacing",
+        f"{S3}.restoring",
         "http.conditions",
         "recalls.pace",
         "recalls.queues",
         "recalls.requests",
     },
-    {"backends.abstract.archive", f"{HPSS}.calls.waiting", f"{HPSS}.calls.workers"},
+    {
+        "backends.abstract.archive",
+        f"{HPSS}.calls.waiting",
+        f"{HPSS}.calls.workers",
+        f"{S3}.status",
+    },
     {
         "fixity",
         "recalls.locating",
@@ -103,6 +120,7 @@ LAYERS = [
         f"{HPSS}.calls.client",
         f"{HPSS}.calls.session",
         f"{HPSS}.status",
+        f"{S3}.store",
     },
     {
         "http.response_body",
@@ -117,6 +135,11 @@ LAYERS = [
         f"{HPSS}.listing",
         f"{HPSS}.recalls",
         f"{HPSS}.places",
+        f"{S3}.annotating",
+        f"{S3}.listing",
+        f"{S3}.parts",
+        f"{S3}.probing",
+        f"{S3}.recalls",
     },
     {
         "http.answers",
@@ -125,8 +148,10 @@ LAYERS = [
         "backends.posix.notes",
         f"{HSM}.status",
         f"{HPSS}.extended",
+        f"{S3}.reading",
+        f"{S3}.writing",
     },
-    {f"{HSM}.requests", f"{HPSS}.reading", f"{HPSS}.writing", "pages.snapshot", "recalls.service"},
+    {f"{HSM}.requests", f"{HPSS}.reading", f"{HPSS}.writing", "pages.snapshot", "recalls.service", f"{S3}.publishing"},
     {
         "http.errors",
         "http.event_stream",
@@ -135,12 +160,16 @@ LAYERS = [
         "tape.answers",
         "backends.conformance.base",
         "backends.posix.store",
+        f"{S3}.moving",
         "backends.posix.sweeping",
         f"{HSM}.choosing",
         f"{HPSS}.store",
     },
-    {"backends.posix.placing", f"{HPSS}.publishing", f"{HPSS}.purging", "web.writing"},
-    {"backends.posix.extendedfile", f"{HPSS}.file"},
+    {"backends.posix.placing", f"{HPSS}.publishing", f"{HPSS}.purging", f"{S3}.file", "web.writing"},
+    {
+        "backends.posix.extendedfile",
+        f"{HPSS}.file",
+    },
     {
         "rest_generator",
         "pages.recalls",
@@ -154,6 +183,7 @@ LAYERS = [
         "backends.posix.archive",
         f"{HSM}.extended_file_factory",
         f"{HPSS}.archive",
+        f"{S3}.archive",
     },
     {f"{HSM}.archive", "servers.request", "web.request", "web.response", "web.routes"},
     {"backends.factory", f"{HPSS}.to_tape", "servers.connection", "web.application"},

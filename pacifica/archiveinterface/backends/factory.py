@@ -15,6 +15,7 @@ _BUILT_IN = {
     "hpss": (".hpss.archive", "HpssBackendArchive"),
     "hsmsideband": (".oracle_hsm_sideband.archive", "HsmSidebandBackendArchive"),
     "posix": (".posix.archive", "PosixBackendArchive"),
+    "s3": (".s3.archive", "S3BackendArchive"),
 }
 
 
@@ -30,8 +31,7 @@ class ArchiveBackendFactory:
         """Return the class of the backend *name*. Raises ConfigurationError when there is none."""
         key = name.lower()
         if key in _BUILT_IN:
-            module, attribute = _BUILT_IN[key]
-            backend = getattr(import_module(module, __package__), attribute)
+            backend = _built_in(key)
         else:
             found = entry_points(group=ENTRY_POINTS, name=key)
             if not found:
@@ -49,3 +49,13 @@ class ArchiveBackendFactory:
         *options* are those of the backend's own section; without options, the defaults hold.
         """
         return self.load_backend_archive(name)(prefix, archive_options, options)
+
+
+def _built_in(name: str) -> Any:
+    module, attribute = _BUILT_IN[name]
+    try:
+        return getattr(import_module(module, __package__), attribute)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"backend {name!r} needs the package {error.name}: pip install 'pacifica-archiveinterface[{name}]'"
+        ) from error

@@ -67,11 +67,12 @@ def choose(backend: str | None = None, prefix: str | None = None, config_file: s
     name = (backend or os.getenv("PAI_BACKEND_TYPE") or "posix").lower()
     kind = ArchiveBackendFactory().load_backend_archive(name)
     config = get_config(config_file, {kind.section: kind.options_type} if kind.options_type else {})
-    return Choice(name, kind, _prefix(prefix), config)
+    configured = kind.prefix_in(getattr(config, kind.section)) if kind.options_type else ""
+    return Choice(name, kind, _prefix(prefix, configured), config)
 
 
-def _prefix(given: str | None) -> str:
-    prefix = given or os.getenv("PAI_PREFIX")
+def _prefix(given: str | None, configured: str) -> str:
+    prefix = given or os.getenv("PAI_PREFIX") or configured
     if not prefix:
         prefix = "/tmp"
         _log.warning("no prefix is given: files go to /tmp, which the system may empty")

@@ -65,6 +65,11 @@ class AbstractBackendArchive(ABC):
         self.prefix = prefix.rstrip("/")
         self.archive_options = archive_options or ArchiveOptions()
 
+    @classmethod
+    def prefix_in(cls, options: Any) -> str:
+        """Return the prefix that the *options* of the backend's own section name; empty for none."""
+        return ""
+
     @abstractmethod
     def file(self, file_id: str) -> ArchiveFile:
         """Return the file *file_id*, an id as in the URL, without looking whether it is there.

@@ -1,0 +1,40 @@
+"""The client of boto3: one for each process."""
+
+import os
+from functools import lru_cache
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from ..options import S3Options
+
+
+def client_of(options: S3Options) -> Any:
+    """Return this process's client for the store that *options* name; all its threads share it."""
+    return _client(os.getpid(), options)
+
+
+@lru_cache(maxsize=8)
+def _client(process: int, options: S3Options) -> Any:
+    # One for each process: a fork would share its connections.
+    session = botocore.session.Session(profile=options.profile or None)
+    if options.credentials_file:
+        session.set_config_variable("credentials_file", options.credentials_file)
+    return boto3.session.Session(botocore_session=session, region_name=options.region or None).client(
+        "s3", endpoint_url=options.endpoint_url or None, config=_config(options)
+    )
+
+
+def _config(options: S3Options) -> Config:
+    return Config(
+        connect_timeout=options.connect_timeout,
+        read_timeout=options.read_timeout,
+        retries={"mode": "standard", "total_max_attempts": options.attempts},
+        max_pool_connections=options.pool_size,
+        # The checksums of the parts protect them; without this, each part is hashed twice over plain HTTP.
+        s3={"addressing_style": options.addressing_style, "payload_signing_enabled": False},
+        request_checksum_calculation=options.checksum_mode,
+        response_checksum_validation=options.checksum_mode,
+    )

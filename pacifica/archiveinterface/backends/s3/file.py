@@ -1,0 +1,64 @@
+"""One file of an archive in S3."""
+
+from functools import partial
+
+from ..abstract.file import ArchiveFile
+from ..abstract.precondition import Precondition
+from ..abstract.replacing import refuse_early
+from .moving import move
+from .probing import require_usable
+from .publishing import condition_for, forget, publish
+from .reading import S3Reader
+from .recalls import restore
+from .status import S3Status
+from .store import Store
+from .writing import S3Writer
+
+
+class S3File(ArchiveFile):
+    """One object."""
+
+    def __init__(self, store: Store, path: str) -> None:
+        """Represent the object at *path* below the prefix of *store*."""
+        super().__init__(store.prefix, path, store.options)
+        self._store = store
+        self._key = store.key(self.filepath)
+
+    def status(self) -> S3Status:
+        """Return the status of the object. Raises MissingFileError."""
+        return self._store.describe(self.filepath)
+
+    def open_reader(self) -> S3Reader:
+        """Open the object for reading, by the call that brings its status. Raises OfflineError."""
+        return self._open_reader()
+
+    def _open_reader(self) -> S3Reader:
+        answer = self._store.bucket.get(self._key)
+        return S3Reader(self._store, self._store.status_of(self.filepath, answer), answer["Body"])
+
+    def open_writer(self, length: int | None = None, precondition: Precondition | None = None) -> S3Writer:
+        """Start to replace the object. Raises PreconditionError, OtherBytesError."""
+        require_usable(self._store)
+        if precondition or not self.options.may_replace:
+            refuse_early(self.options, precondition, self._store.existing(self.filepath), length)
+        return S3Writer(self._store, self.filepath, length, partial(publish, self._store, precondition=precondition))
+
+    def remove(self, precondition: Precondition | None = None) -> None:
+        """Remove the object, and what is kept with it."""
+        existing = self._store.describe(self.filepath)
+        self._store.bucket.delete(self._key, condition_for(self._store, existing, precondition))
+        forget(self._store, existing)
+
+    def stage(self) -> bool:
+        """Ask for a restored copy unless one is there or under way, and return whether the object can be read."""
+        status = self.status()
+        if status.residency.is_online:
+            return True
+        if not status.recall.is_under_way:
+            restore(self._store, self._key)
+        return False
+
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
+        """Make the object at *old_path*, ``s3://bucket/key``, this file, by a copy that the store makes."""
+        require_usable(self._store)
+        move(self._store, old_path, self.filepath, precondition)

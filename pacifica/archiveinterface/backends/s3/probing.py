@@ -1,0 +1,60 @@
+"""Whether the store does what the archive depends on."""
+
+from contextlib import suppress
+
+from ...exception import ArchiveInterfaceError, ConfigurationError, MissingFileError, StorageError
+from .calls.bucket import Bucket, Condition
+from .calls.errors import StoreConditionError
+from .notes import NOTES, new_token
+from .store import Store
+
+_REFUSED = (Condition(is_new=True), Condition(match='"another"'))
+
+
+def require_usable(store: Store) -> None:
+    """Raise ConfigurationError unless the bucket is there and the store compares conditions when it writes.
+
+    It is asked once. Makes the bucket with ``create_bucket``. Raises BackendUnavailableError when the store does not
+    answer.
+    """
+    if store.is_usable:
+        return
+    bucket = store.bucket
+    _require_bucket(bucket)
+    key = store.key(f"{store.prefix}/{NOTES}/probe-{new_token()}")
+    try:
+        bucket.put(key, b"", {}, Condition(is_new=True))
+        for condition in _REFUSED:
+            _require_refusal(bucket, key, condition)
+    except StorageError as error:
+        raise ConfigurationError(f"[s3] a try to write to the bucket {bucket.name!r}: {error.__cause__}") from error
+    finally:
+        with suppress(ArchiveInterfaceError):
+            bucket.delete(key)
+    store.is_usable = True
+
+
+def _require_bucket(bucket: Bucket) -> None:
+    try:
+        bucket.ask("list_objects_v2", MaxKeys=1)
+    except (MissingFileError, StorageError) as error:
+        if not bucket.options.create_bucket:
+            raise ConfigurationError(f"[s3] the bucket {bucket.name!r} cannot be listed: {error.__cause__}") from error
+        bucket.ask("create_bucket")
+
+
+def _require_refusal(bucket: Bucket, key: str, condition: Condition) -> None:
+    """Raise ConfigurationError unless the store refuses to replace the object *key* under the *condition*."""
+    with suppress(StoreConditionError):
+        bucket.put(key, b"", {}, condition)
+        raise ConfigurationError(f"[s3] the store ignores {' and '.join(condition.parameters)} of an upload")
+    upload = bucket.create_upload(key, {})
+    try:
+        with suppress(StoreConditionError):
+            bucket.complete(key, upload, [bucket.put_part(key, upload, 1, b"probe")], condition)
+            raise ConfigurationError(
+                f"[s3] the store ignores {' and '.join(condition.parameters)} of multipart uploads"
+            )
+    finally:
+        with suppress(ArchiveInterfaceError):
+            bucket.abort(key, upload)

@@ -1,0 +1,119 @@
+"""Publishing what was written, under the conditions of the request and of the archive."""
+
+import logging
+from email.utils import parsedate_to_datetime
+
+from ...digests import Digests, Hasher
+from ...exception import ArchiveInterfaceError, BackendUnavailableError, StorageError
+from ...globals import LOG_NAME
+from ..abstract.precondition import Precondition
+from ..abstract.replacing import OtherBytesError
+from .calls.bucket import ALWAYS, Answer, Condition
+from .calls.errors import ConcurrentWriteError, MissingUploadError, StoreConditionError
+from .reading import S3Reader, blocks_of
+from .status import S3Status
+from .store import Store
+from .writing import S3Writer
+
+_IN_DOUBT = (StoreConditionError, BackendUnavailableError, MissingUploadError)
+_log = logging.getLogger(LOG_NAME)
+
+
+def condition_for(store: Store, existing: S3Status | None, precondition: Precondition | None) -> Condition:
+    """Return the condition that lets the store replace *existing*, None for nothing, and nothing else.
+
+    Raises PreconditionError when the request's *precondition* does not hold.
+    """
+    if precondition:
+        precondition.check(existing)
+    if existing is None:
+        return Condition(is_new=bool(precondition) or not store.options.may_replace)
+    return Condition(existing.store_etag) if precondition else ALWAYS
+
+
+def publish(store: Store, writer: S3Writer, precondition: Precondition | None) -> S3Status:
+    """Have what *writer* has written become the file, and return its status.
+
+    Raises PreconditionError, OtherBytesError when it may not replace what is there.
+    """
+    for attempt in range(store.s3.attempts):
+        # Without a condition, only a large file's old notes are worth another call.
+        is_looked_at = precondition or not store.options.may_replace or writer.is_in_parts
+        existing = store.existing(writer.filepath) if is_looked_at else None
+        condition = condition_for(store, existing, precondition)
+        if existing and not store.options.may_replace:
+            return _same(store, existing, writer)
+        try:
+            status = _put(store, writer, condition)
+        except (StoreConditionError, ConcurrentWriteError):
+            if attempt + 1 == store.s3.attempts:
+                raise
+        else:
+            if existing:
+                forget(store, existing)
+            return status
+    raise AssertionError
+
+
+def _put(store: Store, writer: S3Writer, condition: Condition) -> S3Status:
+    try:
+        answer = writer.put(condition)
+    except _IN_DOUBT:
+        # Perhaps only the answer was lost, and boto3 has asked again.
+        stored = store.existing(writer.filepath)
+        if stored is None or stored.kept.token != writer.token:
+            raise
+        return stored
+    return _described(store, writer) if writer.is_in_parts else _told(store, writer, answer)
+
+
+def _described(store: Store, writer: S3Writer) -> S3Status:
+    status = store.describe(writer.filepath)
+    if status.kept.token == writer.token and status.filesize != writer.size:
+        raise StorageError("the storage did not store all that was written")
+    return status
+
+
+def _told(store: Store, writer: S3Writer, answer: Answer) -> S3Status:
+    """Return the status of an object by the *answer* to its upload: one call is enough for a small file."""
+    date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+    said = {
+        "ETag": answer["ETag"],
+        "ContentLength": writer.size,
+        "LastModified": parsedate_to_datetime(date),
+        "StorageClass": store.s3.storage_class,
+    }
+    return S3Status.of(writer.filepath, said, writer.kept, store.s3.archive_classes)
+
+
+def _same(store: Store, existing: S3Status, writer: S3Writer) -> S3Status:
+    """Return *existing* if it has the bytes that were written. Raises OtherBytesError."""
+    if existing.kept.token == writer.token:
+        return existing
+    written = writer.content_digests()
+    if existing.filesize != writer.size or not _is_content_of(store, existing, written):
+        raise OtherBytesError
+    writer.discard()
+    return existing
+
+
+def _is_content_of(store: Store, existing: S3Status, written: Digests) -> bool:
+    common = existing.digests.keys() & written.keys()
+    if common:
+        return all(existing.digests[name] == written[name] for name in common)
+    if not existing.residency.is_online:
+        return False
+    hasher = Hasher(written)
+    with S3Reader(store, existing) as reader:
+        for _ in hasher.hashed(blocks_of(reader)):
+            pass
+    return hasher.digests() == written
+
+
+def forget(store: Store, replaced: S3Status) -> None:
+    """Remove the notes of an object that is *replaced* or removed; what cannot be removed does no harm."""
+    try:
+        if replaced.has_notes:
+            store.forget_notes(replaced)
+    except ArchiveInterfaceError as error:
+        _log.warning("%s: the notes of an older content are left: %s", replaced.filepath, error)

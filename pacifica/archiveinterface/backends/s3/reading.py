@@ -1,0 +1,114 @@
+"""Reading an object; a connection that breaks is made anew where it broke."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from urllib3.exceptions import HTTPError
+
+from ...digests import Digests
+from ...exception import BackendUnavailableError, MissingFileError, StorageError
+from ...globals import LOG_NAME
+from ..abstract.file import Reader
+from .annotating import annotate
+from .calls.errors import StoreConditionError, translated_store_errors
+from .status import S3Status
+from .store import Store
+
+BLOCK_SIZE = 1 << 20  # bytes
+_SKIPPED = 1 << 16  # bytes that are read and forgotten rather than asked for anew
+_UNAVAILABLE = "the storage does not answer now, try again later"
+
+_log = logging.getLogger(LOG_NAME)
+
+
+class S3Reader(Reader):
+    """An object, open for reading; the call that opened it brought its status and the stream of its bytes."""
+
+    def __init__(self, store: Store, status: S3Status, body: Any = None) -> None:
+        """Read the object with *status*; *body* is the stream of its bytes, if that is open already."""
+        self.filepath = status.filepath
+        self._store, self._status = store, status
+        self._kept = status.kept
+        self._body = body
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes. Raises DamagedFileError, and StorageError when the object has been replaced."""
+        size = min(size, self._status.filesize - self._position)
+        if size <= 0:
+            return b""
+        for _ in range(self._store.s3.attempts - 1):
+            try:
+                return self._read_some(size)
+            except BackendUnavailableError as error:
+                _log.warning("%s: reading goes on at byte %d: %s", self.filepath, self._position, error.__cause__)
+                self._leave()
+        return self._read_some(size)
+
+    def _read_some(self, size: int) -> bytes:
+        if self._body is None:
+            self._body = self._opened()
+        with translated_store_errors():
+            try:
+                block = bytes(self._body.read(size))
+                if not block:
+                    raise BackendUnavailableError(_UNAVAILABLE)
+                if self._position + len(block) == self._status.filesize:
+                    self._body.read(1)  # at the end, boto3 compares the checksum
+            except (HTTPError, OSError) as error:
+                raise BackendUnavailableError(_UNAVAILABLE) from error
+        self._position += len(block)
+        return block
+
+    def _opened(self) -> Any:
+        try:
+            key = self._store.key(self.filepath)
+            return self._store.bucket.get(key, self._position, self._status.store_etag)["Body"]
+        except (StoreConditionError, MissingFileError) as error:
+            raise StorageError("the file was replaced or removed while it was read") from error
+
+    def seek(self, offset: int) -> None:
+        """Go to *offset* bytes from the start."""
+        skipped = offset - self._position
+        if skipped and not (self._body is not None and 0 < skipped <= _SKIPPED and self._skip(skipped)):
+            self._leave()
+        self._position = offset
+
+    def _skip(self, count: int) -> bool:
+        with suppress(HTTPError, OSError):
+            while count and (block := self._body.read(count)):
+                count -= len(block)
+        return not count
+
+    def status(self) -> S3Status:
+        """Return the status of the object that is read."""
+        return self._status
+
+    def set_digests(self, digests: Digests) -> None:
+        """Keep *digests* in the notes of the object."""
+        self._keep(digests=digests)
+
+    def mark_damaged(self, finding: str) -> None:
+        """Keep with the object that it is damaged."""
+        self._keep(damaged=finding)
+
+    def _keep(self, **changes: Any) -> None:
+        self._kept = self._kept._replace(**changes)
+        annotate(self._store, self._status, self._kept)
+
+    def close(self) -> None:
+        """Close the stream; a connection with bytes on their way is given up."""
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+
+def blocks_of(reader: S3Reader) -> Iterator[bytes]:
+    """Yield what *reader* reads."""
+    while block := reader.read(BLOCK_SIZE):
+        yield block

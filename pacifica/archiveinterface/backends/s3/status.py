@@ -1,0 +1,57 @@
+"""What is known of an object of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from ..abstract.status import AbstractStatus
+from .calls.bucket import Answer
+from .notes import Kept
+from .restoring import restoring_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+DISK, TAPE = "disk", "tape"
+
+
+class S3Status(AbstractStatus):
+    """The status of one object; *store_etag* is the entity tag that the store gives it, *kept* is what we keep.
+
+    *has_notes*: some of that is in an object of its own.
+    """
+
+    store_etag = storage_class = ""
+    kept = Kept()
+    has_notes = False
+
+    def define_levels(self) -> Sequence[str]:
+        """Return the media: objects in an archive class count as on tape."""
+        return (DISK, TAPE)
+
+    @classmethod
+    def of(cls, filepath: str, answer: Answer, kept: Kept, archive_classes: Collection[str]) -> Self:
+        """Return the status of the object *filepath*, of which the store gave the *answer* to HEAD or GET."""
+        stored_at = answer["LastModified"].timestamp()
+        size = answer["ContentLength"] if kept.size is None else kept.size
+        restoring = restoring_of(answer, archive_classes)
+        levels = (size if restoring.is_readable else 0, size if restoring.is_archived else 0)
+        status = cls(stored_at if kept.mtime is None else kept.mtime, stored_at, levels, size)
+        status.filepath = filepath
+        status.store_etag, status.kept = answer["ETag"], kept
+        status.storage_class = answer.get("StorageClass", "")
+        status.digests, status.damaged = dict(kept.digests), kept.damaged
+        status.version = kept.token or f"{answer['ETag']}-{stored_at:.0f}".replace('"', "")
+        status.recall = restoring.state
+        return status
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether the object cannot be read before it is restored."""
+        return not self.residency.is_online
+
+    @property
+    def notes_name(self) -> str:
+        """The name of its object of notes."""
+        return self.kept.token or self.store_etag.strip('"')

@@ -1,0 +1,21 @@
+"""Archives in a store."""
+
+from typing import Any
+
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
+from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
+from pacifica.archiveinterface.backends.s3.options import S3Options
+from tests.support.seaweedfs import SeaweedFS
+
+
+def archive_on(store: SeaweedFS, prefix: str, archive: ArchiveOptions | None = None, **s3: object) -> S3BackendArchive:
+    """Return an archive below *prefix* in *store*; *s3* are options of its section."""
+    settings: dict[str, Any] = {
+        "endpoint_url": store.endpoint,
+        "region": "us-east-1",
+        "addressing_style": "path",
+        "credentials_file": str(store.write_credentials()),
+        "create_bucket": True,
+        **s3,
+    }
+    return S3BackendArchive(prefix, archive, S3Options(**settings))

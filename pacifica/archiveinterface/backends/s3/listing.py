@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-from .calls.bucket import Answer
+from .calls.bucket import Answer, time_of
 from .notes import NOTES
 from .store import Store
 
@@ -33,14 +31,16 @@ def sweep(store: Store) -> None:
     """Remove the uploads below the prefix to which no part was added for a while, and their notes."""
     for abandoned in _abandoned_uploads(store):
         store.bucket.abort(*abandoned)
-        _remove_old_notes(store, store.filepath(abandoned.key))
+        filepath = store.filepath(abandoned.key)
+        existing = store.existing(filepath)
+        store.remove_old_notes(filepath, existing.notes_name if existing else "")
 
 
 def _abandoned_uploads(store: Store) -> Iterator[_AbandonedUpload]:
     for page in store.bucket.pages("list_multipart_uploads", Prefix=store.key(f"{store.prefix}/")):
         for found in page.get("Uploads", ()):
             last = _last_change(store, found)
-            if _now(page) - last >= store.s3.abandoned_seconds:
+            if time_of(page) - last >= store.s3.abandoned_seconds:
                 yield _AbandonedUpload(found["Key"], found["UploadId"])
 
 
@@ -48,21 +48,5 @@ def _last_change(store: Store, upload: Answer) -> float:
     """Return when the upload was begun, or its latest part was sent."""
     last = float(upload["Initiated"].timestamp())
     for page in store.bucket.pages("list_parts", Key=upload["Key"], UploadId=upload["UploadId"]):
-        last = max(last, *(part["LastModified"].timestamp() for part in page.get("Parts", ())), last)
+        last = max([last, *(part["LastModified"].timestamp() for part in page.get("Parts", ()))])
     return last
-
-
-def _remove_old_notes(store: Store, filepath: str) -> None:
-    existing = store.existing(filepath)
-    own = store.notes_key(filepath, existing.notes_name) if existing else ""
-    for page in store.bucket.pages("list_objects_v2", Prefix=store.notes_key(filepath)):
-        for found in page.get("Contents", ()):
-            is_old = _now(page) - found["LastModified"].timestamp() >= store.s3.abandoned_seconds
-            if is_old and found["Key"] != own:
-                store.bucket.delete(found["Key"])
-
-
-def _now(page: Answer) -> float:
-    """Return the time by the clock of the store, which also gives the times in *page*."""
-    date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
-    return parsedate_to_datetime(date).timestamp() if date else time.time()

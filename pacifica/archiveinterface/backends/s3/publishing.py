@@ -1,14 +1,14 @@
 """Publishing what was written, under the conditions of the request and of the archive."""
 
 import logging
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timezone
 
 from ...digests import Digests, Hasher
 from ...exception import ArchiveInterfaceError, BackendUnavailableError, StorageError
 from ...globals import LOG_NAME
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError
-from .calls.bucket import ALWAYS, Answer, Condition
+from .calls.bucket import ALWAYS, Answer, Condition, time_of
 from .calls.errors import ConcurrentWriteError, MissingUploadError, StoreConditionError
 from .reading import S3Reader, blocks_of
 from .status import S3Status
@@ -49,7 +49,7 @@ def publish(store: Store, writer: S3Writer, precondition: Precondition | None) -
             if attempt + 1 == store.s3.attempts:
                 raise
         else:
-            if existing:
+            if existing and existing.has_notes:
                 forget(store, existing)
             return status
     raise AssertionError
@@ -76,11 +76,10 @@ def _described(store: Store, writer: S3Writer) -> S3Status:
 
 def _told(store: Store, writer: S3Writer, answer: Answer) -> S3Status:
     """Return the status of an object by the *answer* to its upload: one call is enough for a small file."""
-    date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
     said = {
         "ETag": answer["ETag"],
         "ContentLength": writer.size,
-        "LastModified": parsedate_to_datetime(date),
+        "LastModified": datetime.fromtimestamp(time_of(answer), timezone.utc),
         "StorageClass": store.s3.storage_class,
     }
     return S3Status.of(writer.filepath, said, writer.kept, store.s3.archive_classes)
@@ -111,9 +110,12 @@ def _is_content_of(store: Store, existing: S3Status, written: Digests) -> bool:
 
 
 def forget(store: Store, replaced: S3Status) -> None:
-    """Remove the notes of an object that is *replaced* or removed; what cannot be removed does no harm."""
+    """Remove the notes of an object that is *replaced* or removed, and those that older ones have left.
+
+    What cannot be removed does no harm.
+    """
     try:
-        if replaced.has_notes:
-            store.forget_notes(replaced)
+        store.remove_notes(replaced.filepath, replaced.notes_name)
+        store.remove_old_notes(replaced.filepath)
     except ArchiveInterfaceError as error:
         _log.warning("%s: the notes of an older content are left: %s", replaced.filepath, error)

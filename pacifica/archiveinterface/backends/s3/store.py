@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...exception import ConfigurationError, MissingFileError
 from ..abstract.options import ArchiveOptions
-from .calls.bucket import Answer, Bucket
+from .calls.bucket import Answer, Bucket, time_of
 from .memory import Memory
 from .notes import NOTES, Kept, kept_in_content, kept_in_metadata
 from .options import S3Options
@@ -79,15 +79,13 @@ class Store:
         """Remove the notes *name* of the file, if there are any."""
         self.bucket.delete(self.notes_key(filepath, name))
 
-    def forget_notes(self, status: S3Status) -> None:
-        """Remove the notes of an object that is replaced or removed, and what older ones have left.
-
-        Those of an upload that is about to be published are newer than it.
-        """
-        own = self.notes_key(status.filepath, status.notes_name)
-        for page in self.bucket.pages("list_objects_v2", Prefix=self.notes_key(status.filepath)):
+    def remove_old_notes(self, filepath: str, current: str = "") -> None:
+        """Remove all notes of the file but those named *current*; new ones may belong to an upload in progress."""
+        kept = self.notes_key(filepath, current)
+        for page in self.bucket.pages("list_objects_v2", Prefix=self.notes_key(filepath)):
             for found in page.get("Contents", ()):
-                if found["Key"] == own or found["LastModified"].timestamp() < status.ctime:
+                age = time_of(page) - found["LastModified"].timestamp()
+                if found["Key"] != kept and age >= self.s3.abandoned_seconds:
                     self.bucket.delete(found["Key"])
 
 

@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from ..options import S3Options
@@ -15,6 +17,7 @@ Answer = Mapping[str, Any]
 Part = dict[str, Any]
 """A part that the store has, as CompleteMultipartUpload wants it."""
 Content = bytes | bytearray
+_CONTENT_TYPE = "application/octet-stream"
 CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA256")
 
 
@@ -150,7 +153,7 @@ class Bucket:
     def _creation(self, metadata: Mapping[str, str]) -> dict[str, Any]:
         """Return what is said of every new object."""
         kind = {"StorageClass": self.options.storage_class} if self.options.storage_class else {}
-        return {"Metadata": dict(metadata), **kind, **self._encryption()}
+        return {"Metadata": dict(metadata), "ContentType": _CONTENT_TYPE, **kind, **self._encryption()}
 
     def _encryption(self) -> dict[str, str]:
         said = {"ServerSideEncryption": self.options.encryption, "SSEKMSKeyId": self.options.encryption_key}
@@ -167,6 +170,12 @@ class Bucket:
         with translated_store_errors():
             answer: Answer = getattr(client, name)(Bucket=self.name, **parameters)
             return answer
+
+
+def time_of(answer: Answer) -> float:
+    """Return the time of the *answer* by the clock of the store, epoch seconds."""
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return parsedate_to_datetime(date).timestamp() if date else time.time()
 
 
 def _checksums(answer: Answer) -> dict[str, str]:

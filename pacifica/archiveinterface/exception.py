@@ -56,6 +56,10 @@ class ForbiddenPathError(ArchiveInterfaceError):
     """A path outside the places that the archive may touch, or through a symbolic link."""
 
 
+class NotAllowedError(ArchiveInterfaceError):
+    """The site does not allow what was asked for."""
+
+
 class MissingFileError(ArchiveInterfaceError):
     """No such file in the archive."""
 

@@ -83,6 +83,7 @@ class ArchiveInterfaceGenerator:
 
     def PUT(self, /, *_path: str, **_query: Any) -> Any:
         """Store the body as the file, replacing what was there: 201."""
+        self._archive.archive_options.require_writable()
         file_id, body, request_headers = self._required_file_id(), _required_body(), _request_headers()
         if "Content-Range" in request_headers:
             raise RequestError("PUT stores whole files: Content-Range, part of a file, is not supported")
@@ -108,12 +109,14 @@ class ArchiveInterfaceGenerator:
 
     def PATCH(self, /, *_path: str, **_query: Any) -> Any:
         """Move the file that the JSON body names, ``{"path": ...}``, to this id: 200."""
+        self._archive.archive_options.require_writable()
         file_id, body = self._required_file_id(), _required_body()
         self._archive.patch(file_id, path_in(body, _request_headers()), _precondition())
         return write(json_answer({"message": "File Moved Successfully"}))
 
     def DELETE(self, /, *_path: str, **_query: Any) -> Any:
         """Remove the file: 200."""
+        self._archive.archive_options.require_deletable()
         self._archive.file(self._required_file_id()).remove(_precondition())
         return write(json_answer({"message": "File deleted"}))
 

@@ -147,6 +147,33 @@ def test_refused_overwriting_holds_for_moves(incoming: Path, serve: Serve) -> No
     assert incoming.stat().st_mode & 0o777 != 0o444
 
 
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        (ArchiveOptions(read_only=True), {"PUT", "PATCH", "DELETE"}),
+        (ArchiveOptions(delete="refuse"), {"DELETE"}),
+        (ArchiveOptions(), set()),
+    ],
+)
+def test_what_the_site_does_not_allow_is_forbidden(
+    incoming: Path, serve: Serve, options: ArchiveOptions, refused: set[str]
+) -> None:
+    serve().request("PUT", "/7", data=b"stored")
+    service = serve(archive=options)
+    answers = {
+        "GET": service.request("GET", "/7"),
+        "HEAD": service.request("HEAD", "/7"),
+        "POST": service.request("POST", "/7"),
+        "PATCH": service.request("PATCH", "/8", json={"path": str(incoming)}),
+        "PUT": service.request("PUT", "/9", data=b"new"),
+        "DELETE": service.request("DELETE", "/7"),
+    }
+    assert {verb for verb, answer in answers.items() if answer.status_code == 403} == refused
+    assert all(answer.ok for verb, answer in answers.items() if verb not in refused)
+    assert service.request("GET", "/7").status_code == (200 if "DELETE" in refused else 404)
+    assert incoming.exists() is ("PATCH" in refused)
+
+
 @pytest.fixture
 def other_file_system() -> Path:
     """A directory on another file system than the archive."""

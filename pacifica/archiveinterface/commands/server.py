@@ -93,7 +93,7 @@ class _Service(NamedTuple):
         """Serve as one of several worker processes."""
         site = self.choice.site()
         if assignment.sweeps:
-            site.archive.sweep()
+            site.sweep()
         server = self.server(site, assignment.listener)
         server.prepare()
         running = Running(server, assignment.supervisor)
@@ -105,7 +105,7 @@ class _Service(NamedTuple):
 def _serve(given: argparse.Namespace) -> int:
     service = _Service.read(given)
     site = service.choice.site()
-    site.archive.sweep()
+    site.sweep()
     server = service.server(site)
     try:
         server.prepare()

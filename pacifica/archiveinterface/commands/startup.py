@@ -38,6 +38,11 @@ class Site(NamedTuple):
     archive: AbstractBackendArchive
     recalls: RecallService
 
+    def sweep(self) -> None:
+        """Remove what processes that died left half-written, unless the archive is read-only."""
+        if not self.archive.archive_options.read_only:
+            self.archive.sweep()
+
 
 class Choice(NamedTuple):
     """A kind of backend, where its files are, and the options of the service."""

@@ -19,6 +19,7 @@ from ..exception import (
     MissingPageError,
     MissingRequestError,
     NoSpaceError,
+    NotAllowedError,
     PreconditionError,
     RangeNotSatisfiableError,
     RequestError,
@@ -32,6 +33,7 @@ from .file_headers import file_status
 STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
     RequestError: HTTPStatus.BAD_REQUEST,
     ForbiddenPathError: HTTPStatus.FORBIDDEN,
+    NotAllowedError: HTTPStatus.FORBIDDEN,
     MissingFileError: HTTPStatus.NOT_FOUND,
     MissingPageError: HTTPStatus.NOT_FOUND,
     MissingRequestError: HTTPStatus.NOT_FOUND,

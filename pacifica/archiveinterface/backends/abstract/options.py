@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ...digests import ALGORITHMS, SUPPORTED, algorithm
+from ...exception import NotAllowedError
 from ...options import absolute_paths, at_least, boolean, one_of, option
 
 
@@ -22,6 +23,14 @@ class ArchiveOptions:
         "what a PUT to an existing file does; `replace`: replaces its content; `refuse`: answers 409 unless the bytes"
         " are the same",
         one_of("replace", "refuse"),
+    )
+    delete: str = option(
+        "allow",
+        "whether DELETE removes files; `allow`, or `refuse`: it is answered with 403",
+        one_of("allow", "refuse"),
+    )
+    read_only: bool = option(
+        "false", "whether PUT, PATCH and DELETE are answered with 403; files are still recalled from tape", boolean
     )
     durability: str = option(
         "full",
@@ -58,3 +67,14 @@ class ArchiveOptions:
     def may_replace(self) -> bool:
         """Whether a stored file may be replaced by one with other bytes."""
         return self.overwrite == "replace"
+
+    def require_writable(self) -> None:
+        """Raise NotAllowedError when no file may be stored, moved or removed."""
+        if self.read_only:
+            raise NotAllowedError("this archive is read-only")
+
+    def require_deletable(self) -> None:
+        """Raise NotAllowedError when no file may be removed."""
+        self.require_writable()
+        if self.delete == "refuse":
+            raise NotAllowedError("this archive does not let files be removed")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,56 +26,19 @@ START_TIMEOUT = 60.0  # seconds
 HOST = "127.0.0.1"
 
 
-class SeaweedFS:
-    """One process that is master, volume server, filer and S3 gateway, with its data in *directory*."""
+class S3Server:
+    """A store with keys of its own, and its data in *directory*."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, port: int) -> None:
         self.directory = directory
         self.access_key, self.secret_key = secrets.token_hex(10), secrets.token_hex(20)
-        self._ports = free_ports(8)
-        self.endpoint = f"http://{HOST}:{self._ports[0]}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.endpoint = f"http://{HOST}:{port}"
 
-    def start(self) -> None:
-        """Start the server and return when it answers."""
-        (self.directory / "data").mkdir(parents=True, exist_ok=True)
-        identities = write_identities(self.directory / "identities.json", self.access_key, self.secret_key)
-        s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = self._ports
-        with (self.directory / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    weed(),
-                    "server",
-                    f"-ip={HOST}",
-                    f"-ip.bind={HOST}",
-                    f"-dir={self.directory / 'data'}",
-                    f"-master.port={master}",
-                    f"-master.port.grpc={master_grpc}",
-                    "-master.volumeSizeLimitMB=128",
-                    f"-volume.port={volume}",
-                    f"-volume.port.grpc={volume_grpc}",
-                    "-volume.max=100",
-                    "-filer",
-                    f"-filer.port={filer}",
-                    f"-filer.port.grpc={filer_grpc}",
-                    "-s3",
-                    f"-s3.port={s3}",
-                    f"-s3.port.grpc={s3_grpc}",
-                    f"-s3.config={identities}",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.directory,
-            )
-        wait_until_it_answers(self.endpoint, [self._process], self.directory / "server.log")
-
-    def stop(self) -> None:
-        """End the server; its data are not kept."""
-        if self._process:
-            self._process.kill()
-            self._process.wait(60)
-            self._process = None
+    def answers(self) -> bool:
+        """Whether the store answers."""
+        with suppress(requests.RequestException):
+            return requests.get(self.endpoint, timeout=5).status_code < 500
+        return False
 
     def client(self) -> Any:
         """Return a client of boto3, for what no archive does."""
@@ -96,6 +60,60 @@ class SeaweedFS:
         return path
 
 
+class SeaweedFS(S3Server):
+    """One process that is master, volume server, filer and S3 gateway, with its data in *directory*."""
+
+    def __init__(self, directory: Path) -> None:
+        self._ports = free_ports(8)
+        super().__init__(directory, self._ports[0])
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server and return when it answers."""
+        (self.directory / "data").mkdir(parents=True, exist_ok=True)
+        identities = write_identities(self.directory / "identities.json", self.access_key, self.secret_key)
+        s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = self._ports
+        path = self.directory / "server.log"
+        with path.open("ab") as log:
+            self._process = process = subprocess.Popen(
+                [
+                    weed(),
+                    "server",
+                    f"-ip={HOST}",
+                    f"-ip.bind={HOST}",
+                    f"-dir={self.directory / 'data'}",
+                    f"-master.port={master}",
+                    f"-master.port.grpc={master_grpc}",
+                    "-master.volumeSizeLimitMB=128",
+                    "-master.telemetry=false",
+                    f"-volume.port={volume}",
+                    f"-volume.port.grpc={volume_grpc}",
+                    "-volume.max=100",
+                    "-filer",
+                    f"-filer.port={filer}",
+                    f"-filer.port.grpc={filer_grpc}",
+                    "-s3",
+                    f"-s3.port={s3}",
+                    f"-s3.port.grpc={s3_grpc}",
+                    "-s3.port.iceberg=0",
+                    "-s3.port.lance=0",
+                    f"-s3.config={identities}",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+            )
+        wait_until(self.answers, lambda: process.poll() is None, lambda: path.read_text(errors="replace")[-2000:])
+
+    def stop(self) -> None:
+        """End the server; its data are not kept."""
+        if self._process:
+            self._process.kill()
+            self._process.wait(60)
+            self._process = None
+
+
 def weed() -> str:
     """Return the path of the program; the package puts it beside Python."""
     return str(Path(sys.executable).with_name("weed"))
@@ -109,15 +127,12 @@ def write_identities(path: Path, access_key: str, secret_key: str) -> Path:
     return path
 
 
-def wait_until_it_answers(endpoint: str, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
-    """Return when the S3 gateway answers. Raises RuntimeError when one of *processes* ends."""
+def wait_until(is_ready: Callable[[], bool], is_running: Callable[[], bool], logs: Callable[[], str]) -> None:
+    """Return when the store *is_ready*. Raises RuntimeError with the *logs* when it takes too long or has ended."""
     deadline = time.monotonic() + START_TIMEOUT
-    while True:
-        with suppress(requests.RequestException):
-            if requests.get(endpoint, timeout=5).status_code < 500:
-                return
-        if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
-            raise RuntimeError(f"SeaweedFS did not start: {log.read_text(errors='replace')[-2000:]}")
+    while not is_ready():
+        if time.monotonic() > deadline or not is_running():
+            raise RuntimeError(f"SeaweedFS did not start: {logs()}")
         time.sleep(0.05)
 
 

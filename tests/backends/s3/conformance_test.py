@@ -8,14 +8,8 @@ from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendA
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.conformance import ConformanceSuite, MakeArchive
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
-from tests.backends.s3.support import archive_on
+from tests.backends.s3.support import archive_on, split
 from tests.support.seaweedfs import SeaweedFS
-
-
-def split(path: str) -> dict[str, str]:
-    """Return bucket and key of ``s3://bucket/key`` as boto3 wants them."""
-    bucket, _, key = path.removeprefix("s3://").partition("/")
-    return {"Bucket": bucket, "Key": key}
 
 
 class TestConformance(ConformanceSuite):

@@ -19,3 +19,16 @@ def archive_on(store: SeaweedFS, prefix: str, archive: ArchiveOptions | None = N
         **s3,
     }
     return S3BackendArchive(prefix, archive, S3Options(**settings))
+
+
+def split(path: str) -> dict[str, str]:
+    """Return bucket and key of ``s3://bucket/key`` as boto3 wants them."""
+    bucket, _, key = path.removeprefix("s3://").partition("/")
+    return {"Bucket": bucket, "Key": key}
+
+
+def objects_below(store: SeaweedFS, prefix: str) -> list[str]:
+    """Return the keys of all objects below *prefix*, notes included, from there on."""
+    place = split(prefix)
+    found = store.client().list_objects_v2(Bucket=place["Bucket"], Prefix=f"{place['Key']}/").get("Contents", ())
+    return [each["Key"].removeprefix(f"{place['Key']}/") for each in found]

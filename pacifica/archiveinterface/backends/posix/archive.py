@@ -20,7 +20,7 @@ from ..abstract.status import AbstractStatus
 from ..abstract.undoing import UndoOnError
 from ..abstract.walking import files_below
 from .extendedfile import PosixReader, PosixWriter
-from .moving import Source, moving
+from .moving import Source, moving, roots_of
 from .notes import NOTES, forget_sidecar, read_notes, write_notes
 from .options import PosixOptions
 from .partial import PARTIAL, LinkedPartial, exclusive
@@ -80,7 +80,9 @@ class PosixFile(ArchiveFile):
 
         A failure leaves both as they were.
         """
-        root, path = allowed_place(old_path, self._roots(), (PARTIAL, NOTES))
+        root, path = allowed_place(
+            old_path, roots_of((self._store.tree.root, *self.options.move_roots)), (PARTIAL, NOTES)
+        )
         self._store.tree.require_root()
         with translated_os_errors(), moving(self._store.tree, root, path) as source:
             if self._is_place_of(source, precondition):
@@ -89,11 +91,6 @@ class PosixFile(ArchiveFile):
             if source.found.st_nlink > 1 or not self._link_here(source, precondition):
                 self._copy_here(source, precondition)
             self._store.durability.sync_names(source.tree, [source.path])
-
-    def _roots(self) -> Iterator[str]:
-        for place in (self._store.tree.root, *self.options.move_roots):
-            yield place
-            yield os.path.realpath(place)
 
     def _is_place_of(self, source: Source, precondition: Precondition | None) -> bool:
         """Return whether *source* has the name of this file already, and may have it."""
@@ -136,7 +133,7 @@ class PosixFile(ArchiveFile):
         with Placement(self._store, link, self.path) as placement:
             placement.take(precondition)
             self._store.durability.sync_names(self._store.tree, changed)
-            source.remove()
+            source.remove_into(self._store.tree)
 
     def _is_archived(self, source: Source) -> bool:
         path = f"{source.path}/{source.name}" if source.path else source.name
@@ -158,7 +155,7 @@ class PosixFile(ArchiveFile):
         with UndoOnError(writer.discard):
             blocks = iter(partial(os.read, source.fd, _COPY_SIZE), b"")
             writer.fill(hasher.hashed(blocks), source.found.st_mtime_ns / 1e9, digests)
-        writer.close_with(source.remove)
+        writer.close_with(lambda: source.remove_into(self._store.tree))
 
 
 class PosixBackendArchive(AbstractBackendArchive):

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 
 from ...exception import ConflictError, StorageError
@@ -20,9 +20,8 @@ _log = logging.getLogger(LOG_NAME)
 class Source:
     """A file to be moved, open as *fd*: *name* in *directory*, which is open and *path* below *tree*."""
 
-    def __init__(self, archive: Tree, tree: Tree, path: str, directory: int, name: str, fd: int) -> None:
-        """Remember the file, which is to be moved into *archive*, as it is now."""
-        self._archive = archive
+    def __init__(self, tree: Tree, path: str, directory: int, name: str, fd: int) -> None:
+        """Remember the file as it is now."""
         self.tree = tree
         self.path = path
         self.directory = directory
@@ -57,16 +56,23 @@ class Source:
             raise ConflictError(_CHANGED)
         self.found = now
 
-    def remove(self) -> None:
-        """Remove the file, and no other one that has got its name meanwhile. Raises ConflictError, StorageError."""
+    def remove(self, beside: int) -> None:
+        """Remove the file, and no other one that has got its name meanwhile; it is in the directory *beside* last.
+
+        Raises ConflictError, StorageError.
+        """
         self._require_name(self.directory, self.name)
-        with partials(self._archive) as beside:
-            # Others do not know this name: between the comparison and the removal it cannot get another file.
-            aside = f".moved-{secrets.token_hex(16)}"
-            place = self._set_aside(aside, beside)
-            with UndoOnError(lambda: self._put_back(place, aside)):
-                self._require_name(place, aside)
-                os.unlink(aside, dir_fd=place)
+        # Others do not know this name: between the comparison and the removal it cannot get another file.
+        aside = f".moved-{secrets.token_hex(16)}"
+        place = self._set_aside(aside, beside)
+        with UndoOnError(lambda: self._put_back(place, aside)):
+            self._require_name(place, aside)
+            os.unlink(aside, dir_fd=place)
+
+    def remove_into(self, archive: Tree) -> None:
+        """Remove the file as `remove` does, by way of the directory of unfinished files of *archive*."""
+        with partials(archive) as beside:
+            self.remove(beside)
 
     def _set_aside(self, aside: str, beside: int) -> int:
         """Give the file the name *aside* in the directory *beside* and return that.
@@ -113,20 +119,36 @@ def _content(found: os.stat_result) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-@contextmanager
-def moving(archive: Tree, root: str, path: str) -> Iterator[Source]:
-    """Give the file *path* below *root*, which no other request moves into *archive* within the block.
+def roots_of(places: Iterable[str]) -> Iterator[str]:
+    """Yield the directories *places*, and each without the symbolic links that lead to it."""
+    for place in places:
+        yield place
+        yield os.path.realpath(place)
 
-    Raises OSError, NotARegularFileError, ConflictError when another request is moving it, StorageError
-    when it cannot be removed from its directory.
+
+@contextmanager
+def removable(root: str, path: str) -> Iterator[Source]:
+    """Give the file *path* below *root*, open within the block.
+
+    Raises OSError, NotARegularFileError, ForbiddenPathError for a symbolic link below *root*, StorageError when the
+    file cannot be removed from its directory.
     """
     directory, name = split(path)
     with closing(Tree(root)) as tree, tree.directory(directory) as parent:
         fd, _ = open_regular(name, parent)
         try:
-            source = Source(archive, tree, directory, parent, name, fd)
+            source = Source(tree, directory, parent, name, fd)
             source.require_removable()
-            with claimed(archive, source.found):
-                yield source
+            yield source
         finally:
             os.close(fd)
+
+
+@contextmanager
+def moving(archive: Tree, root: str, path: str) -> Iterator[Source]:
+    """Give the file *path* below *root*, which no other request moves into *archive* within the block.
+
+    Raises as `removable` does, and ConflictError when another request is moving it.
+    """
+    with removable(root, path) as source, claimed(archive, source.found):
+        yield source

@@ -41,7 +41,7 @@ class Partial:
         while True:
             name = secrets.token_hex(16)
             fd = os.open(name, _NEW, 0o600, dir_fd=self._directory)
-            if _lock(fd) and os.fstat(fd).st_nlink:
+            if lock(fd) and os.fstat(fd).st_nlink:
                 return name, fd
             # Between the two calls a sweep took the file for one that was left.
             with suppress(FileNotFoundError):
@@ -92,7 +92,7 @@ class LinkedPartial(Partial):
         link = self.keep(*self._source)
         with UndoOnError(lambda: self.forget(link)):
             fd, _ = open_regular(link, self._directory)
-        _lock(fd)
+        lock(fd)
         return link, fd
 
 
@@ -137,7 +137,7 @@ def claimed(tree: Tree, found: os.stat_result) -> Iterator[None]:
 def _claim(directory: int, name: str) -> int:
     while True:
         fd = os.open(name, _CLAIM, 0o600, dir_fd=directory)
-        if not _lock(fd):
+        if not lock(fd):
             os.close(fd)
             raise ConflictError("another request is moving this file")
         if os.fstat(fd).st_nlink:
@@ -145,7 +145,7 @@ def _claim(directory: int, name: str) -> int:
         os.close(fd)  # the request that held it has just ended
 
 
-def _lock(fd: int) -> bool:
+def lock(fd: int) -> bool:
     """Lock the file and return True; False when another process has done so. Some file systems have no locks."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

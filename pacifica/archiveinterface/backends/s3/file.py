@@ -11,7 +11,8 @@ from .publishing import condition_for, forget, publish
 from .reading import S3Reader
 from .recalls import restore
 from .status import S3Status
-from .store import Store
+from .store import SCHEME, Store
+from .uploading import move_up
 from .writing import S3Writer
 
 
@@ -59,6 +60,9 @@ class S3File(ArchiveFile):
         return False
 
     def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
-        """Make the object at *old_path*, ``s3://bucket/key``, this file, by a copy that the store makes."""
+        """Make the object ``s3://bucket/key`` or the local file at *old_path* this file."""
         require_usable(self._store)
-        move(self._store, old_path, self.filepath, precondition)
+        if old_path.startswith(SCHEME):
+            move(self._store, old_path, self.filepath, precondition)
+        else:
+            move_up(self, old_path, precondition)

@@ -1,57 +1,66 @@
-"""Moving an object within the bucket: a copy that the store makes, and the removal of the old one."""
+"""Moving an object within the bucket: a copy that the store makes, and the removal of the old one.
 
-from ...exception import ConflictError, NotARegularFileError, RequestError
+A process that is killed between the two leaves both; the same request again completes the move.
+"""
+
+import logging
+
+from ...exception import ConflictError, MissingFileError, NotARegularFileError
+from ...globals import LOG_NAME
 from ..abstract.moving import allowed_place
 from ..abstract.naming import id_of_path
 from ..abstract.precondition import Precondition
-from ..abstract.replacing import OtherBytesError
+from ..abstract.undoing import UndoOnError
+from .calls.bucket import Condition
+from .calls.errors import StoreConditionError
+from .copying import Copy
 from .notes import NOTES, Kept, new_token
-from .publishing import condition_for, forget
+from .publishing import forget, publish
 from .status import S3Status
 from .store import SCHEME, Store
 
+_log = logging.getLogger(LOG_NAME)
+
 
 def move(store: Store, old_path: str, filepath: str, precondition: Precondition | None) -> None:
-    """Make the object *old_path* the file *filepath*.
+    """Make the object *old_path*, ``s3://bucket/key``, the file *filepath*.
 
     Raises ForbiddenPathError, NotARegularFileError, MissingFileError, PreconditionError, ConflictError.
     """
     source = _source(store, old_path)
-    existing = store.existing(filepath)
-    condition = condition_for(store, existing, precondition)
     if source.filepath == filepath:
+        if precondition:
+            precondition.check(source)
         return
-    if existing and not store.options.may_replace:
-        raise OtherBytesError
-    if not source.residency.is_online:
+    if source.is_archived:
         raise ConflictError("the file is on tape only: have it staged before it is moved")
-    key, kept = store.key(filepath), _kept(store, source)
-    store.bucket.copy(
-        key, store.bucket.source(store.key(source.filepath), source.store_etag), kept.metadata(), condition
-    )
-    store.bucket.delete(store.key(source.filepath))
-    for gone in (source, existing):
-        if gone:
-            forget(store, gone)
+    kept = source.kept._replace(token=new_token(), mtime=source.mtime, size=source.filesize)
+    copy = Copy(store, source, filepath, kept)
+    with UndoOnError(copy.discard):
+        publish(store, copy, precondition)
+    _remove(store, source)
 
 
 def _source(store: Store, old_path: str) -> S3Status:
-    if not old_path.startswith(SCHEME):
-        allowed_place(old_path, store.options.move_roots, ())
-        raise RequestError("path is not s3://bucket/key")
     root = f"/{store.prefix.removeprefix(SCHEME)}"
     _, path = allowed_place(f"/{old_path.removeprefix(SCHEME)}", (root,), (NOTES,), str.encode)
     filepath = f"{store.prefix}/{path}"
-    status = store.existing(filepath)
-    if status is None and next(iter(store.bucket.pages("list_objects_v2", Prefix=f"{store.key(filepath)}/")), {}).get(
-        "Contents"
-    ):
-        raise NotARegularFileError("path is a directory")
-    return status or store.describe(filepath)
+    try:
+        answer = store.bucket.head(store.key(filepath))
+    except MissingFileError as error:
+        if store.bucket.has_any(f"{store.key(filepath)}/"):
+            raise NotARegularFileError("path is a directory") from error
+        raise
+    if id_of_path(path) is None:
+        # The metadata of other objects were not written by this service.
+        return S3Status.of(filepath, answer, Kept(), store.s3.archive_classes)
+    return store.status_of(filepath, answer)
 
 
-def _kept(store: Store, source: S3Status) -> Kept:
-    """Return what is kept with the copy. The metadata of other objects were not written by this service."""
-    path = source.filepath.removeprefix(f"{store.prefix}/")
-    known = source.kept if id_of_path(path) is not None else Kept()
-    return known._replace(token=new_token(), mtime=source.mtime, size=source.filesize)
+def _remove(store: Store, source: S3Status) -> None:
+    """Remove the object that was copied; another one that has got its name since then is not touched."""
+    try:
+        store.bucket.delete(store.key(source.filepath), Condition(source.store_etag))
+    except (StoreConditionError, MissingFileError):
+        _log.warning("%s: another request has replaced or removed it while it was moved", source.filepath)
+    forget(store, source)

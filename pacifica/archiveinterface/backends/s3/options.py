@@ -47,6 +47,12 @@ class S3Options:
         "bytes of a part of an upload; larger bodies are sent in parts, which grow so that 10,000 are enough",
         at_least(5 * MIB, int),
     )
+    copy_size: int = option(
+        "1073741824",
+        "bytes that PATCH has the store copy by one call; larger files are copied in parts of this size. A call has"
+        " `read_timeout` to be answered, and most stores copy no more than 5 GiB by one",
+        at_least(5 * MIB, int),
+    )
     parallel_parts: int = option("4", "parts of one upload that are sent at a time", at_least(1, int))
     upload_memory: int = option(
         "1073741824", "bytes that all parts being received or sent may have together", at_least(5 * MIB, int)

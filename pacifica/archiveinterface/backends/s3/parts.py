@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 from ...exception import ArchiveInterfaceError
 from .calls.bucket import Answer, Condition, Content, Part
@@ -37,12 +38,14 @@ class Upload:
 
     def send(self, content: Content, room: int) -> None:
         """Send the next part, when few enough are on their way; its *room* in the memory is given back then."""
-        number = len(self._parts) + len(self._sending) + 1
-        sending = self._threads.submit(self._store.bucket.put_part, self._key, self._id, number, content)
+        sending = self._threads.submit(self._store.bucket.put_part, self._key, self._id, self._next, content)
         sending.add_done_callback(lambda _: self._store.memory.give_back(room))
-        self._sending.append(sending)
-        while len(self._sending) >= self._store.s3.parallel_parts:
-            self._await_first()
+        self._follow(sending)
+
+    def copy(self, source: Mapping[str, Any], first: int, last: int) -> None:
+        """Have the store copy the bytes *first* to *last* of the object *source* as the next part."""
+        copy_part = self._store.bucket.copy_part
+        self._follow(self._threads.submit(copy_part, self._key, self._id, self._next, source, first, last))
 
     def finish(self) -> None:
         """Wait until all parts are sent."""
@@ -59,6 +62,15 @@ class Upload:
         self._threads.shutdown(cancel_futures=True)
         with suppress(ArchiveInterfaceError):  # the next start removes it
             self._store.bucket.abort(self._key, self._id)
+
+    @property
+    def _next(self) -> int:
+        return len(self._parts) + len(self._sending) + 1
+
+    def _follow(self, sending: Future[Part]) -> None:
+        self._sending.append(sending)
+        while len(self._sending) >= self._store.s3.parallel_parts:
+            self._await_first()
 
     def _await_first(self) -> None:
         self._parts.append(self._sending.popleft().result())

@@ -2,21 +2,50 @@
 
 import logging
 from datetime import datetime, timezone
+from typing import Protocol
 
-from ...digests import Digests, Hasher
+from ...digests import Digests
 from ...exception import ArchiveInterfaceError, BackendUnavailableError, StorageError
 from ...globals import LOG_NAME
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError
 from .calls.bucket import ALWAYS, Answer, Condition, time_of
 from .calls.errors import ConcurrentWriteError, MissingUploadError, StoreConditionError
-from .reading import S3Reader, blocks_of
+from .notes import Kept
+from .reading import digests_of
 from .status import S3Status
 from .store import Store
-from .writing import S3Writer
 
 _IN_DOUBT = (StoreConditionError, BackendUnavailableError, MissingUploadError)
 _log = logging.getLogger(LOG_NAME)
+
+
+class Publishable(Protocol):
+    """A new object that one last call publishes: an upload or a copy, of *size* bytes, with a *token* of its own.
+
+    *kept* is what is kept with it.
+    """
+
+    filepath: str
+    token: str
+    size: int
+
+    @property
+    def kept(self) -> Kept:
+        """What is kept with the object."""
+
+    @property
+    def is_in_parts(self) -> bool:
+        """Whether the last call says no more than which parts belong together."""
+
+    def content_digests(self) -> Digests:
+        """Return digests that identify the content."""
+
+    def put(self, condition: Condition) -> Answer:
+        """Have the store publish the object if the *condition* holds."""
+
+    def discard(self) -> None:
+        """Forget what was sent."""
 
 
 def condition_for(store: Store, existing: S3Status | None, precondition: Precondition | None) -> Condition:
@@ -31,20 +60,20 @@ def condition_for(store: Store, existing: S3Status | None, precondition: Precond
     return Condition(existing.store_etag) if precondition else ALWAYS
 
 
-def publish(store: Store, writer: S3Writer, precondition: Precondition | None) -> S3Status:
-    """Have what *writer* has written become the file, and return its status.
+def publish(store: Store, new: Publishable, precondition: Precondition | None) -> S3Status:
+    """Have *new* become the file, and return its status.
 
     Raises PreconditionError, OtherBytesError when it may not replace what is there.
     """
     for attempt in range(store.s3.attempts):
         # Without a condition, only a large file's old notes are worth another call.
-        is_looked_at = precondition or not store.options.may_replace or writer.is_in_parts
-        existing = store.existing(writer.filepath) if is_looked_at else None
+        is_looked_at = precondition or not store.options.may_replace or new.is_in_parts
+        existing = store.existing(new.filepath) if is_looked_at else None
         condition = condition_for(store, existing, precondition)
         if existing and not store.options.may_replace:
-            return _same(store, existing, writer)
+            return _same(store, existing, new)
         try:
-            status = _put(store, writer, condition)
+            status = _put(store, new, condition)
         except (StoreConditionError, ConcurrentWriteError):
             if attempt + 1 == store.s3.attempts:
                 raise
@@ -55,44 +84,43 @@ def publish(store: Store, writer: S3Writer, precondition: Precondition | None) -
     raise AssertionError
 
 
-def _put(store: Store, writer: S3Writer, condition: Condition) -> S3Status:
+def _put(store: Store, new: Publishable, condition: Condition) -> S3Status:
     try:
-        answer = writer.put(condition)
+        answer = new.put(condition)
     except _IN_DOUBT:
         # Perhaps only the answer was lost, and boto3 has asked again.
-        stored = store.existing(writer.filepath)
-        if stored is None or stored.kept.token != writer.token:
+        stored = store.existing(new.filepath)
+        if stored is None or stored.kept.token != new.token:
             raise
         return stored
-    return _described(store, writer) if writer.is_in_parts else _told(store, writer, answer)
+    return _described(store, new) if new.is_in_parts else _told(store, new, answer)
 
 
-def _described(store: Store, writer: S3Writer) -> S3Status:
-    status = store.describe(writer.filepath)
-    if status.kept.token == writer.token and status.filesize != writer.size:
+def _described(store: Store, new: Publishable) -> S3Status:
+    status = store.describe(new.filepath)
+    if status.kept.token == new.token and status.filesize != new.size:
         raise StorageError("the storage did not store all that was written")
     return status
 
 
-def _told(store: Store, writer: S3Writer, answer: Answer) -> S3Status:
+def _told(store: Store, new: Publishable, answer: Answer) -> S3Status:
     """Return the status of an object by the *answer* to its upload: one call is enough for a small file."""
     said = {
         "ETag": answer["ETag"],
-        "ContentLength": writer.size,
+        "ContentLength": new.size,
         "LastModified": datetime.fromtimestamp(time_of(answer), timezone.utc),
         "StorageClass": store.s3.storage_class,
     }
-    return S3Status.of(writer.filepath, said, writer.kept, store.s3.archive_classes)
+    return S3Status.of(new.filepath, said, new.kept, store.s3.archive_classes)
 
 
-def _same(store: Store, existing: S3Status, writer: S3Writer) -> S3Status:
+def _same(store: Store, existing: S3Status, new: Publishable) -> S3Status:
     """Return *existing* if it has the bytes that were written. Raises OtherBytesError."""
-    if existing.kept.token == writer.token:
+    if existing.kept.token == new.token:
         return existing
-    written = writer.content_digests()
-    if existing.filesize != writer.size or not _is_content_of(store, existing, written):
+    if existing.filesize != new.size or not _is_content_of(store, existing, new.content_digests()):
         raise OtherBytesError
-    writer.discard()
+    new.discard()
     return existing
 
 
@@ -102,11 +130,7 @@ def _is_content_of(store: Store, existing: S3Status, written: Digests) -> bool:
         return all(existing.digests[name] == written[name] for name in common)
     if not existing.residency.is_online:
         return False
-    hasher = Hasher(written)
-    with S3Reader(store, existing) as reader:
-        for _ in hasher.hashed(blocks_of(reader)):
-            pass
-    return hasher.digests() == written
+    return digests_of(store, existing, written) == written
 
 
 def forget(store: Store, replaced: S3Status) -> None:

@@ -1,13 +1,14 @@
 """Reading an object; a connection that breaks is made anew where it broke."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from urllib3.exceptions import HTTPError
 
-from ...digests import Digests
+from ...digests import Digests, Hasher
 from ...exception import BackendUnavailableError, MissingFileError, StorageError
 from ...globals import LOG_NAME
 from ..abstract.file import Reader
@@ -108,7 +109,10 @@ class S3Reader(Reader):
             self._body = None
 
 
-def blocks_of(reader: S3Reader) -> Iterator[bytes]:
-    """Yield what *reader* reads."""
-    while block := reader.read(BLOCK_SIZE):
-        yield block
+def digests_of(store: Store, status: S3Status, algorithms: Iterable[str]) -> Digests:
+    """Read the object with *status* and return its digests *algorithms*."""
+    hasher = Hasher(algorithms)
+    with S3Reader(store, status) as reader:
+        for _ in hasher.hashed(iter(partial(reader.read, BLOCK_SIZE), b"")):
+            pass
+    return hasher.digests()

@@ -139,6 +139,10 @@ class Bucket:
         with translated_store_errors():
             yield from client.get_paginator(call).paginate(Bucket=self.name, **parameters)
 
+    def has_any(self, start: str) -> bool:
+        """Return whether the key of any object begins with *start*."""
+        return bool(self._call("list_objects_v2", Prefix=start, MaxKeys=1).get("Contents"))
+
     def ask(self, call: str, **parameters: Any) -> Answer:
         """Return the answer to *call*, by boto3's name of it, about the bucket itself."""
         return self._call(call, **parameters)

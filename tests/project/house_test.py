@@ -197,8 +197,8 @@ LAYERS = [
     {f"{HSM}.archive", "servers.request", "web.request", "web.response", "web.routes"},
     {"backends.factory", f"{HPSS}.to_tape", "servers.connection", "web.application"},
     {"commands.following", "commands.startup", "servers.launcher", "servers.uwsgi"},
-    {"commands.stage"},
-    {"commands.queues", "commands.recaller", "commands.verify", "servers.running", "wsgi"},
+    {"commands.inventory", "commands.stage"},
+    {"commands.manifest", "commands.queues", "commands.recaller", "commands.verify", "servers.running", "wsgi"},
     {"commands.admin", "commands.server"},
     {"__main__"},
 ]

@@ -14,6 +14,8 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
 from ..web.logs import log_to_stderr
+from .inventory import add_list_options, list_files
+from .manifest import add_export_options, add_import_options, export, import_manifest
 from .queues import add_queues_options, show_queues
 from .recaller import work
 from .stage import add_release_options, add_stage_options, release, stage
@@ -75,6 +77,11 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
     add_queues_options(command("recalls", show_queues, "print the queues of recalls"))
     command("recaller", work, "have files recalled that were asked for, until SIGTERM or SIGINT")
     _add_status_options(command("status", _status, "print what is known of files"))
+    add_list_options(command("list", list_files, "list all files, without reading any"))
+    add_export_options(command("export", export, "print a manifest of all files, in the form of sha256sum"))
+    add_import_options(
+        command("import", import_manifest, "compare a manifest with the stored digests, and store missing ones")
+    )
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:

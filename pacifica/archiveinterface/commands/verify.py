@@ -20,6 +20,7 @@ from ..backends.abstract.archive import AbstractBackendArchive, Entry
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
 from ..servers.supervisor import STOP_SIGNALS
+from .inventory import archived_entries
 from .output import write_line
 from .scrub import BAD, MISSING, OK, PARTIAL, REMOVED, Finding, Recalling, Scrub, ScrubStoppedError
 from .startup import INTERRUPTED, Site
@@ -45,7 +46,7 @@ def verify(site: Site, given: argparse.Namespace) -> int:
         absent=REMOVED if progress else MISSING,
     )
     report = _Report(as_json=given.json)
-    entries = _listed(archive, progress) if progress else _named(archive, given.ids)
+    entries = archived_entries(archive, progress.after) if progress else _named(archive, given.ids)
     try:
         # The service's recaller does the work if it runs; this one stands by.
         with _stopped_by_signals(scrub), site.recalls.at_work() if given.recall else nullcontext():
@@ -86,12 +87,6 @@ def _progress(archive: AbstractBackendArchive, given: argparse.Namespace) -> "_P
         print(printable(f"resuming after {progress.after}; --restart starts with the first file"), file=sys.stderr)
     progress.save()  # now rather than when hours of reading would be lost
     return progress
-
-
-def _listed(archive: AbstractBackendArchive, progress: "_Progress") -> Iterator[Entry]:
-    # The home directory of the service's account may be the archive.
-    own = f"{paths.HOME.name}/"
-    return (entry for entry in archive.entries(progress.after) if not entry.path.startswith(own))
 
 
 def _named(archive: AbstractBackendArchive, names: Iterable[str]) -> Iterator[Entry]:

@@ -24,7 +24,7 @@ from .http.answers import (
 from .http.conditions import Conditions
 from .http.dates import get_http_modified_time
 from .http.digest_fields import announced_digests
-from .http.file_answers import file_answer, refuse_damaged
+from .http.file_answers import file_answer, redirect_answer, refuse_damaged
 from .http.options import HttpOptions
 from .http.properties import (
     LONGEST_QUERY,
@@ -33,9 +33,10 @@ from .http.properties import (
     is_infinite,
     root_properties_answer,
 )
-from .http.ranges import wanted_by_query
+from .http.ranges import Segment, wanted_by_query
 from .http.request_body import RequestBody, path_in
 from .http.request_head import file_id_of
+from .http.sendfile import PRESIGNED
 from .recalls.service import RecallService
 from .web.writing import error_page_default, error_response, write
 
@@ -126,6 +127,12 @@ class ArchiveInterfaceGenerator:
 
     def _read(self, file_id: str, byte_range: object) -> Answer:
         wanted = wanted_by_query(byte_range)
+        redirect = None
+        if self._options.sendfile == PRESIGNED and not wanted:
+            redirect = redirect_answer(_request_headers(), self._archive, self._archive.file(file_id), self._options)
+        return redirect or self._send(file_id, wanted)
+
+    def _send(self, file_id: str, wanted: Segment | None) -> Answer:
         file = self._archive.read_or_recall(file_id, lambda: self._recall(file_id))
         try:
             answer = file_answer(_request_headers(), self._archive, file, wanted, self._options)

@@ -33,7 +33,7 @@ from pacifica.archiveinterface.http.file_answers import AT_ONCE, file_answer
 from pacifica.archiveinterface.http.options import HttpOptions
 from pacifica.archiveinterface.http.ranges import Segment
 from pacifica.archiveinterface.http.response_body import ResponseBody
-from pacifica.archiveinterface.http.sendfile import redirection, require_local_files
+from pacifica.archiveinterface.http.sendfile import redirection, require_senders
 from pacifica.archiveinterface.http.server_calls import TRANSMITTED_FROM, FilePart
 
 JSON = {"Content-Type": "application/json"}
@@ -369,8 +369,13 @@ def test_a_file_without_a_digest_is_sent_here_so_that_it_gets_one(archive: Posix
 def test_a_backend_without_local_files_has_none_to_send(
     archive: PosixBackendArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    require_local_files(archive, "x-sendfile")
+    require_senders(archive, "x-sendfile")
     monkeypatch.setattr(PosixBackendArchive, "has_local_files", False)
-    require_local_files(archive, "off")
+    require_senders(archive, "off")
     with pytest.raises(ConfigurationError, match=r"^\[http\] sendfile = x-sendfile: this backend has no files"):
-        require_local_files(archive, "x-sendfile")
+        require_senders(archive, "x-sendfile")
+
+
+def test_a_backend_without_urls_of_files_has_none_to_redirect_to(archive: PosixBackendArchive) -> None:
+    with pytest.raises(ConfigurationError, match=r"^\[http\] sendfile = presigned: the files of this backend have no"):
+        require_senders(archive, "presigned")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..backends.abstract.archive import AbstractBackendArchive
-from ..backends.abstract.file import Reader
+from ..backends.abstract.file import ArchiveFile, Reader
 from ..backends.abstract.options import ArchiveOptions
 from ..backends.abstract.status import AbstractStatus
 from ..digests import SUPPORTED
@@ -16,7 +16,7 @@ from .digest_fields import digest_headers
 from .options import HttpOptions
 from .ranges import Segment, clip, parse_range_header
 from .response_body import HashedResponseBody, ResponseBody, content_range, multipart
-from .sendfile import redirection
+from .sendfile import has_conditions, redirection
 
 FILE_TYPE = "application/octet-stream"
 AT_ONCE = 1 << 16  # bytes; a body no longer than this is read before the answer begins, and can still become an error
@@ -47,19 +47,43 @@ def file_answer(
     conditions = Conditions(request_headers)
     if conditions.not_modified(status):
         return not_modified_answer(status)
-    headers = {
-        "Content-Type": FILE_TYPE,
-        "Last-Modified": http_date(status.mtime),
-        "ETag": status.etag,
-        "Accept-Ranges": "bytes",
-        **digest_headers(status.digests, request_headers),
-    }
+    headers = _headers(request_headers, status)
     selection = _selection(request_headers, conditions, status, wanted)
     algorithms = _algorithms_to_compute(archive.archive_options, status, selection)
     elsewhere = {} if wanted or algorithms else redirection(archive, status, request_headers, options.sendfile)
     if elsewhere:
         return Answer("200 OK", {**headers, **elsewhere})
     return _sent_here(file, status, headers, selection, algorithms)
+
+
+def redirect_answer(
+    request_headers: Mapping[str, str], archive: AbstractBackendArchive, file: ArchiveFile, options: HttpOptions
+) -> Answer | None:
+    """Return the answer to a GET that sends the client to the store for the bytes of *file*.
+
+    None when the service has to send them itself: conditional answers, several ranges, files that are offline, and
+    those that have to be hashed.
+    """
+    if archive.archive_options.verify_reads or has_conditions(request_headers):
+        return None
+    status = file.status()
+    refuse_damaged(status)
+    selection = _selection(request_headers, Conditions(request_headers), status, None)
+    is_hashed = _algorithms_to_compute(archive.archive_options, status, selection)
+    if not status.residency.is_online or is_hashed or len(selection.parts) > 1:
+        return None
+    headers = {**_headers(request_headers, status), "Location": file.presigned_url(options.presigned_seconds)}
+    return Answer("307 Temporary Redirect", headers)
+
+
+def _headers(request_headers: Mapping[str, str], status: AbstractStatus) -> dict[str, str]:
+    return {
+        "Content-Type": FILE_TYPE,
+        "Last-Modified": http_date(status.mtime),
+        "ETag": status.etag,
+        "Accept-Ranges": "bytes",
+        **digest_headers(status.digests, request_headers),
+    }
 
 
 def refuse_damaged(status: AbstractStatus) -> None:

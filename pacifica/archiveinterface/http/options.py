@@ -20,9 +20,12 @@ class HttpOptions:
     )
     sendfile: str = option(
         "off",
-        "who sends whole files; `off`: the service; `x-sendfile` or `x-accel-redirect` (nginx): the reverse proxy, told"
-        " by this response header",
-        one_of("off", "x-sendfile", "x-accel-redirect"),
+        "who sends files; `off`: the service; `x-sendfile` or `x-accel-redirect` (nginx): the reverse proxy, told"
+        " by this response header, sends whole files; `presigned` (s3): the store, at a URL that a redirect names",
+        one_of("off", "x-sendfile", "x-accel-redirect", "presigned"),
+    )
+    presigned_seconds: int = option(
+        "3600", "seconds for which such a URL can be used; most stores allow 604800 at most", at_least(1, int)
     )
     event_listeners: int = option(
         "10",

@@ -7,7 +7,7 @@ import cherrypy
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ConfigurationError
 from ..http.options import HttpOptions
-from ..http.sendfile import require_local_files
+from ..http.sendfile import require_senders
 from ..pages.recalls import recall_pages
 from ..recalls.service import RecallService
 from ..rest_generator import ArchiveInterfaceGenerator
@@ -39,7 +39,7 @@ def make_application(
     Raises ConfigurationError for an option that this archive cannot keep.
     """
     options = options or HttpOptions()
-    require_local_files(archive, options.sendfile)
+    require_senders(archive, options.sendfile)
     settings = settings or {}
     overall = {**BUILT_IN, **settings.get("global", {})}
     most_bytes = overall.pop("server.max_request_body_size")

@@ -11,7 +11,7 @@ from tests.backends.s3.support import archive_on
 from tests.support.seaweedfs import SeaweedFS, shared_store
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def store() -> SeaweedFS:
     """The store."""
     return shared_store()

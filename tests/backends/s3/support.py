@@ -1,5 +1,6 @@
 """Archives in a store."""
 
+from pathlib import Path
 from typing import Any
 
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
@@ -32,3 +33,25 @@ def objects_below(store: SeaweedFS, prefix: str) -> list[str]:
     place = split(prefix)
     found = store.client().list_objects_v2(Bucket=place["Bucket"], Prefix=f"{place['Key']}/").get("Contents", ())
     return [each["Key"].removeprefix(f"{place['Key']}/") for each in found]
+
+
+def write_config(
+    directory: Path, store: SeaweedFS, *s3: str, name: str = "config.ini", http: str = "", archive: str = ""
+) -> Path:
+    """Write the configuration of a service on *store*, with further lines of its sections, and return its path."""
+    lines = [
+        "[s3]",
+        f"endpoint_url = {store.endpoint}",
+        "region = us-east-1",
+        "addressing_style = path",
+        f"credentials_file = {store.write_credentials()}",
+        "create_bucket = true",
+        *s3,
+        "[http]",
+        http,
+        "[archive]",
+        archive,
+    ]
+    path = directory / name
+    path.write_text("\n".join(lines) + "\n")
+    return path

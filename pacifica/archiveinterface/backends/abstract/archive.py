@@ -56,6 +56,7 @@ class AbstractBackendArchive(ABC):
     has_tape: bool = True  # whether files may be offline; without tape no recaller is needed
     use_id2filename: bool = True
     has_local_files: bool = False  # whether any program on this host can open a file's filepath
+    has_presigned_urls: bool = False  # whether files have a `presigned_url`
 
     def __init__(self, prefix: str, archive_options: ArchiveOptions | None = None, options: Any = None) -> None:
         """Serve the files below *prefix*; a backend refuses one that it cannot serve with ConfigurationError.

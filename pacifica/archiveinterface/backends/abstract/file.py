@@ -184,6 +184,10 @@ class ArchiveFile(ABC):
     def _open_reader(self) -> Reader:
         """Open the file for reading, wherever its bytes are."""
 
+    def presigned_url(self, seconds: int) -> str:
+        """Return a URL at which anybody can read the file for so many *seconds*; empty if the storage has none."""
+        return ""
+
     @abstractmethod
     def open_writer(self, length: int | None = None, precondition: Precondition | None = None) -> Writer:
         """Start to replace the file; it stays as it is until the writer is closed.

@@ -22,6 +22,7 @@ class S3BackendArchive(AbstractBackendArchive):
 
     section = "s3"
     options_type = S3Options
+    has_presigned_urls = True
     recall_traits = RecallTraits(tells_state=True)
 
     def __init__(

@@ -50,6 +50,10 @@ class S3File(ArchiveFile):
         self._store.bucket.delete(self._key, condition_for(self._store, existing, precondition))
         forget(self._store, existing)
 
+    def presigned_url(self, seconds: int) -> str:
+        """Return a URL at which anybody can read the object for so many *seconds*. The store is not asked."""
+        return self._store.bucket.presigned_url(self._key, seconds)
+
     def stage(self) -> bool:
         """Ask for a restored copy unless one is there or under way, and return whether the object can be read."""
         status = self.status()

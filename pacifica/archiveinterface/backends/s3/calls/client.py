@@ -29,6 +29,7 @@ def _client(process: int, options: S3Options) -> Any:
 
 def _config(options: S3Options) -> Config:
     return Config(
+        signature_version="s3v4",  # what is left to boto3 is an older one for presigned URLs in us-east-1
         connect_timeout=options.connect_timeout,
         read_timeout=options.read_timeout,
         retries={"mode": "standard", "total_max_attempts": options.attempts},

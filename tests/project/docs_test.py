@@ -1,41 +1,32 @@
-"""The pages tell the truth: every command they show is run and answers as shown, every made file is current.
+"""The pages tell the truth: every command they show is run and answers as shown, every made file is current."""
 
-A ``console`` block shows commands after ``$`` and what they print; an ``sh`` block only commands. A service
-runs on in a terminal of its own until the next one is started. What the pages call port 8080,
-/home/ada/archiveinterface, /path and /srv/archive are a free port and directories of the test.
-"""
-
-import os
+import json
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from contextlib import closing
 from importlib import import_module
 from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from docs.generate import MADE
 from pacifica.archiveinterface.config import Config, get_config
 from pacifica.archiveinterface.http.errors import STATUS_OF
 from pacifica.archiveinterface.web.settings import BUILT_IN, read_cherrypy_config
-from tests.support.needs import need
-from tests.support.processes import UWSGI
-from tests.support.service import TIMEOUT, await_service, free_port
+from tests.support.reader import FENCE, ROOT, Reader, steadied, steps_of
+from tests.support.service import TIMEOUT
 
-ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
     "docs/exampleusage.md",
     "docs/http.md",
     "docs/operations.md",
+    "docs/s3.md",
     "docs/servers.md",
     "docs/tape-api.md",
     "docs/testing.md",
@@ -49,144 +40,67 @@ BEFORE = {
         "export LARGE_FILE_SIZE=1048577 MANY_FILES_TEST_COUNT=20",
     ]
 }
-
-_FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_PROMPT = re.compile(r"^\$ ", re.MULTILINE)
-_SERVICE = re.compile(r"make run|pacifica-archiveinterface |uwsgi |gunicorn |waitress-serve ")
-_VARYING = [
-    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"), "<log time>"),
-    (re.compile(r"^Date: .*", re.MULTILINE), "<date>"),
-    (re.compile(r"^Server: .*", re.MULTILINE), "<server>"),
-    (re.compile(r"^X-Request-Id: .*", re.MULTILINE), "<request id>"),
-    (re.compile(r"\b1[789]\d{8}(\.\d+)?\b"), "<now>"),
-    (re.compile(r'"version": "[^"]*"'), "<version>"),
-    (re.compile(r"^--[0-9a-f]{32}", re.MULTILINE), "--<boundary>"),
-]
-
-
-# The id of a request of the tape API, which later commands of a page name.
-_REQUEST = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-class Step(NamedTuple):
-    """A command and what the page says it prints; None when it does not say, and the command has to succeed."""
-
-    command: str
-    shown: str | None
+# What AWS lets an account do that may make each of these calls.
+PERMISSIONS = {
+    "abort_multipart_upload": {"s3:AbortMultipartUpload"},
+    "complete_multipart_upload": {"s3:PutObject"},
+    "copy_object": {"s3:GetObject", "s3:PutObject"},
+    "create_bucket": set(),  # for tries only
+    "create_multipart_upload": {"s3:PutObject"},
+    "delete_object": {"s3:DeleteObject"},
+    "get_object": {"s3:GetObject"},
+    "head_object": {"s3:GetObject", "s3:ListBucket"},  # without the second, what does not exist is 403
+    "list_multipart_uploads": {"s3:ListBucketMultipartUploads"},
+    "list_objects_v2": {"s3:ListBucket"},
+    "list_parts": {"s3:ListMultipartUploadParts"},
+    "put_object": {"s3:PutObject"},
+    "restore_object": {"s3:RestoreObject"},
+    "upload_part": {"s3:PutObject"},
+    "upload_part_copy": {"s3:GetObject", "s3:PutObject"},
+}
 
 
-def steps_of(page: str) -> Iterator[Step]:
-    """Yield the commands of *page* in order."""
-    for language, block in _FENCE.findall(page):
-        if language == "sh":
-            yield from (Step(line, None) for line in block.splitlines())
-        elif language == "console":
-            for part in _PROMPT.split(block)[1:]:
-                command, _, shown = part.partition("\n")
-                yield Step(command, shown)
+def blocks(language: str) -> list[str]:
+    """Return all blocks in *language* of all pages."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [block for page in pages for name, block in FENCE.findall(page.read_text()) if name == language]
 
 
-def steadied(text: str) -> str:
-    """Return *text* without what differs from run to run."""
-    text = text.replace("\r", "").strip()
-    for pattern, name in _VARYING:
-        text = pattern.sub(name, text)
-    return text
+def block_with(word: str) -> dict[str, object]:
+    """Return the JSON that has *word* in it."""
+    (block,) = [block for block in blocks("json") if word in block]
+    return dict(json.loads(block))
 
 
-class Reader:
-    """Somebody who types in what a page shows, in what looks like a clone of the repository."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._port = free_port()
-        self._clone = home / "archiveinterface"
-        self._exports: list[str] = []
-        self._requests: dict[str, str] = {}
-        self._service: subprocess.Popen[str] | None = None
-        self._settle()
-
-    def _settle(self) -> None:
-        self._clone.mkdir()
-        for entry in ROOT.iterdir():
-            if not entry.name.startswith(".") and entry.name != "archive":
-                (self._clone / entry.name).symlink_to(entry)
-        for name in ("path", "archive"):
-            (self._home / name).mkdir()
-        (self._home / ".curlrc").write_text("silent\nshow-error\n")  # as on a terminal, where no progress is shown
-        # The environment that runs the tests, set up for make: it need not do so again.
-        environment = self._home / "environment"
-        environment.mkdir()
-        (environment / "bin").symlink_to(Path(sys.executable).parent)
-        for purpose in (".run", ".test"):
-            (environment / purpose).touch()
-
-    def real(self, text: str) -> str:
-        """Return *text* with the ports and places of the page turned into those of the test."""
-        text = text.replace("/home/ada/archiveinterface", str(self._clone))
-        text = re.sub(r"(?<=[= ])/path\b", str(self._home / "path"), text)
-        text = text.replace("/srv/archive", str(self._home / "archive"))
-        text = re.sub(r"(?<=:|[p ]|=)8080\b", str(self._port), text)
-        for shown, made in self._requests.items():
-            text = text.replace(shown, made)
-        options = f"PORT={self._port} VENV={self._home}/environment"
-        # make test-fresh-machine runs this one.
-        text = re.sub("^apt-get install", "true", text)
-        # These very tests are what `make test` runs; here it only says what it would do.
-        text = re.sub("^make test", f"make -n test {options}", text)
-        return re.sub("^make run", f"make run {options}", text)
-
-    def learn(self, shown: str, printed: str) -> None:
-        """Take the ids of requests in *printed* for those that the page shows from here on."""
-        self._requests |= dict(zip(_REQUEST.findall(shown), _REQUEST.findall(printed), strict=False))
-
-    def type_in(self, command: str) -> tuple[str, int]:
-        """Run *command* and return what it prints and its exit code; a service goes on when it has answered once."""
-        if command.startswith("export "):
-            self._exports.append(self.real(command))
-        if "pip install" in command:
-            return "", 0  # packaging_test installs as the page shows, and runs what it shows from there
-        if _SERVICE.match(command):
-            return self._serve(self.real(command)), 0
-        with self._shell(self.real(command), subprocess.PIPE) as shell:
-            return shell.communicate(timeout=TIMEOUT)[0], shell.returncode
-
-    def _shell(self, command: str, output: int) -> subprocess.Popen[str]:
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return subprocess.Popen(
-            ["bash", "-c", "\n".join([*self._exports, command])],
-            cwd=self._clone,
-            env={"PATH": path, "HOME": str(self._home), "LC_ALL": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def _serve(self, command: str) -> str:
-        if command.startswith("uwsgi "):
-            need(UWSGI)
-        self.close()
-        screen = self._home / "screen"
-        with screen.open("w") as output:
-            self._service = self._shell(command, output.fileno())
-        await_service(self._service, f"http://127.0.0.1:{self._port}/")
-        return screen.read_text()
-
-    def close(self) -> None:
-        """Stop the service with all its processes."""
-        if self._service:
-            os.killpg(self._service.pid, signal.SIGKILL)
-            self._service.wait(TIMEOUT)
-            while _is_listened_to(self._port):  # its worker processes end a moment later
-                time.sleep(0.01)
-            self._service = None
+@pytest.mark.parametrize("block", blocks("json"))
+def test_the_json_that_a_page_shows_can_be_read(block: str) -> None:
+    assert json.loads(block)
 
 
-def _is_listened_to(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+@pytest.mark.parametrize("block", blocks("ini"))
+def test_the_options_that_a_page_shows_exist(block: str, tmp_path: Path) -> None:
+    (tmp_path / "config.ini").write_text(block)
+    assert get_config(str(tmp_path / "config.ini")) != Config()
+
+
+def test_the_permissions_for_s3_are_those_of_the_calls_that_are_made() -> None:
+    sources = (ROOT / "pacifica/archiveinterface/backends/s3").rglob("*.py")
+    names = set(re.findall(r'"([a-z]+(?:_[a-z0-9]+)+)"', "".join(path.read_text() for path in sources)))
+    calls = names & set(dir(boto3.client("s3", region_name="us-east-1")))
+    policy = json.dumps(block_with('"s3:GetObject"'))
+    assert set(re.findall("s3:[A-Za-z]+", policy)) == set().union(*(PERMISSIONS[call] for call in calls))
+
+
+def test_the_lifecycle_rules_for_s3_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    rules = block_with("AbortIncompleteMultipartUpload")
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="archive")
+        client.put_bucket_lifecycle_configuration(Bucket="archive", LifecycleConfiguration=rules)
+        kept = client.get_bucket_lifecycle_configuration(Bucket="archive")["Rules"]
+    assert [rule["ID"] for rule in kept] == ["unfinished uploads", "large files to the archive class"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -206,8 +120,8 @@ def test_what_a_page_shows_is_what_happens(page: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_no_command_hides_from_the_test(page: str) -> None:
     text = (ROOT / page).read_text()
-    assert {language for language, _ in _FENCE.findall(text)} <= {"sh", "console"} | NO_COMMANDS
-    assert len(re.findall("^ *(```|~~~)", text, re.MULTILINE)) == 2 * len(_FENCE.findall(text))
+    assert {language for language, _ in FENCE.findall(text)} <= {"sh", "console"} | NO_COMMANDS
+    assert len(re.findall("^ *(```|~~~)", text, re.MULTILINE)) == 2 * len(FENCE.findall(text))
 
 
 @pytest.mark.parametrize("made", MADE, ids=lambda path: path.name)

@@ -196,8 +196,8 @@ def test_a_misspelt_section_is_a_warning_that_names_the_right_one(
 def test_no_section_is_suggested_for_one_that_resembles_none(
     tmp_path: Path, written: Callable[[str, str], str]
 ) -> None:
-    with launcher(tmp_path, "-c", written("config.ini", "[s3]\nregion = x\n")) as server:
-        assert "unknown section [s3] is ignored\n" in server.stderr
+    with launcher(tmp_path, "-c", written("config.ini", "[quux]\nregion = x\n")) as server:
+        assert "unknown section [quux] is ignored\n" in server.stderr
 
 
 MALFORMED = [

@@ -181,6 +181,7 @@ LAYERS = [
     },
     {
         "rest_generator",
+        "pages.health",
         "pages.recalls",
         "tape.resources",
         "commands.output",
@@ -202,7 +203,7 @@ LAYERS = [
     {"commands.admin", "commands.server"},
     {"__main__"},
 ]
-CHERRYPY = {"rest_generator", "pages.recalls", "tape.resources"}  # beside web/ and servers/
+CHERRYPY = {"rest_generator", "pages.health", "pages.recalls", "tape.resources"}  # beside web/ and servers/
 
 # Names that CherryPy and cheroot do not document. A release that renames one is found here.
 PRIVATE = {

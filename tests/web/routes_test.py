@@ -11,7 +11,7 @@ import requests
 from pacifica.archiveinterface.web.routes import Router
 from tests.support.service import POSIX_FLAT, TIMEOUT, Service, serving, tree_of
 
-PAGES = ["/-/", "/-/health", "//-/health", "/-/../7", "/.well-known/wlcg-tape-rest-api", "/api/v1", "/api/v1/stage/7"]
+PAGES = ["/-/", "/-/no-page", "//-/no-page", "/-/../7", "/.well-known/wlcg-tape-rest-api", "/api/v1", "/api/v1/stage/7"]
 METHODS = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "BREW"]
 
 

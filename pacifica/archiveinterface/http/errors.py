@@ -99,7 +99,12 @@ def refusal(status: str, message: str, asked: Asked, trace: str = "") -> Answer:
     if f"{asked.path}/".startswith(TAPE_API):
         return _problem(status, message, trace)
     headers = file_status(None) if asked.method == "HEAD" else {}  # a failed HEAD has all of its documented ones
-    return json_answer({"status": status, "message": message, "traceback": trace, "version": VERSION}, status, headers)
+    return json_answer(error_content(status, message, trace), status, headers)
+
+
+def error_content(status: str, message: str, trace: str = "") -> dict[str, object]:
+    """Return the one form of errors, with the status line *status* and the traceback *trace*."""
+    return {"status": status, "message": message, "traceback": trace, "version": VERSION}
 
 
 def _problem(status: str, message: str, trace: str) -> Answer:

@@ -27,6 +27,11 @@ class HttpOptions:
     presigned_seconds: int = option(
         "3600", "seconds for which such a URL can be used; most stores allow 604800 at most", at_least(1, int)
     )
+    drain_file: str = option(
+        "",
+        "path of a file; while it exists, `/-/ready` answers 503, so that a load balancer sends no new clients; empty:"
+        " none",
+    )
     event_listeners: int = option(
         "10",
         "most clients of one process that may listen to `/-/recalls/events` at a time, each with a thread of its own,"

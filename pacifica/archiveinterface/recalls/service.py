@@ -57,6 +57,10 @@ class RecallService:
             self.wake()
         return False
 
+    def require_database(self) -> None:
+        """Raise BackendUnavailableError when the database does not answer."""
+        self._store.rows(Recall.select(Recall.id).limit(1).tuples())
+
     def _is_active(self, key: str) -> bool:
         # A file that is asked for while it is started may have been purged, or replaced, since it arrived.
         is_known = (Recall.phase != Phase.STARTED) | Recall.is_asked_again

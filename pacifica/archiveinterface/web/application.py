@@ -8,6 +8,7 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ConfigurationError
 from ..http.options import HttpOptions
 from ..http.sendfile import require_senders
+from ..pages.health import health_pages
 from ..pages.recalls import recall_pages
 from ..recalls.service import RecallService
 from ..rest_generator import ArchiveInterfaceGenerator
@@ -33,7 +34,7 @@ def make_application(
     """Return the WSGI application that serves *archive*.
 
     *settings* are CherryPy's, *options* those of [http], *tape* those of [tape]. Without *recalls*, each request has
-    its file recalled alone, and there are no pages and no tape API.
+    its file recalled alone, and there are no pages of recalls and no tape API.
 
     CherryPy's configuration is one for the process: the last application made has set it.
     Raises ConfigurationError for an option that this archive cannot keep.
@@ -46,7 +47,9 @@ def make_application(
     resource = ArchiveInterfaceGenerator(archive, options, recalls)
     # The rest of the threads serve files, whatever the site has set.
     listeners = min(options.event_listeners, int(overall["server.thread_pool"]) // 2)
-    pages = _pages(archive, listeners, recalls, tape or TapeOptions()) if recalls else {}
+    pages = health_pages(archive, recalls, options.drain_file)
+    if recalls:
+        pages = {**pages, **recall_pages(recalls, listeners), **tape_pages(archive, recalls, tape or TapeOptions())}
     application = ArchiveApplication(resource, options, most_bytes, pages)
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
@@ -55,10 +58,6 @@ def make_application(
     except OSError as error:  # log.access_file and log.error_file are opened here
         raise ConfigurationError(f"{error.filename} cannot be written: {(error.strerror or '').lower()}") from error
     return application
-
-
-def _pages(archive: AbstractBackendArchive, listeners: int, recalls: RecallService, tape: TapeOptions) -> Pages:
-    return {**recall_pages(recalls, listeners), **tape_pages(archive, recalls, tape)}
 
 
 class ArchiveApplication(cherrypy.Application):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
@@ -47,6 +47,8 @@ class AbstractBackendArchive(ABC):
     What belongs to one request belongs to the objects that `file` and `open` return.
     """
 
+    name: ClassVar[str] = ""
+    """The name by which the backend is chosen."""
     section: ClassVar[str] = ""
     """The section of config.ini with the backend's own options; empty for none."""
     options_type: ClassVar[type | None] = None
@@ -159,6 +161,13 @@ class AbstractBackendArchive(ABC):
     def unpin(self, file_ids: Iterable[str]) -> dict[str, ArchiveInterfaceError | None]:
         """Undo `pin`; return None for each file, or why not."""
         return self._done_to(file_ids, lambda file: file.unpin())
+
+    def checks(self) -> Mapping[str, Callable[[], object]]:
+        """Return what finds out whether the storage can be used now, by the name of what is checked.
+
+        Each raises an ArchiveInterfaceError if not, and may wait as long as the storage does.
+        """
+        return {}
 
     def disk_used(self) -> float | None:
         """Return how full the file system of recalled files is, from 0 to 1; None if the storage cannot tell."""

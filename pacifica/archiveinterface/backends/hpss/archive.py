@@ -1,6 +1,6 @@
 """The archive in IBM HPSS."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -24,6 +24,7 @@ path_info_munge = path_of_id
 class HpssBackendArchive(AbstractBackendArchive):
     """Files below a directory of HPSS; uploads grow in ``.partial`` and are renamed into place."""
 
+    name = "hpss"
     section = "hpss"
     options_type = HpssOptions
 
@@ -69,6 +70,10 @@ class HpssBackendArchive(AbstractBackendArchive):
 
     def _located(self, file_ids: Iterable[str]) -> dict[str, HpssStatus | ArchiveInterfaceError]:
         return self._store.session.at_once(lambda file_id: self.file(file_id).located(), dict.fromkeys(file_ids))
+
+    def checks(self) -> Mapping[str, Callable[[], object]]:
+        """Return the check of the core server."""
+        return {"backend": self._store.require_prompt_server}
 
     def entries(self, after: str = "") -> Iterator[Entry]:
         """Yield every file below the prefix whose path comes after *after*, by the names along their paths.

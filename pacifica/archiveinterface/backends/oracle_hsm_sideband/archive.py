@@ -137,6 +137,7 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
     section = "hsm_sideband"
     has_tape = True
     options_type = HsmSidebandOptions
+    name = "hsmsideband"
     store_type = SamQfsStore
     file_type = HsmSidebandFile
     path_info_munge = staticmethod(path_of_id)

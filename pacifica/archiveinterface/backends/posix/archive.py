@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import ClassVar
@@ -161,6 +161,7 @@ class PosixFile(ArchiveFile):
 class PosixBackendArchive(AbstractBackendArchive):
     """Files below a directory; uploads grow in ``.partial`` beside them and are renamed into place."""
 
+    name = "posix"
     section = "posix"
     has_tape = False
     options_type: ClassVar[type] = PosixOptions
@@ -182,6 +183,11 @@ class PosixBackendArchive(AbstractBackendArchive):
     def file(self, file_id: str) -> PosixFile:
         """Return the file *file_id*. Raises FileIdError."""
         return self.file_type(self, self.path_of(file_id))
+
+    def checks(self) -> Mapping[str, Callable[[], object]]:
+        """Return the checks of the directory and, with a reserve, of the space that is left."""
+        reserve = {"free_space": self.store.check_reserve} if self.archive_options.reserve_bytes else {}
+        return {"backend": self.store.tree.require_root, **reserve}
 
     def sweep(self) -> None:
         """Remove what killed processes left half-written."""

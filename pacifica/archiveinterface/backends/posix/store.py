@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from ...exception import ConflictError, ForbiddenPathError, MissingFileError, NoSpaceError, NotARegularFileError
+from ...exception import (
+    ConflictError,
+    ForbiddenPathError,
+    MissingFileError,
+    NoSpaceError,
+    NotARegularFileError,
+    translated_os_errors,
+)
 from ..abstract.notes import Notes
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import Precondition
@@ -98,9 +105,16 @@ class Store:
     def check_space(self, fd: int, length: int) -> None:
         """Raise NoSpaceError when *length* more bytes would use the reserve that is to be kept free."""
         if self.options.reserve_bytes:
-            free = os.fstatvfs(fd)
-            if free.f_bavail * free.f_frsize < self.options.reserve_bytes + length:
-                raise NoSpaceError("the archive keeps the space that is left as its reserve")
+            self._require_free(os.fstatvfs(fd), length)
+
+    def check_reserve(self) -> None:
+        """Raise NoSpaceError when nothing but the reserve is free."""
+        with translated_os_errors():
+            self._require_free(os.statvfs(self.tree.root), 1)
+
+    def _require_free(self, found: os.statvfs_result, length: int) -> None:
+        if found.f_bavail * found.f_frsize < self.options.reserve_bytes + length:
+            raise NoSpaceError("the archive keeps the space that is left as its reserve")
 
 
 def entry(parent: int, name: str) -> os.stat_result | None:

@@ -1,7 +1,7 @@
 """The archive in a bucket of an S3 store."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from ...exception import BackendUnavailableError, ConfigurationError
 from ...globals import LOG_NAME
@@ -20,6 +20,7 @@ _log = logging.getLogger(LOG_NAME)
 class S3BackendArchive(AbstractBackendArchive):
     """Files as objects below ``s3://bucket/path``; objects in an archive class are on tape until they are restored."""
 
+    name = "s3"
     section = "s3"
     options_type = S3Options
     has_presigned_urls = True
@@ -44,6 +45,10 @@ class S3BackendArchive(AbstractBackendArchive):
     def file(self, file_id: str) -> S3File:
         """Return the file *file_id*. Raises FileIdError."""
         return S3File(self._store, self.path_of(file_id))
+
+    def checks(self) -> Mapping[str, Callable[[], object]]:
+        """Return the check of the bucket."""
+        return {"backend": self._store.bucket.require}
 
     def entries(self, after: str = "") -> Iterator[Entry]:
         """Yield every object below the prefix whose path comes after *after*, in the order of their keys."""

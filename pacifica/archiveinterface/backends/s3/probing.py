@@ -36,7 +36,7 @@ def require_usable(store: Store) -> None:
 
 def _require_bucket(bucket: Bucket) -> None:
     try:
-        bucket.ask("list_objects_v2", MaxKeys=1)
+        bucket.require()
     except (MissingFileError, StorageError) as error:
         if not bucket.options.create_bucket:
             raise ConfigurationError(f"[s3] the bucket {bucket.name!r} cannot be listed: {error.__cause__}") from error

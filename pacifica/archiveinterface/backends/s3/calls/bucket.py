@@ -47,6 +47,10 @@ class Bucket:
         self.options = options
         self._has_checksums = options.checksum_mode == "when_supported"
 
+    def require(self) -> None:
+        """Raise an error when the bucket cannot be listed now."""
+        self._call("list_objects_v2", MaxKeys=1)
+
     def head(self, key: str) -> Answer:
         """Return what the store says of the object *key*."""
         return self._call("head_object", Key=key)

@@ -38,6 +38,7 @@ LAYERS = [
         "http.ranges",
         "http.request_head",
         "http.server_calls",
+        f"{S3}.calls.dates",
         f"{S3}.calls.errors",
         f"{S3}.memory",
         "servers.lingering",
@@ -103,7 +104,7 @@ LAYERS = [
     },
     {
         "fixity",
-        "recalls.locating",
+        "recalls.keeping",
         "recalls.pins",
         "tape.bodies",
         "recalls.progress",
@@ -122,6 +123,7 @@ LAYERS = [
         f"{HPSS}.status",
         f"{S3}.store",
     },
+    {"recalls.locating"},
     {
         "http.response_body",
         "recalls.starting",
@@ -138,6 +140,7 @@ LAYERS = [
         f"{S3}.annotating",
         f"{S3}.listing",
         f"{S3}.parts",
+        f"{S3}.polling",
         f"{S3}.probing",
         f"{S3}.recalls",
     },

@@ -8,6 +8,7 @@ from peewee import Database
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..backends.abstract.residency import Locality, Place, Residency
 from ..exception import ArchiveInterfaceError, BackendUnavailableError
+from .keeping import Arrival, Keeping
 from .lease import HeldLease
 from .options import RecallOptions
 from .outcomes import Failure, Outcomes
@@ -33,7 +34,7 @@ def is_answering(answers: Mapping[str, object]) -> bool:
 class _Found(NamedTuple):
     """What to write of the recalls that were looked at."""
 
-    online: list[tuple[int, Residency]]
+    online: list[Arrival]
     offline: list[tuple[int, Residency]]
     failed: list[tuple[int, Failure]]
 
@@ -42,10 +43,16 @@ class Locating:
     """Looks where the files of new recalls are."""
 
     def __init__(
-        self, archive: AbstractBackendArchive, store: Store, options: RecallOptions, outcomes: Outcomes
+        self,
+        archive: AbstractBackendArchive,
+        store: Store,
+        options: RecallOptions,
+        outcomes: Outcomes,
+        keeping: Keeping,
     ) -> None:
         """Ask *archive*, and write to *store*."""
-        self._archive, self._store, self._options, self._outcomes = archive, store, options, outcomes
+        self._archive, self._store, self._options = archive, store, options
+        self._outcomes, self._keeping = outcomes, keeping
 
     def __call__(self, lease: HeldLease) -> bool:
         """Look for some files; return whether there may be more. Raises LeaseLostError, DatabaseUnavailableError."""
@@ -55,7 +62,8 @@ class Locating:
         if recalls:
             answers = self._archive.residencies([file_id for _, file_id in recalls])
             found = _sorted(recalls, answers)
-            lease.change(lambda database: self._write(database, found, lease.now()))
+            ends = self._keeping(found.online)
+            lease.change(lambda database: self._write(database, found, ends, lease.now()))
         return len(recalls) == BATCH
 
     def _try_again(self, lease: HeldLease) -> None:
@@ -64,12 +72,11 @@ class Locating:
         if self._store.rows(Recall.select(Recall.id).where(due).limit(1).tuples()):
             lease.change(lambda database: Recall.update(phase=Phase.NEW).where(due).execute(database))
 
-    def _write(self, database: Database, found: _Found, clock: float) -> None:
-        for recall, residency in found.online:
-            Recall.update(size=residency.size).where(Recall.id == recall).execute(database)
-        online = [recall for recall, _ in found.online]
-        self._outcomes.complete(database, online)
-        self._outcomes.pin(database, online, clock)
+    def _write(self, database: Database, found: _Found, ends: Mapping[int, float | None], clock: float) -> None:
+        for each in found.online:
+            Recall.update(size=each.residency.size).where(Recall.id == each.recall).execute(database)
+        self._outcomes.complete(database, list(ends))
+        self._outcomes.pin(database, ends, clock)
         self._outcomes.fail(database, found.failed, clock)
         for recall, residency in found.offline:
             waiting = {"phase": Phase.WAITING, "queued_clock": clock, "size": residency.size}
@@ -98,7 +105,7 @@ def _sorted(recalls: list[tuple[int, str]], answers: Answers) -> _Found:
         elif not answer.is_available:
             found.failed.append((recall, _UNAVAILABLE))
         elif answer.is_online:
-            found.online.append((recall, answer))
+            found.online.append(Arrival(recall, file_id, answer))
         elif answer.locality is Locality.LOST:
             found.failed.append((recall, _LOST))
         else:

@@ -98,6 +98,10 @@ class RecallOptions:
         "30", "seconds after which another process takes over from a recaller that has stopped", at_least(1, float)
     )
 
+    def timeout_with(self, slowest_seconds: float) -> float:
+        """Return how many seconds an attempt may take in a storage that may need *slowest_seconds*."""
+        return max(self.timeout, slowest_seconds)
+
     def priority_of(self, activity: str) -> int:
         """Return the priority of files that are asked for in an *activity*."""
         return dict(self.activities).get(activity, 0)

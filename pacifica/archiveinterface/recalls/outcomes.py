@@ -1,7 +1,7 @@
 """What becomes of recalls: the changes of their rows, within a transaction of the recaller."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from peewee import Case, Database, fn
@@ -45,12 +45,19 @@ class Outcomes:
             totals = {"completed_files": Lease.completed_files + count, "completed_bytes": Lease.completed_bytes + size}
             Lease.update(totals).execute(database)
 
-    def pin(self, database: Database, recalls: Sequence[int], clock: float) -> None:
-        """Pin the files for those who asked for them and have not released them since."""
+    def pin(self, database: Database, recalls: Mapping[int, float | None], clock: float) -> None:
+        """Pin the files for those who asked for them and have not released them since.
+
+        *recalls* gives for how many seconds each file stays on disk, None where that has no known end.
+        """
         waiting = RequestedFile.cancelled_at.is_null() & RequestedFile.released_at.is_null()
-        pinned = RequestedFile.update(pin_until=RequestedFile.lifetime + clock)
-        for some in in_batches(recalls):
-            pinned.where(RequestedFile.recall.in_(list(some)), waiting).execute(database)
+        together: dict[int | None, list[int]] = {}
+        for recall, seconds in recalls.items():
+            together.setdefault(None if seconds is None else int(seconds), []).append(recall)
+        for most, alike in together.items():
+            pinned = RequestedFile.update(pin_until=_lifetime(most) + clock)
+            for some in in_batches(alike):
+                pinned.where(RequestedFile.recall.in_(list(some)), waiting).execute(database)
 
     def cancel(self, database: Database, recalls: Sequence[int]) -> None:
         """Note that the storage has withdrawn the recalls; a file that was asked for again meanwhile is new again."""
@@ -86,6 +93,13 @@ class Outcomes:
         due = clock + self._options.retry_seconds * _doubled(self._options.attempts)
         again = {"phase": Phase.RETRYING, "error": failure.text, "due_clock": due, "changed_at": now}
         Recall.update({**again, "attempts": Recall.attempts + tried}).where(chosen).execute(database)
+
+
+def _lifetime(most: int | None) -> Any:
+    """Return the seconds that a file shall stay on disk, *most* at most."""
+    if most is None:
+        return RequestedFile.lifetime
+    return Case(None, [(RequestedFile.lifetime < most, RequestedFile.lifetime)], float(most))
 
 
 def _doubled(attempts: int) -> Case:

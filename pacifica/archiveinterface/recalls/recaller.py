@@ -7,6 +7,7 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..connections import DatabaseUnavailableError
 from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME
+from .keeping import Keeping
 from .lease import HeldLease, LeaseLostError
 from .locating import Locating
 from .options import RecallOptions
@@ -33,8 +34,9 @@ class Recaller:
         outcomes = Outcomes(options)
         self._lease = HeldLease(store, options.lease_seconds)
         self._queues = Queues(store, options)
-        self._locating = Locating(archive, store, options, outcomes)
-        self._watching = Watching(archive, store, options, outcomes)
+        keeping = Keeping(archive, store)
+        self._locating = Locating(archive, store, options, outcomes, keeping)
+        self._watching = Watching(archive, store, options, outcomes, keeping)
         self._starting = Starting(archive, store, options, outcomes, self._queues)
         self._pins, self._pruning = Pins(archive, store, options), Pruning(store, options)
         self._pace = Pace(store)

@@ -99,6 +99,7 @@ class Starting:
         times = {"started_at": fn.COALESCE(Recall.started_at, now), "changed_at": now}
         started = {"phase": Phase.STARTED, "is_asked_again": False, **times}
         waiting = Recall.id.in_(recalls) & (Recall.phase == Phase.WAITING)
-        Recall.update({**started, "due_clock": clock + self._options.timeout}).where(waiting).execute(database)
+        timeout = self._options.timeout_with(self._archive.recall_traits.slowest_seconds)
+        Recall.update({**started, "due_clock": clock + timeout}).where(waiting).execute(database)
         noted = Recall.select(Recall.id, Recall.size).where(Recall.id.in_(recalls), Recall.phase == Phase.STARTED)
         return dict(noted.tuples().execute(database))

@@ -8,8 +8,9 @@ from peewee import Database
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..backends.abstract.residency import RecallState, Residency
 from ..exception import ArchiveInterfaceError
+from .keeping import Arrival, Keeping
 from .lease import HeldLease
-from .locating import is_answering
+from .locating import Answers, is_answering
 from .options import RecallOptions
 from .outcomes import Failure, Outcomes
 from .store import BATCH, Store
@@ -34,10 +35,16 @@ class Watching:
     """Looks at the recalls that the storage was asked for, some of them at a time."""
 
     def __init__(
-        self, archive: AbstractBackendArchive, store: Store, options: RecallOptions, outcomes: Outcomes
+        self,
+        archive: AbstractBackendArchive,
+        store: Store,
+        options: RecallOptions,
+        outcomes: Outcomes,
+        keeping: Keeping,
     ) -> None:
         """Ask *archive* of what *store* says that it was asked for."""
-        self._archive, self._store, self._options, self._outcomes = archive, store, options, outcomes
+        self._archive, self._store, self._options = archive, store, options
+        self._outcomes, self._keeping = outcomes, keeping
         self._after = 0  # the last recall that was looked at
         self._round_began = float("-inf")
         self._asked_clock = 0.0  # when the storage was last asked for all recalls
@@ -72,8 +79,8 @@ class Watching:
     def _look(self, recalls: list[_Started], lease: HeldLease) -> None:
         answers = self._archive.residencies([recall.file_id for recall in recalls])
         is_counted, clock = is_answering(answers), lease.now()
-        arrived = [recall.id for recall in recalls if _is_online(answers[recall.file_id])]
-        rest = [recall for recall in recalls if not _is_online(answers[recall.file_id])]
+        arrived = self._keeping(_arrivals(recalls, answers))
+        rest = [recall for recall in recalls if recall.id not in arrived]
         withdrawn = self._withdraw([recall for recall in rest if recall.is_unwanted])
         failed = []
         for recall in rest:
@@ -85,7 +92,7 @@ class Watching:
         again = [recall for recall in rest if recall.id not in over and self._is_to_ask_for(recall)]
 
         def write(database: Database) -> None:
-            self._outcomes.complete(database, arrived)
+            self._outcomes.complete(database, list(arrived))
             self._outcomes.pin(database, arrived, clock)
             self._outcomes.cancel(database, withdrawn)
             self._outcomes.fail(database, failed, clock)
@@ -110,7 +117,8 @@ class Watching:
         self, recall: _Started, answer: Residency | ArchiveInterfaceError, clock: float, is_counted: bool
     ) -> Failure | None:
         if recall.due_clock <= clock:
-            return Failure(f"the recall took longer than {self._options.timeout:g} seconds")
+            timeout = self._options.timeout_with(self._archive.recall_traits.slowest_seconds)
+            return Failure(f"the recall took longer than {timeout:g} seconds")
         if isinstance(answer, ArchiveInterfaceError):
             return Failure.of(answer, is_counted=is_counted) if is_counted else None
         if answer.recall is RecallState.FAILED:
@@ -131,5 +139,10 @@ class Watching:
             self._asked_clock = clock
 
 
-def _is_online(answer: Residency | ArchiveInterfaceError) -> bool:
-    return isinstance(answer, Residency) and answer.is_online
+def _arrivals(recalls: list[_Started], answers: Answers) -> list[Arrival]:
+    found = [(recall, answers[recall.file_id]) for recall in recalls]
+    return [
+        Arrival(recall.id, recall.file_id, answer)
+        for recall, answer in found
+        if isinstance(answer, Residency) and answer.is_online
+    ]

@@ -257,9 +257,9 @@ class RecordingFile(PosixFile):
         """Remember it."""
         self._ask("release")
 
-    def pin(self) -> None:
+    def pin(self, seconds: float) -> None:
         """Remember it."""
-        self._ask("pin")
+        self._ask(f"pin for {seconds}")
 
     def unpin(self) -> None:
         """Remember it."""
@@ -273,13 +273,19 @@ class RecordingArchive(PosixBackendArchive):
 
 
 @pytest.mark.parametrize(
-    ("verb", "asked"), [("submit_recalls", "stage"), ("release", "release"), ("pin", "pin"), ("unpin", "unpin")]
+    ("verb", "details", "asked"),
+    [
+        ("submit_recalls", (), "stage"),
+        ("release", (), "release"),
+        ("pin", (60.0,), "pin for 60.0"),
+        ("unpin", (), "unpin"),
+    ],
 )
 def test_what_is_asked_for_many_files_is_asked_of_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, asked: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, details: tuple[float, ...], asked: str
 ) -> None:
     monkeypatch.setattr(RecordingFile, "asked", [])
-    answers = getattr(RecordingArchive(str(tmp_path)), verb)(["7", "8", "../x", "9"])
+    answers = getattr(RecordingArchive(str(tmp_path)), verb)(["7", "8", "../x", "9"], *details)
     assert list(answers) == ["7", "8", "../x", "9"]
     assert (answers["7"], answers["9"]) == (None, None)
     assert (type(answers["8"]), type(answers["../x"])) == (ConflictError, FileIdError)
@@ -296,8 +302,9 @@ def test_storage_without_tape_has_nothing_to_cancel_to_release_or_to_pin(tmp_pat
     archive = PosixBackendArchive(str(tmp_path))
     put(archive, "7", b"bytes")
     assert archive.cancel_recalls(["7"]) == set()
-    for verb in (archive.submit_recalls, archive.release, archive.pin, archive.unpin):
+    for verb in (archive.submit_recalls, archive.release, archive.unpin):
         assert verb(["7"]) == {"7": None}
+    assert archive.pin(["7"], 60.0) == {"7": None}
     assert archive.file("7").is_online()
 
 

@@ -1,7 +1,7 @@
 """Archives in a store."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
@@ -9,7 +9,18 @@ from pacifica.archiveinterface.backends.s3.options import S3Options
 from tests.support.seaweedfs import SeaweedFS
 
 
-def archive_on(store: SeaweedFS, prefix: str, archive: ArchiveOptions | None = None, **s3: object) -> S3BackendArchive:
+class RunningStore(Protocol):
+    """A store that a test can use."""
+
+    endpoint: str
+
+    def write_credentials(self) -> Path:
+        """Write the keys of a user who may do everything, and return the path."""
+
+
+def archive_on(
+    store: RunningStore, prefix: str, archive: ArchiveOptions | None = None, **s3: object
+) -> S3BackendArchive:
     """Return an archive below *prefix* in *store*; *s3* are options of its section."""
     settings: dict[str, Any] = {
         "endpoint_url": store.endpoint,
@@ -36,7 +47,7 @@ def objects_below(store: SeaweedFS, prefix: str) -> list[str]:
 
 
 def write_config(
-    directory: Path, store: SeaweedFS, *s3: str, name: str = "config.ini", http: str = "", archive: str = ""
+    directory: Path, store: RunningStore, *s3: str, name: str = "config.ini", http: str = "", archive: str = ""
 ) -> Path:
     """Write the configuration of a service on *store*, with further lines of its sections, and return its path."""
     lines = [

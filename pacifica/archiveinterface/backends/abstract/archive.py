@@ -154,9 +154,9 @@ class AbstractBackendArchive(ABC):
         """Let storage use the places of *file_ids* on disk; return None for each, or why it stays."""
         return self._done_to(file_ids, lambda file: file.release())
 
-    def pin(self, file_ids: Iterable[str]) -> dict[str, ArchiveInterfaceError | None]:
-        """Keep *file_ids* on disk until they are unpinned; return None for each, or why not."""
-        return self._done_to(file_ids, lambda file: file.pin())
+    def pin(self, file_ids: Iterable[str], seconds: float) -> dict[str, ArchiveInterfaceError | None]:
+        """Keep *file_ids* on disk for *seconds*, or until they are unpinned; return None for each, or why not."""
+        return self._done_to(file_ids, lambda file: file.pin(seconds))
 
     def unpin(self, file_ids: Iterable[str]) -> dict[str, ArchiveInterfaceError | None]:
         """Undo `pin`; return None for each file, or why not."""

@@ -165,8 +165,8 @@ class ArchiveFile(ABC):
         Does nothing on storage that cannot.
         """
 
-    def pin(self) -> None:
-        """Keep the file on disk until it is unpinned; does nothing on storage that cannot."""
+    def pin(self, seconds: float) -> None:
+        """Keep the file on disk for *seconds*, or until it is unpinned; does nothing on storage that cannot."""
 
     def unpin(self) -> None:
         """Let storage decide again whether the file stays on disk."""

@@ -45,7 +45,8 @@ class Residency:
 
     The copies begin at *places*. *error* says why the last recall failed. *is_read_from_tape*: the file never
     is on disk, and is read as it is.
-    *is_available* is False while the storage that has the file cannot be reached.
+    *is_available* is False while the storage that has the file cannot be reached. *disk_seconds* is for how long from
+    now the file stays on disk, None where the storage names no end.
     """
 
     size: int
@@ -56,6 +57,7 @@ class Residency:
     error: str = ""
     is_read_from_tape: bool = False
     is_available: bool = True
+    disk_seconds: float | None = None
 
     @property
     def is_online(self) -> bool:

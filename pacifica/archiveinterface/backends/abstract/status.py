@@ -12,8 +12,8 @@ class AbstractStatus(ABC):
 
     mtime and ctime are epoch seconds, sizes are bytes. *filepath* is the file's place on the
     backend, *digests* are those stored with it, *damaged* says how it is known to be bad.
-    *version* changes whenever the content may have changed. *places*, *recall*, *recall_error* and
-    *is_available* belong to the residency.
+    *version* changes whenever the content may have changed. *places*, *recall*, *recall_error*, *is_available* and
+    *disk_seconds* belong to the residency.
     """
 
     def __init__(self, mtime: float, ctime: float, bytes_per_level: Sequence[int], filesize: int) -> None:
@@ -29,6 +29,7 @@ class AbstractStatus(ABC):
         self.recall = RecallState.NONE
         self.recall_error = ""
         self.is_available = True
+        self.disk_seconds: float | None = None
         self.version = f"{mtime}-{ctime}-{filesize}"
         self.defined_levels = self.define_levels()
         self.file_storage_media = self.find_file_storage_media()
@@ -55,6 +56,7 @@ class AbstractStatus(ABC):
             self.places,
             self.recall_error,
             is_available=self.is_available,
+            disk_seconds=self.disk_seconds,
         )
 
     def bytes_on(self, medium: str) -> int:

@@ -126,7 +126,7 @@ class TapeSuite(ArchiveSuite):
 
     def test_pinning_leaves_a_file_readable(self, archive: AbstractBackendArchive) -> None:
         put(archive, "7", b"bytes")
-        assert archive.pin(["7"]) == {"7": None}
+        assert archive.pin(["7"], 60.0) == {"7": None}
         assert get(archive, "7") == b"bytes"
         assert archive.unpin(["7"]) == {"7": None}
 
@@ -190,17 +190,25 @@ class TapeSuite(ArchiveSuite):
             assert not found.is_online
             assert not found.recall.is_under_way
 
-    def test_a_file_on_tape_is_replaced_moved_and_removed_without_a_recall(
+    def test_a_file_on_tape_is_replaced_and_removed_without_a_recall(
         self, archive: AbstractBackendArchive, to_tape: Callable[[str], None], count_recalls: Callable[[], int]
     ) -> None:
         put(archive, "7", b"bytes")
         to_tape("7")
+        put(archive, "7", b"new")
+        assert get(archive, "7") == b"new"
+        to_tape("7")
+        archive.file("7").remove()
+        with fails_with(MissingFileError):
+            archive.file("7").status()
+        assert count_recalls() == 0
+
+    def test_a_file_on_tape_is_moved_without_a_recall(
+        self, archive: AbstractBackendArchive, to_tape: Callable[[str], None], count_recalls: Callable[[], int]
+    ) -> None:
+        """A backend whose storage cannot move such a file overrides this test with what it promises instead."""
+        put(archive, "7", b"bytes")
+        to_tape("7")
         archive.patch("80", archive.file("7").filepath)
         assert not archive.file("80").is_online()
-        put(archive, "80", b"new")
-        assert get(archive, "80") == b"new"
-        to_tape("80")
-        archive.file("80").remove()
-        with fails_with(MissingFileError):
-            archive.file("80").status()
         assert count_recalls() == 0

@@ -1,18 +1,24 @@
 """The archive in a bucket of an S3 store."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
-from ...exception import BackendUnavailableError, ConfigurationError
+from ...exception import ArchiveInterfaceError, BackendUnavailableError, ConfigurationError
 from ...globals import LOG_NAME
-from ..abstract.archive import AbstractBackendArchive, Entry
+from ..abstract.archive import AbstractBackendArchive, Entry, outcome_of
+from ..abstract.file import ArchiveFile
 from ..abstract.options import ArchiveOptions
 from ..abstract.recalls import RecallTraits
+from ..abstract.residency import Residency
 from .file import S3File
 from .listing import entries, sweep
 from .options import S3Options
+from .polling import outcomes_of, residencies_of
 from .probing import require_usable
 from .store import SCHEME, Store
+
+_SLOWEST_RESTORE = 3 * 86400.0  # seconds; Bulk from DEEP_ARCHIVE takes up to two days
 
 _log = logging.getLogger(LOG_NAME)
 
@@ -24,7 +30,6 @@ class S3BackendArchive(AbstractBackendArchive):
     section = "s3"
     options_type = S3Options
     has_presigned_urls = True
-    recall_traits = RecallTraits(tells_state=True)
 
     def __init__(
         self, prefix: str, archive_options: ArchiveOptions | None = None, options: S3Options | None = None
@@ -36,6 +41,8 @@ class S3BackendArchive(AbstractBackendArchive):
         if self.archive_options.offline_read == "wait":
             raise ConfigurationError("[archive] offline_read = wait: a restore in S3 takes minutes to days")
         self._store = Store(self.prefix, self.archive_options, options or S3Options())
+        has_end = self._store.s3.restore_days > 0
+        self.recall_traits = RecallTraits(pins=has_end, tells_state=True, slowest_seconds=_SLOWEST_RESTORE)
 
     @classmethod
     def prefix_in(cls, options: S3Options) -> str:
@@ -49,6 +56,31 @@ class S3BackendArchive(AbstractBackendArchive):
     def checks(self) -> Mapping[str, Callable[[], object]]:
         """Return the check of the bucket."""
         return {"backend": self._store.bucket.require}
+
+    def residencies(self, file_ids: Iterable[str]) -> dict[str, Residency | ArchiveInterfaceError]:
+        """Return where the bytes of each of *file_ids* are; those of one directory are asked for by one call."""
+        filepaths = {file_id: outcome_of(partial(self._filepath_of, file_id)) for file_id in file_ids}
+        found = residencies_of(self._store, [path for path in filepaths.values() if isinstance(path, str)])
+        return {file_id: found[path] if isinstance(path, str) else path for file_id, path in filepaths.items()}
+
+    def submit_recalls(self, file_ids: Iterable[str]) -> dict[str, ArchiveInterfaceError | None]:
+        """Ask for a copy of each of *file_ids* that cannot be read and is not being restored, several at a time."""
+        found = self.residencies(file_ids)
+        offline = [file_id for file_id, answer in found.items() if _is_to_restore(answer)]
+        refused = {file_id: answer for file_id, answer in found.items() if isinstance(answer, ArchiveInterfaceError)}
+        return {**dict.fromkeys(found), **refused, **super().submit_recalls(offline)}
+
+    def _filepath_of(self, file_id: str) -> str:
+        return self.file(file_id).filepath
+
+    def _done_to(
+        self, file_ids: Iterable[str], action: Callable[[ArchiveFile], object]
+    ) -> dict[str, ArchiveInterfaceError | None]:
+        answers = outcomes_of(self._store, lambda file_id: action(self.file(file_id)), list(file_ids))
+        return {
+            file_id: answer if isinstance(answer, ArchiveInterfaceError) else None
+            for file_id, answer in answers.items()
+        }
 
     def entries(self, after: str = "") -> Iterator[Entry]:
         """Yield every object below the prefix whose path comes after *after*, in the order of their keys."""
@@ -64,3 +96,7 @@ class S3BackendArchive(AbstractBackendArchive):
             _log.warning(
                 "%s: the store does not answer, it will be checked before the first upload: %s", self.prefix, error
             )
+
+
+def _is_to_restore(answer: Residency | ArchiveInterfaceError) -> bool:
+    return isinstance(answer, Residency) and not answer.is_online and not answer.recall.is_under_way

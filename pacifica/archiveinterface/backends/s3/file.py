@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from ...exception import OfflineError
 from ..abstract.file import ArchiveFile
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import refuse_early
@@ -9,7 +10,7 @@ from .moving import move
 from .probing import require_usable
 from .publishing import condition_for, forget, publish
 from .reading import S3Reader
-from .recalls import restore
+from .recalls import keep, stage
 from .status import S3Status
 from .store import SCHEME, Store
 from .uploading import move_up
@@ -31,7 +32,13 @@ class S3File(ArchiveFile):
 
     def open_reader(self) -> S3Reader:
         """Open the object for reading, by the call that brings its status. Raises OfflineError."""
-        return self._open_reader()
+        try:
+            return self._open_reader()
+        except OfflineError:
+            status = self.status()
+            if status.filesize:
+                raise
+        return S3Reader(self._store, status)  # no byte of it is offline
 
     def _open_reader(self) -> S3Reader:
         answer = self._store.bucket.get(self._key)
@@ -56,12 +63,11 @@ class S3File(ArchiveFile):
 
     def stage(self) -> bool:
         """Ask for a restored copy unless one is there or under way, and return whether the object can be read."""
-        status = self.status()
-        if status.residency.is_online:
-            return True
-        if not status.recall.is_under_way:
-            restore(self._store, self._key)
-        return False
+        return stage(self._store, self.filepath)
+
+    def pin(self, seconds: float) -> None:
+        """Have a restored copy stay for *seconds*; the store counts whole days."""
+        keep(self._store, self.filepath, seconds)
 
     def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
         """Make the object ``s3://bucket/key`` or the local file at *old_path* this file."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .calls.bucket import Answer, time_of
+from .calls.bucket import Answer
+from .calls.dates import time_of
 from .notes import NOTES
 from .store import Store
 

@@ -9,7 +9,8 @@ from ...exception import ArchiveInterfaceError, BackendUnavailableError, Storage
 from ...globals import LOG_NAME
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError
-from .calls.bucket import ALWAYS, Answer, Condition, time_of
+from .calls.bucket import ALWAYS, Answer, Condition
+from .calls.dates import time_of
 from .calls.errors import ConcurrentWriteError, MissingUploadError, StoreConditionError
 from .notes import Kept
 from .reading import digests_of

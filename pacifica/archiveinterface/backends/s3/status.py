@@ -36,14 +36,14 @@ class S3Status(AbstractStatus):
         stored_at = answer["LastModified"].timestamp()
         size = answer["ContentLength"] if kept.size is None else kept.size
         restoring = restoring_of(answer, archive_classes)
-        levels = (size if restoring.is_readable else 0, size if restoring.is_archived else 0)
+        levels = restoring.bytes_per_level(size)
         status = cls(stored_at if kept.mtime is None else kept.mtime, stored_at, levels, size)
         status.filepath = filepath
         status.store_etag, status.kept = answer["ETag"], kept
         status.storage_class = answer.get("StorageClass", "")
         status.digests, status.damaged = dict(kept.digests), kept.damaged
         status.version = kept.token or f"{answer['ETag']}-{stored_at:.0f}".replace('"', "")
-        status.recall = restoring.state
+        status.recall, status.disk_seconds = restoring.state, restoring.seconds
         return status
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ...exception import ConfigurationError, MissingFileError
 from ..abstract.options import ArchiveOptions
-from .calls.bucket import Answer, Bucket, time_of
+from .calls.bucket import Answer, Bucket
+from .calls.dates import time_of
 from .memory import Memory
 from .notes import NOTES, Kept, kept_in_content, kept_in_metadata
 from .options import S3Options
@@ -27,6 +28,7 @@ class Store:
         self.bucket = Bucket(name, s3)
         self.memory = Memory(s3.upload_memory)
         self.is_usable = False  # until the store was seen to do what the archive depends on
+        self.lists_restores: bool | None = None  # None until it was seen whether lists tell of restored copies
         self._place = f"{SCHEME}{name}/"
 
     def key(self, filepath: str) -> str:

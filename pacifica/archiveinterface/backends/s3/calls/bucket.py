@@ -2,10 +2,9 @@
 
 import base64
 import hashlib
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..options import S3Options
@@ -131,11 +130,15 @@ class Bucket:
         self._call("delete_object", Key=key, **condition.parameters)
 
     def restore(self, key: str, days: int, tier: str) -> Answer:
-        """Ask for a readable copy of the archived object *key* for *days*; 0 days and no *tier* are not sent."""
+        """Ask for a readable copy of the archived object *key* for *days*; 0 days and no *tier* are not sent.
+
+        It is asked once: a store that is busy is asked again by the recall service, later.
+        """
         request: dict[str, Any] = {"Days": days} if days else {}
         if tier:
             request["GlacierJobParameters"] = {"Tier": tier}
-        return self._call("restore_object", Key=key, RestoreRequest=request)
+        once = Bucket(self.name, replace(self.options, attempts=1))
+        return once.ask("restore_object", Key=key, RestoreRequest=request)
 
     def pages(self, call: str, **parameters: Any) -> Iterator[Answer]:
         """Yield the pages of the listing *call*, by boto3's name of it."""
@@ -178,12 +181,6 @@ class Bucket:
         with translated_store_errors():
             answer: Answer = getattr(client, name)(Bucket=self.name, **parameters)
             return answer
-
-
-def time_of(answer: Answer) -> float:
-    """Return the time of the *answer* by the clock of the store, epoch seconds."""
-    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    return parsedate_to_datetime(date).timestamp() if date else time.time()
 
 
 def _checksums(answer: Answer) -> dict[str, str]:

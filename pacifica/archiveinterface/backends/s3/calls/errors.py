@@ -41,6 +41,10 @@ class RestoreRunningError(BeingStagedError):
     """The object is being restored already."""
 
 
+class UnknownCallError(StorageError):
+    """The store does not have this call."""
+
+
 class NotArchivedError(ConflictError):
     """The object is in no archive class, or can be read already."""
 
@@ -62,6 +66,9 @@ _BY_CODE: dict[str, tuple[type[ArchiveInterfaceError], str]] = {
     **dict.fromkeys(("InvalidObjectState", "ObjectNotInActiveTierError"), _OFFLINE),
     "RestoreAlreadyInProgress": (RestoreRunningError, "the file is being staged from tape"),
     "ObjectAlreadyInActiveTierError": (NotArchivedError, "the file is on disk"),
+    **dict.fromkeys(
+        ("MethodNotAllowed", "NotImplemented", "405", "501"), (UnknownCallError, "the storage cannot do this")
+    ),
     "GlacierExpeditedRetrievalNotAvailable": (StorageBusyError, "the storage restores no file so fast now"),
     **dict.fromkeys(
         ("SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded"), _BUSY

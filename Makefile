@@ -7,6 +7,7 @@
 # make test-fuzz   $(FUZZ_REQUESTS) random requests to the launcher and to uWSGI, compared with an oracle of the framing
 # make test-leaks   each verb, succeeding and failing, $(LEAK_ROUNDS) times on every backend and server: nothing stays open or behind
 # make test-recalls   recalls: a crash at each statement, kills under load, and as many requests as FTS sends
+# make test-nodes   three nodes on one S3 store, under load, while nodes, volume servers and the database are killed again and again
 # make test-mutation [MODULES="conditions backends/posix/store"]   whether the tests notice small changes of the code
 # make check format, lint and types
 # make bench-quick   the comparison with the original, nginx, rclone and bare handlers, in two minutes, into build/benchmarks-quick
@@ -21,6 +22,7 @@
 # make deployment-test ARCHIVE_URL=http://host:8080   what a deployed service owes its clients
 # make run-hsm-demo        Oracle HSM, emulated, on 127.0.0.1:8080 until interrupted
 # make hsm-demo-tape ID=5  in a second terminal: archive and release file 5 of it
+# make run-s3-demo         three nodes on one S3 store, with SeaweedFS, MariaDB and nginx, on 127.0.0.1:8080 until interrupted
 
 PYTHON ?= python3
 VENV := .venv
@@ -50,9 +52,11 @@ ORIGINAL := build/original
 BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=build/bench $(if $(BEFORE),--before $(BEFORE))
 HPSS_DEMO ?= build/hpss-demo
 HSM_DEMO ?= hsm-demo
+S3_DEMO ?= build/s3-demo
+NODES_SECONDS ?= 300
 
-.PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape test test-user test-fresh-machine \
-  test-powerloss test-faults test-fuzz test-leaks test-recalls test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls check docs deployment-test clean
+.PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape run-s3-demo test test-user test-fresh-machine \
+  test-powerloss test-faults test-fuzz test-leaks test-recalls test-nodes test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -74,6 +78,9 @@ run-hsm-demo: $(VENV)/.hsm-demo
 hsm-demo-tape: $(VENV)/.hsm-demo
 	@$(if $(ID),,$(error say which file: make hsm-demo-tape ID=5))
 	@$(BIN)/python -m tests.samqfs_emulator.demo $(HSM_DEMO) tape $(ID)
+
+run-s3-demo: $(VENV)/.s3-demo
+	@exec $(BIN)/python -m tests.s3_demo.demo $(S3_DEMO) --port $(PORT)
 
 packages:
 	@scripts/need-packages $(SYSTEM_PACKAGES)
@@ -110,6 +117,10 @@ test-leaks: $(VENV)/.test
 test-recalls: $(VENV)/.test
 	CI=true RECALL_CRASHES=all RECALL_REQUESTS=1000 RECALL_KILLS=20 $(BIN)/python -m pytest -s \
 	  tests/recalls/crash_test.py tests/recalls/load_test.py tests/recalls/lease_test.py
+
+# So long, and as long again for the rest.
+test-nodes: $(VENV)/.test
+	CI=true NODES_SECONDS=$(NODES_SECONDS) $(BIN)/python -m pytest -s tests/backends/s3/nodes_test.py
 
 # Minutes for each module; nothing else should run beside it, because a mutant that hangs is told by its time.
 test-mutation: $(VENV)/.mutation
@@ -172,6 +183,11 @@ $(VENV)/.run: $(VENV)/bin/python $(METADATA)
 
 $(VENV)/.hsm-demo: $(VENV)/.run Makefile scripts/need-packages
 	scripts/need-packages $(HSM_PACKAGES)
+	@touch $@
+
+$(VENV)/.s3-demo: $(VENV)/bin/python $(METADATA) Makefile scripts/need-packages
+	scripts/need-packages $(UWSGI_PACKAGES) mariadbd=mariadb-server-core nginx=nginx-light
+	$(BIN)/pip install -q -e '.[s3-demo,uwsgi]'
 	@touch $@
 
 # Outside CI, tests that need what only root may install are skipped. uWSGI is compiled.

@@ -19,7 +19,8 @@ import requests
 
 from pacifica.archiveinterface.config import Config
 from tests.servers.launcher_test import await_partials
-from tests.support.needs import PATH, need
+from tests.support.needs import need
+from tests.support.nginx import nginx_command
 from tests.support.service import TIMEOUT, await_service, free_port
 from tests.support.waiting import await_true
 
@@ -29,23 +30,6 @@ UNITS = sorted(DEPLOY.glob("*.service"))
 RECALLER = "pacifica-archiveinterface-recaller.service"
 SERVING = [unit.name for unit in UNITS if unit.name != RECALLER]
 CONTENT = os.urandom(20_000_000)
-
-NGINX = """
-daemon off;
-pid {home}/nginx.pid;
-error_log stderr;
-{user}
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {home}/body;
-    proxy_temp_path {home}/proxy;
-    uwsgi_temp_path {home}/uwsgi;
-    fastcgi_temp_path {home}/fastcgi;
-    scgi_temp_path {home}/scgi;
-    include {site};
-}}
-"""
 
 
 class Deployment:
@@ -98,13 +82,9 @@ class Deployment:
     def nginx(self, site: str) -> Iterator[None]:
         """Run nginx with the *site*."""
         need("nginx")
-        main = self.home / "main.conf"
-        user = "user root;" if os.geteuid() == 0 else ""
-        main.write_text(NGINX.format(home=self.home, user=user, site=self.shipped(site)))
         self.shipped("nginx-sendfile.conf")
         shutil.copy("/etc/nginx/uwsgi_params", self.home)
-        command = [shutil.which("nginx", path=PATH) or "nginx", "-e", "stderr", "-c", str(main)]
-        with running(command, self.public_port, {}):
+        with running(nginx_command(self.home, self.shipped(site)), self.public_port, {}):
             yield
 
 

@@ -50,6 +50,11 @@ class MariaDB:
         """The process id of the running server."""
         return self._process.pid if self._process else None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start the server and return when it answers."""
         with (self.directory / "server.log").open("ab") as log:

@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 
+from tests.support.process_tree import children
 from tests.support.processes import suspend
 from tests.support.service import free_port
 from tests.support.waiting import await_true
@@ -93,7 +94,7 @@ class PostgreSQL:
     def pids(self) -> list[int]:
         """The server and the processes that serve its connections."""
         assert self._process
-        return [self._process.pid, *_children(self._process.pid)]
+        return [self._process.pid, *children(self._process.pid)]
 
     def execute(self, statement: str, *parameters: object, database: str = "postgres") -> list[Any]:
         """Run a statement as the administrator and return its rows."""
@@ -133,13 +134,3 @@ def _has_memory(pid: int) -> bool:
     with suppress(OSError):  # it has ended
         return bool(Path(f"/proc/{pid}/maps").read_text())
     return False
-
-
-def _children(parent: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile
-            # After the name, which is in parentheses: the state and the parent.
-            if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(int(entry.name))
-    return found

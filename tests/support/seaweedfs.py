@@ -8,12 +8,8 @@ import functools
 import json
 import secrets
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,14 +18,14 @@ import boto3
 import requests
 from botocore.config import Config
 
-START_TIMEOUT = 60.0  # seconds
-HOST = "127.0.0.1"
+from tests.support.server_process import HOST, ServerProcess, free_ports
 
 
 class S3Server:
     """A store with keys of its own, and its data in *directory*."""
 
     def __init__(self, directory: Path, port: int) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.access_key, self.secret_key = secrets.token_hex(10), secrets.token_hex(20)
         self.endpoint = f"http://{HOST}:{port}"
@@ -64,54 +60,43 @@ class SeaweedFS(S3Server):
     """One process that is master, volume server, filer and S3 gateway, with its data in *directory*."""
 
     def __init__(self, directory: Path) -> None:
-        self._ports = free_ports(8)
-        super().__init__(directory, self._ports[0])
-        self._process: subprocess.Popen[bytes] | None = None
+        s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = free_ports(8)
+        super().__init__(directory, s3)
+        (directory / "data").mkdir(exist_ok=True)
+        identities = write_identities(directory / "identities.json", self.access_key, self.secret_key)
+        command = [
+            weed(),
+            "server",
+            f"-ip={HOST}",
+            f"-ip.bind={HOST}",
+            f"-dir={directory / 'data'}",
+            f"-master.port={master}",
+            f"-master.port.grpc={master_grpc}",
+            "-master.volumeSizeLimitMB=128",
+            "-master.telemetry=false",
+            f"-volume.port={volume}",
+            f"-volume.port.grpc={volume_grpc}",
+            "-volume.max=100",
+            "-filer",
+            f"-filer.port={filer}",
+            f"-filer.port.grpc={filer_grpc}",
+            "-s3",
+            f"-s3.port={s3}",
+            f"-s3.port.grpc={s3_grpc}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            f"-s3.config={identities}",
+        ]
+        self._process = ServerProcess(directory, s3, command)
 
     def start(self) -> None:
         """Start the server and return when it answers."""
-        (self.directory / "data").mkdir(parents=True, exist_ok=True)
-        identities = write_identities(self.directory / "identities.json", self.access_key, self.secret_key)
-        s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = self._ports
-        path = self.directory / "server.log"
-        with path.open("ab") as log:
-            self._process = process = subprocess.Popen(
-                [
-                    weed(),
-                    "server",
-                    f"-ip={HOST}",
-                    f"-ip.bind={HOST}",
-                    f"-dir={self.directory / 'data'}",
-                    f"-master.port={master}",
-                    f"-master.port.grpc={master_grpc}",
-                    "-master.volumeSizeLimitMB=128",
-                    "-master.telemetry=false",
-                    f"-volume.port={volume}",
-                    f"-volume.port.grpc={volume_grpc}",
-                    "-volume.max=100",
-                    "-filer",
-                    f"-filer.port={filer}",
-                    f"-filer.port.grpc={filer_grpc}",
-                    "-s3",
-                    f"-s3.port={s3}",
-                    f"-s3.port.grpc={s3_grpc}",
-                    "-s3.port.iceberg=0",
-                    "-s3.port.lance=0",
-                    f"-s3.config={identities}",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.directory,
-            )
-        wait_until(self.answers, lambda: process.poll() is None, lambda: path.read_text(errors="replace")[-2000:])
+        self._process.start()
+        self._process.await_start(self.answers)
 
     def stop(self) -> None:
         """End the server; its data are not kept."""
-        if self._process:
-            self._process.kill()
-            self._process.wait(60)
-            self._process = None
+        self._process.kill()
 
 
 def weed() -> str:
@@ -125,27 +110,6 @@ def write_identities(path: Path, access_key: str, secret_key: str) -> Path:
     identity = {"name": "tests", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     path.write_text(json.dumps({"identities": [identity]}))
     return path
-
-
-def wait_until(is_ready: Callable[[], bool], is_running: Callable[[], bool], logs: Callable[[], str]) -> None:
-    """Return when the store *is_ready*. Raises RuntimeError with the *logs* when it takes too long or has ended."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while not is_ready():
-        if time.monotonic() > deadline or not is_running():
-            raise RuntimeError(f"SeaweedFS did not start: {logs()}")
-        time.sleep(0.05)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return as many ports that nothing listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 @functools.cache

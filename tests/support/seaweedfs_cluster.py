@@ -4,18 +4,23 @@ Each volume is on two of the volume servers (replication 001), so that one of th
 ports of the loopback address.
 """
 
-import socket
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import requests
 
-from tests.support.seaweedfs import HOST, S3Server, free_ports, wait_until, weed, write_identities
+from tests.support.seaweedfs import S3Server, weed, write_identities
+from tests.support.server_process import HOST, ServerProcess, free_ports, wait_until
 
 VOLUME_SERVERS = 3
 VOLUMES = 12  # a third of them can be written while one server is away
+
+# 001: two copies, on different servers of a rack.
+MASTER_OPTIONS = ["-defaultReplication=001", "-volumeSizeLimitMB=256", "-peers=none", "-telemetry=false", "-mdir=."]
+VOLUME_OPTIONS = ["-dir=.", "-max=100"]
+FILER_OPTIONS = ["-defaultStoreDir=.", "-localSocket=socket"]
+GATEWAY_OPTIONS = ["-port.iceberg=0", "-port.lance=0", "-localSocket=socket"]
 
 
 class Address(NamedTuple):
@@ -34,38 +39,6 @@ class Address(NamedTuple):
         return [f"-ip={HOST}", f"-ip.bind={HOST}", f"-port={self.port}", f"-port.grpc={self.grpc_port}"]
 
 
-class ClusterProcess:
-    """One process of the cluster: a *command* of ``weed`` with *options*, in *directory*."""
-
-    def __init__(self, directory: Path, address: Address, command: str, *options: str) -> None:
-        self.command = [weed(), command, *address.options, *options]
-        self._address, self._directory = address, directory
-        self._process: subprocess.Popen[bytes] | None = None
-        directory.mkdir(parents=True)
-
-    def start(self) -> None:
-        """Start it and return when it listens."""
-        with (self._directory / "log").open("ab") as log:
-            self._process = process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._directory
-            )
-        wait_until(self._listens, lambda: process.poll() is None, self._end_of_log)
-
-    def kill(self) -> None:
-        """End it as a crash would; what it stored is kept."""
-        if self._process:
-            self._process.kill()
-            self._process.wait(60)
-            self._process = None
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex((HOST, self._address.port)) == 0
-
-    def _end_of_log(self) -> str:
-        return (self._directory / "log").read_text(errors="replace")[-2000:]
-
-
 class SeaweedCluster(S3Server):
     """The cluster, with all data in *directory*; it has volumes for the objects of *bucket* from the beginning."""
 
@@ -76,18 +49,18 @@ class SeaweedCluster(S3Server):
         self.bucket = bucket
         self._master_url = f"http://{HOST}:{master.port}"
         identities = write_identities(directory / "identities.json", self.access_key, self.secret_key)
-        self.master = ClusterProcess(directory / "master", master, "master", *MASTER_OPTIONS)
+        self.master = _process(directory / "master", master, "master", *MASTER_OPTIONS)
         self.volume_servers = [
-            ClusterProcess(directory / f"volume{number}", server, "volume", f"-master={master}", *VOLUME_OPTIONS)
+            _process(directory / f"volume{number}", server, "volume", f"-master={master}", *VOLUME_OPTIONS)
             for number, server in enumerate(servers, 1)
         ]
-        self.filer = ClusterProcess(directory / "filer", filer, "filer", f"-master={master}", *FILER_OPTIONS)
-        self.gateway = ClusterProcess(
+        self.filer = _process(directory / "filer", filer, "filer", f"-master={master}", *FILER_OPTIONS)
+        self.gateway = _process(
             directory / "s3", gateway, "s3", f"-filer={filer}", f"-config={identities}", *GATEWAY_OPTIONS
         )
 
     @property
-    def processes(self) -> list[ClusterProcess]:
+    def processes(self) -> list[ServerProcess]:
         """All of them, in the order of their start."""
         return [self.master, *self.volume_servers, self.filer, self.gateway]
 
@@ -96,7 +69,7 @@ class SeaweedCluster(S3Server):
         for process in self.processes:
             process.start()
         for is_ready in (self.answers, self._has_volumes):
-            wait_until(is_ready, lambda: True, lambda: f"see {self.directory}/*/log")
+            wait_until(is_ready, lambda: all(each.is_running for each in self.processes), lambda: self.master.log)
 
     def stop(self) -> None:
         """End all processes; what they stored is kept."""
@@ -114,8 +87,5 @@ class SeaweedCluster(S3Server):
         return False
 
 
-# 001: two copies, on different servers of a rack.
-MASTER_OPTIONS = ["-defaultReplication=001", "-volumeSizeLimitMB=256", "-peers=none", "-telemetry=false", "-mdir=."]
-VOLUME_OPTIONS = ["-dir=.", "-max=100"]
-FILER_OPTIONS = ["-defaultStoreDir=.", "-localSocket=socket"]
-GATEWAY_OPTIONS = ["-port.iceberg=0", "-port.lance=0", "-localSocket=socket"]
+def _process(directory: Path, address: Address, command: str, *options: str) -> ServerProcess:
+    return ServerProcess(directory, address.port, [weed(), command, *address.options, *options])

@@ -21,7 +21,7 @@ import requests
 
 from tests.support.needs import need
 from tests.support.processes import UWSGI
-from tests.support.seaweedfs import free_ports, wait_until
+from tests.support.server_process import free_ports, wait_until
 from tests.support.service import TIMEOUT, await_service, free_port
 
 ROOT = Path(__file__).parents[2]

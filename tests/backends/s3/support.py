@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
 from pacifica.archiveinterface.backends.s3.options import S3Options
-from tests.support.seaweedfs import SeaweedFS
+from tests.support.seaweedfs import S3Server
 
 
 class RunningStore(Protocol):
@@ -39,7 +39,7 @@ def split(path: str) -> dict[str, str]:
     return {"Bucket": bucket, "Key": key}
 
 
-def objects_below(store: SeaweedFS, prefix: str) -> list[str]:
+def objects_below(store: S3Server, prefix: str) -> list[str]:
     """Return the keys of all objects below *prefix*, notes included, from there on."""
     place = split(prefix)
     found = store.client().list_objects_v2(Bucket=place["Bucket"], Prefix=f"{place['Key']}/").get("Contents", ())

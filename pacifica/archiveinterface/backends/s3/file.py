@@ -6,6 +6,7 @@ from ...exception import OfflineError
 from ..abstract.file import ArchiveFile
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import refuse_early
+from ..abstract.residency import Residency
 from .moving import move
 from .probing import require_usable
 from .publishing import condition_for, forget, publish
@@ -29,6 +30,10 @@ class S3File(ArchiveFile):
     def status(self) -> S3Status:
         """Return the status of the object. Raises MissingFileError."""
         return self._store.describe(self.filepath)
+
+    def residency(self) -> Residency:
+        """Return where the bytes of the object are, by one call. Raises MissingFileError."""
+        return self._store.whereabouts(self.filepath).residency
 
     def open_reader(self) -> S3Reader:
         """Open the object for reading, by the call that brings its status. Raises OfflineError."""

@@ -53,7 +53,7 @@ def residencies_of(store: Store, filepaths: Collection[str]) -> Outcomes[Residen
         store.lists_restores = True
     told = {filepath: _residency(store, each) for filepath, each in listed.items() if _tells(store, each)}
     rest = [filepath for filepath in filepaths if filepath not in told]
-    asked = outcomes_of(store, lambda filepath: store.describe(filepath).residency, rest)
+    asked = outcomes_of(store, lambda filepath: store.whereabouts(filepath).residency, rest)
     if store.lists_restores is None and any(map(_is_restored, map(asked.get, listed))):
         store.lists_restores = False
     return {**told, **asked}

@@ -26,7 +26,7 @@ def stage(store: Store, filepath: str) -> bool:
     """
     # Many threads may ask for one object. Other processes do it rarely, and AWS restores it once then as well.
     with _lock_of(filepath):
-        status = store.describe(filepath)
+        status = store.whereabouts(filepath)
         if status.residency.is_online or status.recall.is_under_way:
             return status.residency.is_online
         days = 0 if status.storage_class == _WITHOUT_DAYS else store.s3.restore_days
@@ -40,7 +40,7 @@ def stage(store: Store, filepath: str) -> bool:
 def keep(store: Store, filepath: str, seconds: float) -> None:
     """Have the restored copy of the object stay for *seconds* from now, if it would go before."""
     with _lock_of(filepath):
-        status = store.describe(filepath)
+        status = store.whereabouts(filepath)
         if status.disk_seconds is not None and status.disk_seconds < seconds:
             with suppress(NotArchivedError):
                 _restore(store, status, ceil(seconds / DAY))
@@ -62,7 +62,7 @@ def _restore(store: Store, status: S3Status, days: int) -> None:
 
 def _looked_at_again(store: Store, status: S3Status, refusal: Exception) -> bool:
     """Return whether the object can be read that the store does not restore: it may have been restored meanwhile."""
-    again = store.describe(status.filepath)
+    again = store.whereabouts(status.filepath)
     if not again.residency.is_online and not again.recall.is_under_way:
         raise ConflictError(f"the storage does not restore objects of the class {again.storage_class}") from refusal
     return again.residency.is_online

@@ -43,6 +43,17 @@ class Store:
         """Return the status of the file. Raises MissingFileError."""
         return self.status_of(filepath, self.bucket.head(self.key(filepath)))
 
+    def whereabouts(self, filepath: str) -> S3Status:
+        """Return the status of the file without what only its notes say, by one call. Raises MissingFileError.
+
+        The notes are read for the size if the store gives none.
+        """
+        answer = self.bucket.head(self.key(filepath))
+        if not answer["ContentLength"]:
+            return self.status_of(filepath, answer)
+        kept = kept_in_metadata(answer.get("Metadata", {}))
+        return S3Status.of(filepath, answer, kept, self.s3.archive_classes)
+
     def status_of(self, filepath: str, answer: Answer) -> S3Status:
         """Return the status of the file, of which the store gave the *answer* to HEAD or GET."""
         kept = kept_in_metadata(answer.get("Metadata", {}))

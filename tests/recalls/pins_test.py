@@ -3,9 +3,10 @@
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.recalls import RecallTraits
+from pacifica.archiveinterface.exception import ConflictError
 from tests.recalls.conftest import Open, on_sqlite
 from tests.support.recall_site import Site, wishes
-from tests.support.tape import Tape
+from tests.support.tape import ALL_TRAITS, Tape
 
 DAY = 86400.0
 
@@ -126,6 +127,79 @@ def test_a_lifetime_is_the_sites_unless_the_client_says_so_and_not_too_much(
     site.work(10, step=5)
     assert tape.online == set()
     assert site.states(request) == {"1": "COMPLETED"}
+
+
+@pytest.mark.parametrize(
+    ("pins", "lifetime", "seconds"),
+    [
+        (True, 20.0, 20),  # it stays for longer than anybody wants it
+        (True, 200.0, 200),  # the storage keeps it
+        (False, 20.0, 20),
+        (False, 200.0, 50),  # it goes
+    ],
+)
+def test_a_pin_ends_with_the_disk_copy_unless_the_storage_keeps_it(
+    open_site: Open, tape: Tape, pins: bool, lifetime: float, seconds: float
+) -> None:
+    site = open_site(evict="expired", traits=ALL_TRAITS._replace(pins=pins))
+    tape.add("1", volume="A")
+    site.archive.stays = {"1": 50.0}
+    request = site.submit("1", lifetime=lifetime)
+    site.work()
+    tape.run()
+    site.work()
+    assert site.archive.stays == {"1": max(50.0, lifetime if pins else 0.0)}
+    site.work(seconds - 10, step=5)
+    assert tape.online == {"1"}
+    site.work(10, step=5)
+    assert tape.online == set()
+    assert site.states(request) == {"1": "COMPLETED"}
+
+
+@on_sqlite
+def test_a_file_on_disk_is_kept_for_the_longest_that_anybody_wants_it(open_site: Open, tape: Tape) -> None:
+    site = open_site(traits=ALL_TRAITS._replace(pins=True))
+    tape.add("1", "2", "3", volume="A")
+    site.archive.stays = {"1": 50.0, "2": 50.0, "3": 50.0}
+    cancelled = site.submit("3", lifetime=900.0)
+    site.submit("1", "3", lifetime=200.0)
+    site.submit("1", "2", lifetime=100.0)
+    site.service.cancel(cancelled, wishes("3"))
+    site.recall()
+    assert site.archive.stays == {"1": 200.0, "2": 100.0, "3": 200.0}
+    site.submit("1", "2", lifetime=150.0)
+    site.work()
+    assert site.archive.stays == {"1": 200.0, "2": 150.0, "3": 200.0}
+
+
+@on_sqlite
+def test_a_disk_copy_that_the_storage_does_not_keep_is_told_of(
+    open_site: Open, tape: Tape, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = open_site(evict="expired", traits=ALL_TRAITS._replace(pins=True))
+    tape.add("1", volume="A")
+    site.archive.stays = {"1": 50.0}
+
+    def refuse_to_pin(verb: str, file_id: str) -> None:
+        if verb == "pin":
+            raise ConflictError("the storage keeps nothing for longer")
+
+    site.archive.called = refuse_to_pin
+    request = pinned(site, "1")
+    assert "the disk copy of 1 goes before its pin ends: the storage keeps nothing for longer" in caplog.text
+    site.work(60, step=5)
+    assert (tape.online, site.states(request)) == (set(), {"1": "COMPLETED"})
+
+
+@on_sqlite
+def test_a_slow_storage_has_more_time_than_the_site_allows(open_site: Open, tape: Tape) -> None:
+    site = open_site(timeout=100.0, attempts=1, traits=ALL_TRAITS._replace(slowest_seconds=500.0))
+    tape.add("1", volume="A", fates=["hangs"])
+    request = site.submit("1")
+    site.work(400, step=100)
+    assert site.states(request) == {"1": "STARTED"}
+    site.work(200, step=100)
+    assert site.files(request)["1"].error == "the recall took longer than 500 seconds"
 
 
 def test_a_host_clock_that_jumps_neither_ends_pins_nor_recalls(open_site: Open, tape: Tape) -> None:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -191,7 +192,8 @@ class TapeFile(ArchiveFile):
 
     def residency(self) -> Residency:
         self._archive.called("residency", self._id)
-        return self._archive.tape.residency(self._id)
+        found = self._archive.tape.residency(self._id)
+        return replace(found, disk_seconds=self._archive.stays.get(self._id) if found.is_online else None)
 
     def stage(self) -> bool:
         self._archive.called("stage", self._id)
@@ -208,6 +210,10 @@ class TapeFile(ArchiveFile):
         if not self._archive.tape.residency(self._id).tape:
             raise ConflictError("the file has no copy on tape")
         self._archive.tape.release(self._id)
+
+    def pin(self, seconds: float) -> None:
+        self._archive.called("pin", self._id)
+        self._archive.stays[self._id] = seconds
 
     def status(self) -> AbstractStatus:
         _never_called()
@@ -233,7 +239,8 @@ class TapeArchive(AbstractBackendArchive):
     """An archive on a tape.
 
     *is_down*: no call to it succeeds. *is_quick*: the tape goes on whenever somebody looks. *called* is told of each
-    call, the verb and the file, before it is made. *full* is how full its disk is, if it tells.
+    call, the verb and the file, before it is made. *full* is how full its disk is, if it tells. *stays* are the seconds
+    that files stay on disk after they arrive, if it tells.
     """
 
     def __init__(self, tape: Tape, traits: RecallTraits = ALL_TRAITS, *, is_quick: bool = False) -> None:
@@ -241,6 +248,7 @@ class TapeArchive(AbstractBackendArchive):
         self.tape, self.recall_traits, self.is_quick = tape, traits, is_quick
         self.is_down = False
         self.full: float | None = None
+        self.stays: dict[str, float] = {}
         self.called: Callable[[str, str], None] = self._check
 
     def file(self, file_id: str) -> TapeFile:

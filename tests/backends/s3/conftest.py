@@ -1,12 +1,13 @@
 """A place of its own for each test, in a store that the tests of a process share."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
+from tests.backends.s3.faulty_site import FaultySite
 from tests.backends.s3.support import archive_on
 from tests.support.seaweedfs import SeaweedFS, shared_store
 
@@ -37,3 +38,18 @@ def make_archive(store: SeaweedFS, prefix: str) -> Callable[..., S3BackendArchiv
 def archive(make_archive: Callable[..., S3BackendArchive]) -> S3BackendArchive:
     """An empty archive with default options."""
     return make_archive()
+
+
+@pytest.fixture(scope="module")
+def module_site(store: SeaweedFS) -> Iterator[FaultySite]:
+    """Archives behind a proxy, which the tests of a module share."""
+    site = FaultySite(store)
+    yield site
+    site.proxy.stop()
+
+
+@pytest.fixture
+def site(module_site: FaultySite) -> FaultySite:
+    """Empty archives behind a proxy that spoils nothing yet."""
+    module_site.reset()
+    return module_site

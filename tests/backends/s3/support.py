@@ -1,4 +1,4 @@
-"""Archives in a store."""
+"""Archives in a store, and what is left there."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,3 +66,19 @@ def write_config(
     path = directory / name
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def unfinished_uploads(store: S3Server, prefix: str) -> list[str]:
+    """Return the keys of the uploads in parts below *prefix* that are neither completed nor aborted."""
+    place = split(prefix)
+    found = store.client().list_multipart_uploads(Bucket=place["Bucket"], Prefix=f"{place['Key']}/")
+    return [each["Key"] for each in found.get("Uploads", ())]
+
+
+def notes_of_nothing(store: S3Server, prefix: str) -> list[str]:
+    """Return the keys of the notes below *prefix* that belong to no object, from there on."""
+    keys, client = objects_below(store, prefix), store.client()
+    files = [key for key in keys if not key.startswith(".notes/")]
+    tokens = {key: client.head_object(**split(f"{prefix}/{key}"))["Metadata"]["pacifica-token"] for key in files}
+    own = {f".notes/{key}/{token}" for key, token in tokens.items()}
+    return [key for key in keys if key not in own and key not in tokens]

@@ -53,16 +53,14 @@ class Copy:
     def _uploaded(self) -> Upload:
         """Return the upload that has all parts."""
         if self._upload is None:
-            self._upload = Upload(self._store, self._key, Kept(self.token).metadata())
+            self._upload = Upload(self._store, self.filepath, self.token)
             size = part_size(self._store.s3.copy_size, 0, self.size)
             for first in range(0, self.size, size):
                 self._upload.copy(self._source, first, min(first + size, self.size) - 1)
-            self._upload.finish()
-            self._store.write_notes(self.filepath, self.token, self.kept)
+            self._upload.finish(self.kept)
         return self._upload
 
     def discard(self) -> None:
         """Forget the parts that were copied."""
         if self._upload:
-            self._upload.abort()
-            self._store.remove_notes(self.filepath, self.token)
+            self._upload.discard()

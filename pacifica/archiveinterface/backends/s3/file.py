@@ -7,6 +7,7 @@ from ..abstract.file import ArchiveFile
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import refuse_early
 from ..abstract.residency import Residency
+from ..abstract.undoing import UndoOnError
 from .moving import move
 from .probing import require_usable
 from .publishing import condition_for, forget, publish
@@ -47,7 +48,8 @@ class S3File(ArchiveFile):
 
     def _open_reader(self) -> S3Reader:
         answer = self._store.bucket.get(self._key)
-        return S3Reader(self._store, self._store.status_of(self.filepath, answer), answer["Body"])
+        with UndoOnError(answer["Body"].close):
+            return S3Reader(self._store, self._store.status_of(self.filepath, answer), answer["Body"])
 
     def open_writer(self, length: int | None = None, precondition: Precondition | None = None) -> S3Writer:
         """Start to replace the object. Raises PreconditionError, OtherBytesError."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from .calls.bucket import Answer
 from .calls.dates import time_of
+from .calls.errors import MissingUploadError
 from .notes import NOTES
 from .store import Store
 
@@ -31,7 +33,8 @@ def entries(store: Store, after: str = "") -> Iterator[tuple[str, bool]]:
 def sweep(store: Store) -> None:
     """Remove the uploads below the prefix to which no part was added for a while, and their notes."""
     for abandoned in _abandoned_uploads(store):
-        store.bucket.abort(*abandoned)
+        with suppress(MissingUploadError):  # another node was quicker
+            store.bucket.abort(*abandoned)
         filepath = store.filepath(abandoned.key)
         existing = store.existing(filepath)
         store.remove_old_notes(filepath, existing.notes_name if existing else "")
@@ -40,9 +43,10 @@ def sweep(store: Store) -> None:
 def _abandoned_uploads(store: Store) -> Iterator[_AbandonedUpload]:
     for page in store.bucket.pages("list_multipart_uploads", Prefix=store.key(f"{store.prefix}/")):
         for found in page.get("Uploads", ()):
-            last = _last_change(store, found)
-            if time_of(page) - last >= store.s3.abandoned_seconds:
-                yield _AbandonedUpload(found["Key"], found["UploadId"])
+            with suppress(MissingUploadError):  # it has just been completed or aborted
+                # The store tells its own time in whole seconds.
+                if time_of(page) - int(_last_change(store, found)) >= store.s3.abandoned_seconds:
+                    yield _AbandonedUpload(found["Key"], found["UploadId"])
 
 
 def _last_change(store: Store, upload: Answer) -> float:

@@ -1,18 +1,26 @@
 """An upload in parts: how large they are, and how they are sent while the next one is received."""
 
+import logging
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ...exception import ArchiveInterfaceError
+from ...globals import LOG_NAME
+from ..abstract.undoing import UndoOnError
 from .calls.bucket import Answer, Condition, Content, Part
+from .calls.errors import MissingUploadError
+from .notes import Kept
 from .store import Store
 
 MOST_PARTS = 10_000
 LARGEST_UNPLANNED = 640 << 20  # bytes; 10,000 parts that grow up to this hold more than 5 TiB
 _SHARE = 256  # a part is at most this fraction of what was sent before it
+
+_log = logging.getLogger(LOG_NAME)
 
 
 def part_size(least: int, sent: int, length: int | None) -> int:
@@ -26,19 +34,22 @@ def part_size(least: int, sent: int, length: int | None) -> int:
 
 
 class Upload:
-    """One multipart upload to *key*; a few parts are sent at a time, by threads of its own."""
+    """One multipart upload, with the notes of the object; a few parts are sent at a time, by threads of its own."""
 
-    def __init__(self, store: Store, key: str, metadata: Mapping[str, str]) -> None:
-        """Begin it: the object will have *metadata*."""
-        self._store, self._key = store, key
-        self._id = store.bucket.create_upload(key, metadata)
+    def __init__(self, store: Store, filepath: str, token: str) -> None:
+        """Begin it: the object *filepath* will have the *token*."""
+        self._store, self._filepath, self._token = store, filepath, token
+        self._key = store.key(filepath)
+        self._id = store.bucket.create_upload(self._key, Kept(token).metadata())
+        self._has_notes = False
         self._threads = ThreadPoolExecutor(store.s3.parallel_parts, thread_name_prefix="upload")
         self._sending: deque[Future[Part]] = deque()
         self._parts: list[Part] = []
 
     def send(self, content: Content, room: int) -> None:
         """Send the next part, when few enough are on their way; its *room* in the memory is given back then."""
-        sending = self._threads.submit(self._store.bucket.put_part, self._key, self._id, self._next, content)
+        with UndoOnError(partial(self._store.memory.give_back, room)):
+            sending = self._threads.submit(self._store.bucket.put_part, self._key, self._id, self._next, content)
         sending.add_done_callback(lambda _: self._store.memory.give_back(room))
         self._follow(sending)
 
@@ -47,21 +58,31 @@ class Upload:
         copy_part = self._store.bucket.copy_part
         self._follow(self._threads.submit(copy_part, self._key, self._id, self._next, source, first, last))
 
-    def finish(self) -> None:
-        """Wait until all parts are sent."""
+    def finish(self, kept: Kept) -> None:
+        """Wait until all parts are sent, and store *kept* as the notes of the object."""
         while self._sending:
             self._await_first()
         self._threads.shutdown()
+        self._has_notes = True  # even if that fails: perhaps only the answer is lost
+        self._store.write_notes(self._filepath, self._token, kept)
 
     def complete(self, condition: Condition) -> Answer:
         """Make the parts the object."""
         return self._store.bucket.complete(self._key, self._id, self._parts, condition)
 
-    def abort(self) -> None:
-        """Forget all that was sent; nothing is on its way after it."""
+    def discard(self) -> None:
+        """Forget all that was sent; nothing is on its way after it. What cannot be removed is left to the sweep.
+
+        The notes of an object that was published after all, although the store did not say so, are its only ones.
+        """
         self._threads.shutdown(cancel_futures=True)
-        with suppress(ArchiveInterfaceError):  # the next start removes it
-            self._store.bucket.abort(self._key, self._id)
+        try:
+            with suppress(MissingUploadError):
+                self._store.bucket.abort(self._key, self._id)
+            if self._has_notes and not self._store.has(self._filepath, self._token):
+                self._store.remove_notes(self._filepath, self._token)
+        except ArchiveInterfaceError as error:
+            _log.warning("%s: parts of an upload that failed are left: %s", self._filepath, error)
 
     @property
     def _next(self) -> int:

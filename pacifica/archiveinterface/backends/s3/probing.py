@@ -23,7 +23,8 @@ def require_usable(store: Store) -> None:
     _require_bucket(bucket)
     key = store.key(f"{store.prefix}/{NOTES}/probe-{new_token()}")
     try:
-        bucket.put(key, b"", {}, Condition(is_new=True))
+        with suppress(StoreConditionError):  # the answer was lost, and boto3 has asked again
+            bucket.put(key, b"", {}, Condition(is_new=True))
         for condition in _REFUSED:
             _require_refusal(bucket, key, condition)
     except StorageError as error:

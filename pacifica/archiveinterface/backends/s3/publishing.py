@@ -5,19 +5,18 @@ from datetime import datetime, timezone
 from typing import Protocol
 
 from ...digests import Digests
-from ...exception import ArchiveInterfaceError, BackendUnavailableError, StorageError
+from ...exception import ArchiveInterfaceError, BackendUnavailableError, MissingFileError, StorageError
 from ...globals import LOG_NAME
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError
 from .calls.bucket import ALWAYS, Answer, Condition
 from .calls.dates import time_of
-from .calls.errors import ConcurrentWriteError, MissingUploadError, StoreConditionError
-from .notes import Kept
+from .calls.errors import ConcurrentWriteError, StoreConditionError
+from .notes import Kept, kept_in_metadata
 from .reading import digests_of
 from .status import S3Status
 from .store import Store
 
-_IN_DOUBT = (StoreConditionError, BackendUnavailableError, MissingUploadError)
 _log = logging.getLogger(LOG_NAME)
 
 
@@ -80,7 +79,7 @@ def publish(store: Store, new: Publishable, precondition: Precondition | None) -
                 raise
         else:
             if existing and existing.has_notes:
-                forget(store, existing)
+                forget(store, existing, new.token)
             return status
     raise AssertionError
 
@@ -88,20 +87,27 @@ def publish(store: Store, new: Publishable, precondition: Precondition | None) -
 def _put(store: Store, new: Publishable, condition: Condition) -> S3Status:
     try:
         answer = new.put(condition)
-    except _IN_DOUBT:
+    except ArchiveInterfaceError:
         # Perhaps only the answer was lost, and boto3 has asked again.
         stored = store.existing(new.filepath)
         if stored is None or stored.kept.token != new.token:
             raise
         return stored
-    return _described(store, new) if new.is_in_parts else _told(store, new, answer)
+    told = _told(store, new, answer)
+    return _verified(store, new, told) if new.is_in_parts else told
 
 
-def _described(store: Store, new: Publishable) -> S3Status:
-    status = store.describe(new.filepath)
-    if status.kept.token == new.token and status.filesize != new.size:
+def _verified(store: Store, new: Publishable, told: S3Status) -> S3Status:
+    """Return the status of what was published in parts, or what the store *told* when it cannot be asked any more."""
+    try:
+        answer = store.bucket.head(store.key(new.filepath))
+    except (BackendUnavailableError, MissingFileError):
+        return told
+    if kept_in_metadata(answer.get("Metadata", {})).token != new.token:
+        return told  # it has been replaced already
+    if answer["ContentLength"] != new.size:
         raise StorageError("the storage did not store all that was written")
-    return status
+    return S3Status.of(new.filepath, answer, new.kept, store.s3.archive_classes)
 
 
 def _told(store: Store, new: Publishable, answer: Answer) -> S3Status:
@@ -134,13 +140,13 @@ def _is_content_of(store: Store, existing: S3Status, written: Digests) -> bool:
     return digests_of(store, existing, written) == written
 
 
-def forget(store: Store, replaced: S3Status) -> None:
+def forget(store: Store, replaced: S3Status, current: str = "") -> None:
     """Remove the notes of an object that is *replaced* or removed, and those that older ones have left.
 
-    What cannot be removed does no harm.
+    *current* is the name of the new object's notes. What cannot be removed does no harm.
     """
     try:
         store.remove_notes(replaced.filepath, replaced.notes_name)
-        store.remove_old_notes(replaced.filepath)
+        store.remove_old_notes(replaced.filepath, current)
     except ArchiveInterfaceError as error:
         _log.warning("%s: the notes of an older content are left: %s", replaced.filepath, error)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib3.exceptions import HTTPError
 
 from ...digests import Digests, Hasher
-from ...exception import BackendUnavailableError, MissingFileError, StorageError
+from ...exception import BackendUnavailableError, DamagedFileError, MissingFileError, StorageError
 from ...globals import LOG_NAME
 from ..abstract.file import Reader
 from .annotating import annotate
@@ -51,17 +51,21 @@ class S3Reader(Reader):
     def _read_some(self, size: int) -> bytes:
         if self._body is None:
             self._body = self._opened()
-        with translated_store_errors():
-            try:
-                block = bytes(self._body.read(size))
-                if not block:
-                    raise BackendUnavailableError(_UNAVAILABLE)
-                if self._position + len(block) == self._status.filesize:
-                    self._body.read(1)  # at the end, boto3 compares the checksum
-            except (HTTPError, OSError) as error:
-                raise BackendUnavailableError(_UNAVAILABLE) from error
+        block = self._receive(size)
+        if not block:
+            raise BackendUnavailableError(_UNAVAILABLE)
+        # At the end, boto3 compares the checksum.
+        if self._position + len(block) == self._status.filesize and self._receive(1):
+            raise DamagedFileError("the file is damaged: it is longer than what was stored")
         self._position += len(block)
         return block
+
+    def _receive(self, size: int) -> bytes:
+        with translated_store_errors():
+            try:
+                return bytes(self._body.read(size))
+            except (HTTPError, OSError) as error:
+                raise BackendUnavailableError(_UNAVAILABLE) from error
 
     def _opened(self) -> Any:
         try:
@@ -78,8 +82,8 @@ class S3Reader(Reader):
         self._position = offset
 
     def _skip(self, count: int) -> bool:
-        with suppress(HTTPError, OSError):
-            while count and (block := self._body.read(count)):
+        with suppress(BackendUnavailableError):
+            while count and (block := self._receive(count)):
                 count -= len(block)
         return not count
 

@@ -73,6 +73,11 @@ class Store:
         except MissingFileError:
             return None
 
+    def has(self, filepath: str, token: str) -> bool:
+        """Return whether the object *filepath* is the one with the *token*."""
+        existing = self.existing(filepath)
+        return existing is not None and existing.kept.token == token
+
     def notes_key(self, filepath: str, name: str = "") -> str:
         """Return the key of the file's notes *name*, or what the keys of all its notes begin with."""
         return self.key(f"{self.prefix}/{NOTES}/{filepath.removeprefix(f'{self.prefix}/')}/{name}")
@@ -97,7 +102,7 @@ class Store:
         kept = self.notes_key(filepath, current)
         for page in self.bucket.pages("list_objects_v2", Prefix=self.notes_key(filepath)):
             for found in page.get("Contents", ()):
-                age = time_of(page) - found["LastModified"].timestamp()
+                age = time_of(page) - int(found["LastModified"].timestamp())
                 if found["Key"] != kept and age >= self.s3.abandoned_seconds:
                     self.bucket.delete(found["Key"])
 

@@ -65,7 +65,7 @@ class S3Writer(Writer):
 
     def _send_part(self) -> None:
         if self._upload is None:
-            self._upload = Upload(self._store, self._key, Kept(self.token).metadata())
+            self._upload = Upload(self._store, self.filepath, self.token)
         part, room = self._part, self._room
         self._part, self._room = bytearray(), 0
         self._upload.send(part, room)
@@ -106,8 +106,7 @@ class S3Writer(Writer):
         with UndoOnError(self.discard):
             if self._upload:
                 self._send_part()
-                self._upload.finish()
-                self._store.write_notes(self.filepath, self.token, self.kept)
+                self._upload.finish(self.kept)
             self._published = self._publish(self)
         self._free()
 
@@ -121,8 +120,7 @@ class S3Writer(Writer):
         """Forget what was written."""
         self._free()
         if self._upload:
-            self._upload.abort()
-            self._store.remove_notes(self.filepath, self.token)
+            self._upload.discard()
 
     def _free(self) -> None:
         self._part = bytearray()

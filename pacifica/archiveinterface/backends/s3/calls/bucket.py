@@ -7,9 +7,10 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from ....exception import BackendUnavailableError, MissingFileError, StorageError
 from ..options import S3Options
 from .client import client_of
-from .errors import translated_store_errors
+from .errors import StoreConditionError, translated_store_errors
 
 Answer = Mapping[str, Any]
 """What boto3 returns."""
@@ -17,6 +18,17 @@ Part = dict[str, Any]
 """A part that the store has, as CompleteMultipartUpload wants it."""
 Content = bytes | bytearray
 _CONTENT_TYPE = "application/octet-stream"
+_DESCRIPTION = ("ETag", "ContentLength", "LastModified")
+_ANSWERED: dict[str, tuple[str, ...]] = {  # what must be in an answer, by boto3's names
+    "head_object": _DESCRIPTION,
+    "get_object": _DESCRIPTION,
+    "put_object": ("ETag",),
+    "copy_object": ("CopyObjectResult",),
+    "create_multipart_upload": ("UploadId",),
+    "upload_part": ("ETag",),
+    "upload_part_copy": ("CopyPartResult",),
+    "complete_multipart_upload": ("ETag",),
+}
 CHECKSUMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA256")
 
 
@@ -55,9 +67,17 @@ class Bucket:
         return self._call("head_object", Key=key)
 
     def get(self, key: str, first: int = 0, match: str = "") -> Answer:
-        """Return the object *key* from its byte *first* on, with a stream in Body; *match* is its entity tag."""
+        """Return the object *key* from its byte *first* on, with a stream in Body; *match* is its entity tag.
+
+        Raises StorageError when the store ignores either.
+        """
         span = {"Range": f"bytes={first}-"} if first else {}
-        return self._call("get_object", Key=key, **span, **Condition(match).parameters)
+        answer = self._call("get_object", Key=key, **span, **Condition(match).parameters)
+        begins = str(answer.get("ContentRange", "bytes 0-"))
+        if match not in ("", answer["ETag"]) or not begins.startswith(f"bytes {first}-"):
+            answer["Body"].close()
+            raise StorageError("the storage answers with other bytes than it was asked for")
+        return answer
 
     def read(self, key: str) -> bytes:
         """Return the content of the small object *key*."""
@@ -68,7 +88,7 @@ class Bucket:
     def put(self, key: str, content: Content, metadata: Mapping[str, str], condition: Condition = ALWAYS) -> Answer:
         """Store *content* as the object *key*."""
         said = {**self._creation(metadata), **self._check(content), **condition.parameters}
-        return self._call("put_object", Key=key, Body=content, **said)
+        return self._publish("put_object", Key=key, Body=content, **said)
 
     def put_notes(self, key: str, content: bytes) -> None:
         """Store *content* as the object *key*, in the class that is read at once."""
@@ -96,7 +116,7 @@ class Bucket:
     def complete(self, key: str, upload: str, parts: Iterable[Part], condition: Condition = ALWAYS) -> Answer:
         """Make the *parts*, in order, the object *key*."""
         listed = {"Parts": list(parts)}
-        return self._call(
+        return self._publish(
             "complete_multipart_upload", Key=key, UploadId=upload, MultipartUpload=listed, **condition.parameters
         )
 
@@ -180,7 +200,16 @@ class Bucket:
         client = client_of(self.options)
         with translated_store_errors():
             answer: Answer = getattr(client, name)(Bucket=self.name, **parameters)
-            return answer
+        if not all(part in answer for part in _ANSWERED.get(name, ())):
+            raise BackendUnavailableError("the answer of the storage is incomplete, try again later")
+        return answer
+
+    def _publish(self, name: str, **parameters: Any) -> Answer:
+        try:
+            return self._call(name, **parameters)
+        except MissingFileError as error:
+            # The object whose entity tag was named has been removed.
+            raise StoreConditionError("the file was removed meanwhile") from error
 
 
 def _checksums(answer: Answer) -> dict[str, str]:

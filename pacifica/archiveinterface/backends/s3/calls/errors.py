@@ -8,6 +8,7 @@ from botocore.exceptions import (
     HTTPClientError,
     IncompleteReadError,
 )
+from botocore.parsers import ResponseParserError
 
 from ....exception import (
     ArchiveInterfaceError,
@@ -33,8 +34,8 @@ class ConcurrentWriteError(StorageBusyError):
     """Another client writes the same object; what was sent has to be sent again."""
 
 
-class MissingUploadError(StorageError):
-    """The store does not know this multipart upload: it is completed or aborted."""
+class MissingUploadError(BackendUnavailableError):
+    """The store does not know this multipart upload: it is completed or aborted. The file can be sent again."""
 
 
 class RestoreRunningError(BeingStagedError):
@@ -56,13 +57,16 @@ _BUSY = (StorageBusyError, "the storage is busy, try again later")
 _UNAVAILABLE = (BackendUnavailableError, "the storage does not answer now, try again later")
 _NO_SPACE = (NoSpaceError, "no space is left for this file")
 _BAD_BYTES = (BackendUnavailableError, "bytes were damaged on their way to the storage, send them again")
+_SKEWED = (BackendUnavailableError, "the clocks of this service and of the storage differ too much")
 
-_CONNECTION_ERRORS = (ConnectionError, HTTPClientError, IncompleteReadError)
+_CONNECTION_ERRORS = (ConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError)
 _BY_CODE: dict[str, tuple[type[ArchiveInterfaceError], str]] = {
     **dict.fromkeys(("NoSuchKey", "404", "NotFound"), _MISSING),
     **dict.fromkeys(("PreconditionFailed", "412"), _CONDITION),
     "ConditionalRequestConflict": (ConcurrentWriteError, "another request writes this file, try again later"),
-    "NoSuchUpload": (MissingUploadError, "the storage has lost the upload"),
+    "NoSuchUpload": (MissingUploadError, "the storage has lost the upload, send the file again"),
+    "NotImplemented": (StorageError, "the storage cannot do this"),
+    **dict.fromkeys(("RequestTimeTooSkewed", "RequestExpired"), _SKEWED),
     **dict.fromkeys(("InvalidObjectState", "ObjectNotInActiveTierError"), _OFFLINE),
     "RestoreAlreadyInProgress": (RestoreRunningError, "the file is being staged from tape"),
     "ObjectAlreadyInActiveTierError": (NotArchivedError, "the file is on disk"),
@@ -76,7 +80,9 @@ _BY_CODE: dict[str, tuple[type[ArchiveInterfaceError], str]] = {
     **dict.fromkeys(("InternalError", "ServiceUnavailable", "RequestTimeout"), _UNAVAILABLE),
     "EntityTooLarge": (BodyTooLargeError, "the file is larger than the storage takes"),
     **dict.fromkeys(("QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507"), _NO_SPACE),
-    **dict.fromkeys(("BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"), _BAD_BYTES),
+    **dict.fromkeys(
+        ("BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidPart"), _BAD_BYTES
+    ),
 }
 
 

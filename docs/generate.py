@@ -20,7 +20,8 @@ _PAGE_TOP = """\
 # Options of config.ini
 
 Every option may be left out. A value that cannot be read and an option that does not exist are errors,
-named with file, section and option; an unknown section is ignored with a warning.
+named with file, section and option, and so is a section whose name is nearly a known one. Any other unknown section
+is ignored with a warning.
 """
 
 

@@ -116,13 +116,19 @@ def test_every_unknown_section_is_named_in_the_order_of_the_file(
     written: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        read_options(written("[zebra]\n[saef]\n[hpss]\n"), {"safe": SafeOptions})
+        read_options(written("[zebra]\n[hms_sideband]\n[hpss]\n"), {"hsm_sideband": HsmSidebandOptions})
     told = [record.getMessage().partition(": ")[2] for record in caplog.records]
     assert told == [
         "unknown section [zebra] is ignored",
-        "unknown section [saef] is ignored; did you mean [safe]?",
+        "unknown section [hms_sideband] is ignored; did you mean [hsm_sideband]?",
         "unknown section [hpss] is ignored",
     ]
+
+
+@pytest.mark.parametrize("name", ["saef", "saf", "safes", "Safe"])
+def test_a_section_that_is_nearly_known_is_an_error(written: Write, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"unknown section \[{name}\]; did you mean \[safe\]\?"):
+        read_options(written(f"[{name}]\n"), {"safe": SafeOptions})
 
 
 def test_further_sections_are_read_and_have_defaults(written: Write) -> None:

@@ -20,6 +20,9 @@ from .globals import LOG_NAME
 Parser = Callable[[str], Any]
 """Returns the value of a text; raises ValueError, which says what the text is not: "a port, 1 to 65535"."""
 
+_NEAR = 0.7  # of difflib: a letter or two of a short name
+_DEPLOYED = ("hms_sideband",)  # a misspelling in the documented example of the 0.x releases, which ignored it as well
+
 _log = logging.getLogger(LOG_NAME)
 
 
@@ -111,11 +114,14 @@ def read_options(path: str, kinds: Mapping[str, type]) -> dict[str, Any]:
     """Return the options of each section in *kinds*, by its name, as the file at *path* sets them.
 
     Raises ConfigurationError, naming file, section, key and value, when the file cannot be read, is not a
-    configuration file, or holds an unknown key or a bad value. A section that is not in *kinds* is logged.
+    configuration file, or holds an unknown key, a bad value or a section whose name is nearly one of *kinds*. Another
+    section that is not in *kinds* is logged.
     """
     texts = read_sections(path, configparser.ConfigParser(interpolation=None))
     for name in [name for name in texts if name not in kinds]:
-        nearest = difflib.get_close_matches(name, kinds, n=1)
+        nearest = difflib.get_close_matches(name, kinds, n=1, cutoff=_NEAR)
+        if nearest and name not in _DEPLOYED:
+            raise ConfigurationError(f"{path}: unknown section [{name}]; did you mean [{nearest[0]}]?")
         advice = f"; did you mean [{nearest[0]}]?" if nearest else ""
         _log.warning("%s: unknown section [%s] is ignored%s", path, name, advice)
     return {name: _options(f"{path}: [{name}]", kind, texts.get(name, {})) for name, kind in kinds.items()}

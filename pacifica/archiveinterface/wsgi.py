@@ -17,7 +17,7 @@ try:
         )
     _choice = choose()
     _site = _choice.site()
-    _site.sweep()
+    _site.prepare()
     _config = _choice.config
     application = make_application(_site.archive, read_settings(), _config.http, _site.recalls, _config.tape)
 except ConfigurationError as error:
@@ -27,7 +27,7 @@ if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
     from .servers.uwsgi import UwsgiAnswer, at_worker_start, start_recaller
 
     application.wsgiapp.response_class = UwsgiAnswer
-    at_worker_start(_site.sweep)  # what a worker that was killed has left
+    at_worker_start(_site.prepare)  # what a worker that was killed has left
     if _site.archive.has_tape:
         at_worker_start(start_recaller)
 else:

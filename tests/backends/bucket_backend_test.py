@@ -70,8 +70,8 @@ def test_its_section_is_checked_like_ours(
 
 
 def test_a_misspelt_section_of_it_is_told(environment: dict[str, str], written: Callable[[str], str]) -> None:
-    with launcher("bucket://demo", "-t", "bucket", "-c", written("[buckett]\n"), env=environment) as server:
-        assert "unknown section [buckett] is ignored; did you mean [bucket]?" in server.stderr
+    said = refusal(*BUCKET, "-c", written("[buckett]\n"), **environment)
+    assert "unknown section [buckett]; did you mean [bucket]?" in said
 
 
 def test_it_refuses_a_prefix_that_it_cannot_serve(environment: dict[str, str]) -> None:

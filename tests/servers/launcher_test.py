@@ -182,7 +182,7 @@ def test_what_clients_send_is_escaped_and_bounded_in_the_log(
     assert len(log) - before < 20_000
 
 
-def test_a_misspelt_section_is_a_warning_that_names_the_right_one(
+def test_a_misspelt_section_of_old_files_is_a_warning_that_names_the_right_one(
     tmp_path: Path, written: Callable[[str, str], str]
 ) -> None:
     config = written("config.ini", "[posix]\nuse_id2filename = true\n[hms_sideband]\nuser = x\n")

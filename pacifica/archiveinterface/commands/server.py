@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from ..exception import ConfigurationError
@@ -83,6 +84,14 @@ class _Service(NamedTuple):
         """The host and the port to listen on."""
         return self.setting("server.socket_host"), self.setting("server.socket_port")
 
+    def announcement(self, place: str) -> str:
+        """Return the line that says what is served at *place*, host and port; warn of a place that others reach."""
+        if not _is_loopback(place.rpartition(":")[0].strip("[]")):
+            _log.warning("whoever reaches %s may read, replace and delete files: the service has no users", place)
+        scheme = "https" if self.setting("server.ssl_certificate") else "http"
+        facts = f"{self.choice.summary()}, {'TLS' if scheme == 'https' else 'no TLS'}, no users"
+        return f"{_SERVER} serves {self.choice.prefix} on {scheme}://{place}: {facts}"
+
     def server(self, site: Site, listener: Any = None) -> ArchiveServer:
         """Return a server of *site*. Raises ConfigurationError."""
         http, tape = self.choice.config.http, self.choice.config.tape
@@ -93,7 +102,7 @@ class _Service(NamedTuple):
         """Serve as one of several worker processes."""
         site = self.choice.site()
         if assignment.sweeps:
-            site.sweep()
+            site.prepare()
         server = self.server(site, assignment.listener)
         server.prepare()
         running = Running(server, assignment.supervisor)
@@ -105,14 +114,14 @@ class _Service(NamedTuple):
 def _serve(given: argparse.Namespace) -> int:
     service = _Service.read(given)
     site = service.choice.site()
-    site.sweep()
+    site.prepare()
     server = service.server(site)
     try:
         server.prepare()
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {_place(server.bind_addr)}: {_reason(error)}") from error
     running = Running(server)
-    _log.info("%s serves %s on http://%s", _SERVER, service.choice.prefix, _place(server.bind_addr))
+    _log.info(service.announcement(_place(server.bind_addr)))
     with site.recalls.at_work():
         return running.serve()
 
@@ -133,9 +142,7 @@ def _supervise(given: argparse.Namespace) -> int:
         return read.work
 
     place = _place(listener.getsockname())
-    return Supervisor(listener, given.processes, configure).run(
-        f"{_SERVER} serves {service.choice.prefix} on http://{place}"
-    )
+    return Supervisor(listener, given.processes, configure).run(service.announcement(place))
 
 
 def _make_server(application: Any, drain_seconds: float, listener: Any) -> ArchiveServer:
@@ -146,6 +153,13 @@ def _make_server(application: Any, drain_seconds: float, listener: Any) -> Archi
         raise ConfigurationError(
             f"TLS cannot be set up with server.ssl_certificate and server.ssl_private_key: {reason}"
         ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _place(address: Any) -> str:

@@ -38,9 +38,13 @@ class Site(NamedTuple):
     archive: AbstractBackendArchive
     recalls: RecallService
 
-    def sweep(self) -> None:
-        """Remove what processes that died left half-written, unless the archive is read-only."""
+    def prepare(self) -> None:
+        """Check that files can be stored, and remove what processes that died left; not when the archive is read-only.
+
+        Raises ConfigurationError.
+        """
         if not self.archive.archive_options.read_only:
+            self.archive.require_usable()
             self.archive.sweep()
 
 
@@ -56,6 +60,18 @@ class Choice(NamedTuple):
         """Return a new archive. Raises ConfigurationError."""
         own = getattr(self.config, self.kind.section) if self.kind.options_type else None
         return self.kind(self.prefix, self.config.archive, own)
+
+    def summary(self) -> str:
+        """Return, for the log, how files are kept."""
+        options = self.config.archive
+        facts = [
+            f"backend {self.backend}",
+            f"durability {options.durability}",
+            f"digests {' '.join(options.digests) or 'none'}",
+            f"overwrite {options.overwrite}",
+            f"delete {options.delete}",
+        ]
+        return ", ".join([*facts, "read-only"] if options.read_only else facts)
 
     def site(self) -> Site:
         """Return a new archive with its recalls. Raises ConfigurationError."""

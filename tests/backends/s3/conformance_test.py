@@ -21,7 +21,7 @@ class TestConformance(ConformanceSuite):
 
         def make(archive_options: ArchiveOptions) -> S3BackendArchive:
             archive = archive_on(store, prefix, archive_options)
-            archive.sweep()
+            archive.require_usable()
             return archive
 
         return make

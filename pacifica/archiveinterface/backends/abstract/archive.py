@@ -192,6 +192,9 @@ class AbstractBackendArchive(ABC):
         """Return the id whose file *path*, below the prefix, is; None when no id maps to it. The inverse of path_of."""
         return id_of_path(path) if self.use_id2filename else name_of_path(path)
 
+    def require_usable(self) -> None:
+        """Raise ConfigurationError unless files can be stored as the options say; asked when a service starts."""
+
     def sweep(self) -> None:
         """Remove what processes that died left half-written; a service does this when it starts."""
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Iterable
 
-from ...exception import ForbiddenPathError, RequestError
+from ...exception import ConfigurationError, ForbiddenPathError, RequestError
 
 
 def allowed_place(
@@ -25,6 +25,13 @@ def allowed_place(
         if tidy.startswith(start):
             return root, tidy[len(start) :]
     raise ForbiddenPathError("path lies outside the places that files may be moved from")
+
+
+def require_directories(roots: Iterable[str]) -> None:
+    """Raise ConfigurationError unless all *roots*, those of ``move_roots``, are directories of this host."""
+    for root in roots:
+        if not os.path.isdir(root):
+            raise ConfigurationError(f"[archive] move_roots: {root!r} is not a directory")
 
 
 def _is_encodable(path: str, encode: Callable[[str], bytes]) -> bool:

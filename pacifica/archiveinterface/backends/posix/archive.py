@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
@@ -12,7 +13,7 @@ from ...digests import SUPPORTED, Digests, Hasher
 from ...exception import ConfigurationError, DamagedFileError, MissingFileError, translated_os_errors
 from ..abstract.archive import AbstractBackendArchive, Entry, absolute_prefix
 from ..abstract.file import PUBLISHED_MODE, ArchiveFile
-from ..abstract.moving import allowed_place
+from ..abstract.moving import allowed_place, require_directories
 from ..abstract.notes import Notes
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import Precondition
@@ -188,6 +189,17 @@ class PosixBackendArchive(AbstractBackendArchive):
         """Return the checks of the directory and, with a reserve, of the space that is left."""
         reserve = {"free_space": self.store.check_reserve} if self.archive_options.reserve_bytes else {}
         return {"backend": self.store.tree.require_root, **reserve}
+
+    def require_usable(self) -> None:
+        """Raise ConfigurationError unless files can be made below the prefix and ``move_roots`` are directories."""
+        try:
+            with tempfile.TemporaryFile(dir=self.prefix or "/"):
+                pass
+        except OSError as error:
+            raise ConfigurationError(
+                f"prefix {self.prefix!r} cannot be written: {os.strerror(error.errno or 0).lower()}"
+            ) from error
+        require_directories(self.archive_options.move_roots)
 
     def sweep(self) -> None:
         """Remove what killed processes left half-written."""

@@ -8,6 +8,7 @@ from ...exception import ArchiveInterfaceError, BackendUnavailableError, Configu
 from ...globals import LOG_NAME
 from ..abstract.archive import AbstractBackendArchive, Entry, outcome_of
 from ..abstract.file import ArchiveFile
+from ..abstract.moving import require_directories
 from ..abstract.options import ArchiveOptions
 from ..abstract.recalls import RecallTraits
 from ..abstract.residency import Residency
@@ -87,15 +88,22 @@ class S3BackendArchive(AbstractBackendArchive):
         for path, is_partial in entries(self._store, after):
             yield Entry(path, None if is_partial else self.id_of(path), is_partial)
 
-    def sweep(self) -> None:
-        """Check the store, and remove uploads whose process ended. Raises ConfigurationError."""
+    def require_usable(self) -> None:
+        """Raise ConfigurationError unless the store does what the archive depends on and ``move_roots`` are there."""
+        require_directories(self.archive_options.move_roots)
         try:
             require_usable(self._store)
-            sweep(self._store)
         except BackendUnavailableError as error:
             _log.warning(
                 "%s: the store does not answer, it will be checked before the first upload: %s", self.prefix, error
             )
+
+    def sweep(self) -> None:
+        """Remove uploads whose process ended."""
+        try:
+            sweep(self._store)
+        except BackendUnavailableError as error:
+            _log.warning("%s: the store does not answer, no uploads are removed: %s", self.prefix, error)
 
 
 def _is_to_restore(answer: Residency | ArchiveInterfaceError) -> bool:

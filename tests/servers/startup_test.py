@@ -1,0 +1,73 @@
+"""What the launcher says and checks when it starts."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.needs import need
+from tests.support.processes import LAUNCHER, launcher, refusal
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str], str]:
+    """Return what writes a config.ini and returns its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "config.ini"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """The directory of the archive."""
+    path = tmp_path / "archive"
+    path.mkdir()
+    return path
+
+
+def test_one_line_tells_how_files_are_kept(prefix: Path, written: Callable[[str], str]) -> None:
+    config = written("[archive]\ndurability = file\ndigests = md5 sha-256\noverwrite = refuse\ndelete = refuse\n")
+    with launcher(prefix, "-c", config) as server:
+        [line] = [line for line in server.stderr.splitlines() if "serves" in line]
+        said = "backend posix, durability file, digests md5 sha-256, overwrite refuse, delete refuse, no TLS, no users"
+        assert line.endswith(f"serves {prefix} on {server.url}: {said}")
+        assert "WARNING" not in server.stderr
+
+
+def test_a_read_only_archive_says_so_and_is_left_alone(prefix: Path, written: Callable[[str], str]) -> None:
+    (prefix / ".partial").mkdir()
+    (prefix / ".partial" / "left").write_bytes(b"x")
+    with launcher(prefix, "-c", written("[archive]\nread_only = true\n")) as server:
+        assert ", read-only, no TLS" in server.stderr
+        assert requests.put(f"{server.url}/7", data=b"x").status_code == 403
+    assert (prefix / ".partial" / "left").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--processes", "2")])
+def test_a_place_that_others_reach_is_a_warning(prefix: Path, arguments: tuple[str, ...]) -> None:
+    need("unshare")
+    # In a network of its own, which nobody reaches.
+    command = ["unshare", "--map-root-user", "--net", LAUNCHER, "--prefix", str(prefix), "-p", "0", "-a", "0.0.0.0"]
+    with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        lines = list(takewhile(lambda line: "serves" not in line, process.stderr))
+        process.terminate()
+    assert len(lines) == 1
+    assert re.search(r"WARNING whoever reaches 0\.0\.0\.0:\d+ may read, replace and delete files", lines[0])
+
+
+def test_a_directory_that_cannot_be_written_is_told() -> None:
+    assert "prefix '/proc/sys' cannot be written: " in refusal("--prefix", "/proc/sys")
+
+
+def test_directories_to_move_from_that_are_not_there_are_told(prefix: Path, written: Callable[[str], str]) -> None:
+    said = refusal("--prefix", str(prefix), "-c", written("[archive]\nmove_roots = /tmp:/nope\n"))
+    assert "[archive] move_roots: '/nope' is not a directory" in said

@@ -6,6 +6,7 @@ It listens on free ports of the loopback address, and keeps its data in a direct
 import atexit
 import functools
 import json
+import os
 import secrets
 import shutil
 import sys
@@ -87,7 +88,9 @@ class SeaweedFS(S3Server):
             "-s3.port.lance=0",
             f"-s3.config={identities}",
         ]
-        self._process = ServerProcess(directory, s3, command)
+        # With a key, it encrypts objects for which the client asks for AES256.
+        environment = {**os.environ, "WEED_S3_SSE_KEY": secrets.token_hex(16)}
+        self._process = ServerProcess(directory, s3, command, environment)
 
     def start(self) -> None:
         """Start the server and return when it answers."""
@@ -105,10 +108,11 @@ def weed() -> str:
 
 
 def write_identities(path: Path, access_key: str, secret_key: str) -> Path:
-    """Write the file of the S3 gateway that lets one user do everything, and return its path."""
+    """Write the file of the S3 gateway that lets one user do everything, with any key of aws:kms."""
     credentials = [{"accessKey": access_key, "secretKey": secret_key}]
     identity = {"name": "tests", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
-    path.write_text(json.dumps({"identities": [identity]}))
+    keys = {"default_provider": "local", "providers": {"local": {"type": "local", "enableOnDemandCreate": True}}}
+    path.write_text(json.dumps({"identities": [identity], "kms": keys}))
     return path
 
 

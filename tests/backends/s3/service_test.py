@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from tests.support.processes import Server, launcher, refusal
 from tests.support.seaweedfs import SeaweedFS
 from tests.support.service import TIMEOUT
 
+SUITE = Path(__file__).parents[3] / "post_deployment_tests" / "deployment_test.py"
 MIB = 1 << 20  # bytes
 CONTENT = b"the content of the file"
 LARGE = os.urandom(11 * MIB)
@@ -36,7 +38,7 @@ def running(place: Path, store: SeaweedFS) -> Iterator[Server]:
     """A launcher with small parts, on an archive of its own."""
     uploads = place / "uploads"
     uploads.mkdir()
-    config = write_config(place, store, "part_size = 5242880", archive=f"move_roots = {uploads}")
+    config = write_config(place, store, part_size=5242880, archive=f"move_roots = {uploads}")
     with launcher("s3://archive/service", "-t", "s3", "-c", str(config)) as server:
         yield server
 
@@ -124,6 +126,19 @@ def test_conditions_of_writing(running: Server) -> None:
     assert ask("DELETE", If_Match=etag).status_code == 200
     assert ask("DELETE", If_Match=etag).status_code == 404
     assert ask("PUT", If_Match="*").status_code == 412
+
+
+def test_the_deployment_tests_pass(running: Server, tmp_path: Path) -> None:
+    variables = {"ARCHIVE_URL": running.url, "LARGE_FILE_SIZE": str(len(LARGE)), "MANY_FILES_TEST_COUNT": "20"}
+    suite = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(SUITE)],
+        cwd=tmp_path,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert suite.returncode == 0, suite.stdout + suite.stderr
 
 
 # Files that the store sends

@@ -22,15 +22,17 @@ def archive_on(
     store: RunningStore, prefix: str, archive: ArchiveOptions | None = None, **s3: object
 ) -> S3BackendArchive:
     """Return an archive below *prefix* in *store*; *s3* are options of its section."""
-    settings: dict[str, Any] = {
+    return S3BackendArchive(prefix, archive, S3Options(**{**_options(store), "create_bucket": True, **s3}))
+
+
+def _options(store: RunningStore) -> dict[str, Any]:
+    credentials = str(store.write_credentials())
+    return {
         "endpoint_url": store.endpoint,
         "region": "us-east-1",
         "addressing_style": "path",
-        "credentials_file": str(store.write_credentials()),
-        "create_bucket": True,
-        **s3,
+        "credentials_file": credentials,
     }
-    return S3BackendArchive(prefix, archive, S3Options(**settings))
 
 
 def split(path: str) -> dict[str, str]:
@@ -47,24 +49,13 @@ def objects_below(store: S3Server, prefix: str) -> list[str]:
 
 
 def write_config(
-    directory: Path, store: RunningStore, *s3: str, name: str = "config.ini", http: str = "", archive: str = ""
+    directory: Path, store: RunningStore, *, name: str = "config.ini", http: str = "", archive: str = "", **s3: object
 ) -> Path:
-    """Write the configuration of a service on *store*, with further lines of its sections, and return its path."""
-    lines = [
-        "[s3]",
-        f"endpoint_url = {store.endpoint}",
-        "region = us-east-1",
-        "addressing_style = path",
-        f"credentials_file = {store.write_credentials()}",
-        "create_bucket = true",
-        *s3,
-        "[http]",
-        http,
-        "[archive]",
-        archive,
-    ]
+    """Write the configuration of a service on *store*, with lines of its sections, and return its path."""
+    options = {**_options(store), "create_bucket": "true", **s3}
+    lines = [f"{key} = {value}" for key, value in options.items()]
     path = directory / name
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(["[s3]", *lines, "[http]", http, "[archive]", archive, ""]))
     return path
 
 

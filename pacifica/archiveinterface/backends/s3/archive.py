@@ -12,6 +12,7 @@ from ..abstract.moving import require_directories
 from ..abstract.options import ArchiveOptions
 from ..abstract.recalls import RecallTraits
 from ..abstract.residency import Residency
+from .calls.client import require_client
 from .file import S3File
 from .listing import entries, sweep
 from .options import S3Options
@@ -41,6 +42,7 @@ class S3BackendArchive(AbstractBackendArchive):
             raise ConfigurationError("[archive] reserve_bytes: an S3 store does not tell how much space is left")
         if self.archive_options.offline_read == "wait":
             raise ConfigurationError("[archive] offline_read = wait: a restore in S3 takes minutes to days")
+        require_client(options or S3Options())
         self._store = Store(self.prefix, self.archive_options, options or S3Options())
         has_end = self._store.s3.restore_days > 0
         self.recall_traits = RecallTraits(pins=has_end, tells_state=True, slowest_seconds=_SLOWEST_RESTORE)

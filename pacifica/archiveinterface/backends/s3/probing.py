@@ -2,9 +2,9 @@
 
 from contextlib import suppress
 
-from ...exception import ArchiveInterfaceError, ConfigurationError, MissingFileError, StorageError
+from ...exception import ArchiveInterfaceError, ConfigurationError, StorageError
 from .calls.bucket import Bucket, Condition
-from .calls.errors import StoreConditionError
+from .calls.errors import MissingBucketError, StoreConditionError, reason_of
 from .notes import NOTES, new_token
 from .store import Store
 
@@ -28,7 +28,7 @@ def require_usable(store: Store) -> None:
         for condition in _REFUSED:
             _require_refusal(bucket, key, condition)
     except StorageError as error:
-        raise ConfigurationError(f"[s3] a try to write to the bucket {bucket.name!r}: {error.__cause__}") from error
+        raise _unusable(bucket, "cannot be written to", error) from error
     finally:
         with suppress(ArchiveInterfaceError):
             bucket.delete(key)
@@ -38,10 +38,26 @@ def require_usable(store: Store) -> None:
 def _require_bucket(bucket: Bucket) -> None:
     try:
         bucket.require()
-    except (MissingFileError, StorageError) as error:
+    except MissingBucketError as error:
         if not bucket.options.create_bucket:
-            raise ConfigurationError(f"[s3] the bucket {bucket.name!r} cannot be listed: {error.__cause__}") from error
+            raise _unusable(bucket, "is not there", error) from error
+        _create(bucket)
+    except StorageError as error:
+        raise _unusable(bucket, "cannot be listed", error) from error
+
+
+def _create(bucket: Bucket) -> None:
+    try:
         bucket.ask("create_bucket")
+    except StorageError as error:
+        with suppress(StorageError):  # another process has made it just now
+            bucket.require()
+            return
+        raise _unusable(bucket, "cannot be made", error) from error
+
+
+def _unusable(bucket: Bucket, finding: str, error: StorageError) -> ConfigurationError:
+    return ConfigurationError(f"[s3] the bucket {bucket.name!r} {finding}: {reason_of(error)}")
 
 
 def _require_refusal(bucket: Bucket, key: str, condition: Condition) -> None:

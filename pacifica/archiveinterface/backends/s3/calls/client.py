@@ -6,9 +6,28 @@ from typing import Any
 
 import boto3
 import botocore.session
+from botocore.compat import HAS_CRT
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 
+from ....exception import ConfigurationError
 from ..options import S3Options
+
+_NEEDS_CRT = ("crc32c", "crc64nvme")
+
+
+def require_client(options: S3Options) -> None:
+    """Raise ConfigurationError unless *options* are such that a store can be asked. None is asked."""
+    if options.checksum in _NEEDS_CRT and options.checksum_mode == "when_supported" and not HAS_CRT:
+        raise ConfigurationError(
+            f"[s3] checksum = {options.checksum} needs the package awscrt: pip install 'boto3[crt]'"
+        )
+    if options.credentials_file and not os.access(options.credentials_file, os.R_OK):
+        raise ConfigurationError(f"[s3] credentials_file {options.credentials_file} cannot be read")
+    try:
+        client_of(options)
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(f"[s3] {' '.join(str(error).split())}") from error
 
 
 def client_of(options: S3Options) -> Any:

@@ -46,6 +46,10 @@ class UnknownCallError(StorageError):
     """The store does not have this call."""
 
 
+class MissingBucketError(StorageError):
+    """The bucket is not there."""
+
+
 class NotArchivedError(ConflictError):
     """The object is in no archive class, or can be read already."""
 
@@ -62,6 +66,7 @@ _SKEWED = (BackendUnavailableError, "the clocks of this service and of the stora
 _CONNECTION_ERRORS = (ConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError)
 _BY_CODE: dict[str, tuple[type[ArchiveInterfaceError], str]] = {
     **dict.fromkeys(("NoSuchKey", "404", "NotFound"), _MISSING),
+    "NoSuchBucket": (MissingBucketError, "the bucket of the archive is not there"),
     **dict.fromkeys(("PreconditionFailed", "412"), _CONDITION),
     "ConditionalRequestConflict": (ConcurrentWriteError, "another request writes this file, try again later"),
     "NoSuchUpload": (MissingUploadError, "the storage has lost the upload, send the file again"),
@@ -103,6 +108,11 @@ class _Translation:
 
 
 _translation = _Translation()
+
+
+def reason_of(error: ArchiveInterfaceError) -> str:
+    """Return in one line what boto3 or the store says is wrong."""
+    return " ".join(str(error.__cause__ or error).split())
 
 
 def translated_store_errors() -> _Translation:

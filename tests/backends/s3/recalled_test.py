@@ -26,7 +26,7 @@ def glacier() -> GlacierStub:
 @pytest.fixture
 def tape(glacier: GlacierStub, prefix: str, tmp_path: Path) -> Iterator[TapeClient]:
     """A service that stores new files in an archive class."""
-    config = write_config(tmp_path, glacier, "storage_class = DEEP_ARCHIVE", "restore_days = 3", "restore_tier = Bulk")
+    config = write_config(tmp_path, glacier, storage_class="DEEP_ARCHIVE", restore_days=3, restore_tier="Bulk")
     config.write_text(config.read_text() + _RECALLS.format(tmp_path))
     with launcher(prefix, "-t", "s3", "-c", str(config)) as server:
         yield TapeClient(Client(int(server.url.rpartition(":")[2])))

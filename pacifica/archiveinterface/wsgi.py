@@ -24,9 +24,10 @@ except ConfigurationError as error:
     sys.exit(fail("wsgi", error))
 
 if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
-    from .servers.uwsgi import UwsgiAnswer, at_worker_start, start_recaller
+    from .servers.uwsgi import UwsgiAnswer, at_worker_start, end_with_master, start_recaller
 
     application.wsgiapp.response_class = UwsgiAnswer
+    at_worker_start(end_with_master)
     at_worker_start(_site.prepare)  # what a worker that was killed has left
     if _site.archive.has_tape:
         at_worker_start(start_recaller)

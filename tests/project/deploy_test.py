@@ -21,6 +21,7 @@ from pacifica.archiveinterface.config import Config
 from tests.servers.launcher_test import await_partials
 from tests.support.needs import need
 from tests.support.nginx import nginx_command
+from tests.support.process_tree import descendants
 from tests.support.service import TIMEOUT, await_service, free_port
 from tests.support.waiting import await_true
 
@@ -97,6 +98,17 @@ def running(command: list[str], port: int, environment: dict[str, str]) -> Itera
             yield process
         finally:
             process.terminate()
+            _await_end(process)
+
+
+def _await_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait until *process* has ended. Raises TimeoutExpired, once it is killed with all that it has started."""
+    try:
+        process.wait(TIMEOUT)
+    except subprocess.TimeoutExpired:
+        for pid in [*descendants(process.pid), process.pid]:
+            os.kill(pid, signal.SIGKILL)
+        raise
 
 
 @pytest.fixture(

@@ -12,8 +12,10 @@ import requests
 
 from tests.servers.launcher_test import await_closed_port, await_partials, begin_upload
 from tests.support.needs import need
+from tests.support.process_tree import children
 from tests.support.processes import UWSGI, Server, uwsgi
 from tests.support.service import TIMEOUT, tree_of
+from tests.support.waiting import await_true
 
 # As deploy/uwsgi.ini has it.
 GRACEFUL = ("--hook-master-start", "unix_signal:15 gracefully_kill_them_all", "--shutdown-sockets")
@@ -270,6 +272,15 @@ def test_an_idle_service_that_has_served_ends_when_it_is_stopped(tmp_path: Path)
             requests.get(server.url)
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(TIMEOUT / 2)  # its mercy for workers that do not end is longer
+
+
+def test_a_worker_that_still_starts_ends_with_the_others(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, *PRODUCTION, "--hook-post-fork", "exec:sleep 2") as server:
+        workers = set(children(server.pid))
+        os.kill(min(workers), signal.SIGKILL)
+        await_true(lambda: set(children(server.pid)) - workers)  # another one starts, and sleeps
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(TIMEOUT / 2) == 0
 
 
 @pytest.mark.parametrize(

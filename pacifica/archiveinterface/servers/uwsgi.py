@@ -8,8 +8,11 @@ fail when a signal arrives while they wait for the client, so a graceful stop wo
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
@@ -30,6 +33,7 @@ _CHECKED = ("HTTP_X_PACIFICA_CHUNKED", "checked")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PATIENCE = float(uwsgi.opt.get("socket-timeout", 4))  # seconds; uWSGI's default
 _AUTHORITY = re.compile(r"https?://[^/?]*", re.IGNORECASE)
+_LOOK_INTERVAL = 2.0  # seconds
 _WITH_RECALLER = (1, 2)  # numbers of workers
 _recallers: list[subprocess.Popen[bytes]] = []
 _log = logging.getLogger(LOG_NAME)
@@ -47,6 +51,28 @@ def at_worker_start(action: Callable[[], None]) -> None:
 def _start_worker() -> None:
     for action in _at_start:
         action()
+
+
+def end_with_master() -> None:
+    """Let the worker end when uWSGI stops, even if it was still starting when it was told to.
+
+    uWSGI tells each worker once to finish. One that does not take signals yet would wait for ever on the closed
+    sockets, and uWSGI for it. Like all threads, this one runs between requests only with ``enable-threads``.
+    """
+    threading.Thread(target=_end_with_master, name="stop", daemon=True).start()
+
+
+def _end_with_master() -> None:
+    while True:
+        time.sleep(_LOOK_INTERVAL)
+        is_idle = uwsgi.workers()[uwsgi.worker_id() - 1]["status"] == b"idle"
+        if is_idle and not any(map(_is_listening, uwsgi.sockets)):
+            os.kill(os.getpid(), signal.SIGHUP)
+
+
+def _is_listening(descriptor: int) -> bool:
+    with socket.socket(fileno=os.dup(descriptor)) as listener:
+        return bool(listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def start_recaller() -> None:

@@ -10,10 +10,10 @@ from pacifica.archiveinterface.backends.conformance import MakeArchive, TapeSuit
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
 from pacifica.archiveinterface.exception import ConflictError
 from tests.backends.s3.support import archive_on
-from tests.support.glacier_stub import AWS, MINIO, RGW, VERSITYGW, Dialect, GlacierStub, shared_stub
+from tests.support.glacier_stub import AWS, RGW, VERSITYGW, Dialect, GlacierStub, shared_stub
 
 
-@pytest.fixture(params=[AWS, RGW, VERSITYGW, MINIO], ids=["aws", "rgw", "versitygw", "minio"])
+@pytest.fixture(params=[AWS, RGW, VERSITYGW], ids=["aws", "rgw", "versitygw"])
 def dialect(request: pytest.FixtureRequest) -> Dialect:
     """How the store speaks of restores."""
     chosen: Dialect = request.param

@@ -1,11 +1,12 @@
 """Restores of objects in archive classes: which calls are made, and what becomes of the answers."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.recalls import RecallTraits
-from pacifica.archiveinterface.backends.abstract.residency import Locality, Residency
+from pacifica.archiveinterface.backends.abstract.residency import Locality, RecallState, Residency
 from pacifica.archiveinterface.backends.conformance import fails_with, get, put
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
 from pacifica.archiveinterface.exception import (
@@ -16,7 +17,7 @@ from pacifica.archiveinterface.exception import (
     StorageBusyError,
     StorageError,
 )
-from tests.backends.s3.support import archive_on
+from tests.backends.s3.support import archive_on, split
 from tests.support.glacier_stub import DAY, MINIO, RGW, VERSITYGW, Dialect, GlacierStub, shared_stub
 from tests.support.seaweedfs import SeaweedFS
 
@@ -84,6 +85,26 @@ def test_a_file_on_tape_is_read_whole_when_it_has_no_bytes(make: Make) -> None:
     archive = make(storage_class="GLACIER")
     put(archive, "7", b"")
     assert (get(archive, "7"), archive.file("7").stage()) == (b"", True)
+
+
+def test_no_bytes_are_made_up_where_the_store_gives_no_size(archive: S3BackendArchive, glacier: GlacierStub) -> None:
+    glacier.reset(RGW)
+    glacier.store.client().put_object(**split(archive.file("7").filepath), Body=b"by another program")
+    glacier.archive(place(archive, "7"))
+    with fails_with(OfflineError):
+        archive.file("7").open_reader()
+
+
+@pytest.mark.parametrize("size", [5, 6 << 20])
+def test_the_size_of_a_file_on_tape_is_known_where_the_store_gives_none(
+    make: Make, glacier: GlacierStub, size: int
+) -> None:
+    glacier.reset(RGW)
+    archive = make(part_size=5 << 20, storage_class="GLACIER")
+    put(archive, "7", bytes(size))
+    assert archive.file("7").residency() == Residency(size, 0, size, RecallState.NONE)
+    assert not archive.file("7").stage()
+    assert len(glacier.restores) == 1
 
 
 @pytest.mark.parametrize(
@@ -274,3 +295,10 @@ def test_a_copy_is_kept_for_longer_and_never_for_less(archive: S3BackendArchive,
     assert left is not None
     assert 21 * DAY - 60 < left < 22 * DAY
     assert not archive.file("8").residency().recall.is_under_way
+
+
+def test_many_who_ask_for_one_object_make_one_call(archive: S3BackendArchive, glacier: GlacierStub) -> None:
+    to_tape(archive, glacier, "7")
+    with ThreadPoolExecutor(16) as pool:
+        assert not any(pool.map(lambda _: archive.file("7").stage(), range(32)))
+    assert glacier.calls["RESTORE"] == 1

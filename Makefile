@@ -14,6 +14,7 @@
 # make bench [ROUNDS=5] [BEFORE=another/worktree]   all of it, into build/benchmarks
 # make bench-change BEFORE=another/worktree   what a change has changed, in a quarter of an hour, into build/benchmarks-change
 # make bench-recalls   what recalls cost the service, and what their order saves in a tape library, as ratios
+# make bench-s3 [ROUNDS=5]   the service on an S3 store, compared with boto3 and rclone straight to it, as ratios
 # make bench-publish   the summary and the plots of the last make bench, into docs/benchmarks
 # make bench-change-publish   the summary of the last make bench-change, into docs/benchmarks
 # make docs  the documentation as HTML, under docs/_build/html
@@ -56,7 +57,7 @@ S3_DEMO ?= build/s3-demo
 NODES_SECONDS ?= 300
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape run-s3-demo test test-user test-fresh-machine \
-  test-powerloss test-faults test-fuzz test-leaks test-recalls test-nodes test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls check docs deployment-test clean
+  test-powerloss test-faults test-fuzz test-leaks test-recalls test-nodes test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls bench-s3 check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -148,6 +149,11 @@ bench-recalls: $(VENV)/.test
 	mkdir -p build
 	$(BIN)/python -m benchmarks.recalls build
 	$(BIN)/python -m benchmarks.library build
+
+# On an S3 store in memory; the large file needs some GiB of it. Three quarters of an hour.
+bench-s3: $(VENV)/.test
+	mkdir -p build
+	$(BIN)/python -m benchmarks.s3 /dev/shm --rounds $(ROUNDS)
 
 # What durability costs on the disk of this directory, as ratios.
 bench-durability: $(VENV)/.test

@@ -6,7 +6,6 @@ that a busy minute of the machine meets all of them alike. Only ratios within on
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -14,8 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from .about import about, available_memory, file_system
 from .bytes_alone import measure_bytes_alone, sync_file_system
@@ -24,7 +22,7 @@ from .growth import measure_growth
 from .load import Work, measure
 from .memory import TRANSFERS, measure_memory
 from .report import write_report
-from .running import Contestant, Running
+from .running import Contestant, Running, end_in_order
 from .seed import LARGE_ID, SIZES, make_seed, store_large, store_seed
 from .services import OF_A_CHANGE, contestants
 
@@ -58,7 +56,7 @@ _QUICK = Form(rounds=1, seconds=1, large=64, memory=16, growth=(10, 10_000))
 def main() -> None:
     """Measure and write the results; exit with 1 if an answer was wrong."""
     given = _arguments()
-    _end_in_order()
+    end_in_order()
     form = _QUICK if given.quick else Form(**{**vars(_FULL), "rounds": given.rounds})
     places = dict(place.split("=", 1) for place in given.place)
     places = {name: Path(directory).absolute() for name, directory in places.items()}
@@ -100,19 +98,6 @@ def _checkout(text: str) -> Path:
     if not (path / "pacifica/archiveinterface").is_dir():
         raise argparse.ArgumentTypeError(f"{path} is not a checkout of this service")
     return path
-
-
-def _end_in_order() -> None:
-    """Let whatever ends this process stop the services and remove their files first."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        for each in signals:  # make sends one of its own when the terminal has sent one
-            signal.signal(each, signal.SIG_IGN)
-        sys.exit(128 + number)
-
-    for each in signals:
-        signal.signal(each, end)
 
 
 def _check_space(directory: Path, form: Form, before: Path | None) -> None:

@@ -29,7 +29,7 @@ _IDS_EACH = 100_000_000  # more than one measurement can use
 _MIB = 1 << 20
 _SCRIPT = Path(__file__).with_name("load.lua")
 
-_new_ids = itertools.count(FIRST_NEW_ID, _IDS_EACH)
+new_ids = itertools.count(FIRST_NEW_ID, _IDS_EACH)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def wrk(
 
     ``first_new_id`` is the one after which PUT has taken its ids in order.
     """
-    first = next(_new_ids)
+    first = next(new_ids)
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "60s", "-s", _SCRIPT, running.url, "--"]
     environment = {**os.environ, "FIRST_NEW_ID": str(first)}
     if conditional_head:
@@ -133,7 +133,7 @@ def _new_files(running: Running) -> list[Path]:
 def _large_get(running: Running, work: Work, seed: Path) -> dict[str, Any]:
     """Let each stream get the large file once, without looking at it; then once more, and look."""
     source = seed / str(LARGE_ID)
-    found, sizes = _streams(running, [str(LARGE_ID)] * work.clients, source.stat().st_size)
+    found, sizes = streams(running, [str(LARGE_ID)] * work.clients, source.stat().st_size)
     wrong = sum(size != source.stat().st_size for size in sizes)
     return {**found, "wrong": wrong + (not comes_whole(running.url + source.name, source))}
 
@@ -141,8 +141,8 @@ def _large_get(running: Running, work: Work, seed: Path) -> dict[str, Any]:
 def _large_put(running: Running, work: Work, seed: Path) -> dict[str, Any]:
     """Let each stream put the large file once, and compare what is stored."""
     source = seed / str(LARGE_ID)
-    ids = [str(next(_new_ids)) for _ in range(work.clients)]
-    found, _ = _streams(running, ids, source.stat().st_size, "-T", str(source))
+    ids = [str(next(new_ids)) for _ in range(work.clients)]
+    found, _ = streams(running, ids, source.stat().st_size, "-T", str(source))
     stored = [running.files / file_id for file_id in ids]
     wrong = sum(subprocess.run(["cmp", "-s", path, source], check=False).returncode != 0 for path in stored)
     for path in stored:
@@ -150,7 +150,7 @@ def _large_put(running: Running, work: Work, seed: Path) -> dict[str, Any]:
     return {**found, "wrong": wrong}
 
 
-def _streams(running: Running, ids: list[str], size: int, *options: str) -> tuple[dict[str, Any], list[int]]:
+def streams(running: Running, ids: list[str], size: int, *options: str) -> tuple[dict[str, Any], list[int]]:
     """Let one curl for each of the *ids* move *size* bytes; return what it cost, and how many bytes each got."""
     used, begin = running.cpu_seconds(), time.monotonic()
     with ThreadPoolExecutor(len(ids)) as pool:

@@ -12,7 +12,7 @@ from .services import LAUNCHER, UWSGI, service
 
 TRANSFERS = 32  # half of them uploads, half downloads
 
-_WARM_UP = 400  # small requests
+WARM_UP = 400  # small requests
 
 
 def measure_memory(place: str, directory: Path, mebibytes: int) -> Iterator[dict[str, Any]]:
@@ -30,7 +30,7 @@ def _transfers(running: Running, home: Path, mebibytes: int) -> dict[str, Any]:
     with source.open("wb") as file:
         file.truncate(mebibytes << 20)  # a hole: the disk has to hold no more than what is uploaded
     curl(running, "1", "-T", str(source))
-    _warm_up(running)
+    warm_up(running)
     running.forget_peak()
     before = running.peak_mebibytes()
     with ThreadPoolExecutor(TRANSFERS) as pool:
@@ -47,11 +47,11 @@ def _transfers(running: Running, home: Path, mebibytes: int) -> dict[str, Any]:
     }
 
 
-def _warm_up(running: Running) -> None:
+def warm_up(running: Running, requests: int = WARM_UP) -> None:
     """Put and get small files, as many at a time, until every worker and most threads have met both."""
     small = running.files.parent / "small"
     small.write_bytes(b"small")
     with ThreadPoolExecutor(TRANSFERS) as pool:
-        for number in range(_WARM_UP):
+        for number in range(requests):
             file_id = str(100 + number // 2 % TRANSFERS)
             pool.submit(curl, running, file_id, *([] if number % 2 else ["-T", str(small)]))

@@ -63,6 +63,7 @@ class SeaweedFS(S3Server):
     def __init__(self, directory: Path) -> None:
         s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = free_ports(8)
         super().__init__(directory, s3)
+        self.master = f"http://{HOST}:{master}"
         (directory / "data").mkdir(exist_ok=True)
         identities = write_identities(directory / "identities.json", self.access_key, self.secret_key)
         command = [

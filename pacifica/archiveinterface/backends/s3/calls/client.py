@@ -1,6 +1,9 @@
 """The client of boto3: one for each process."""
 
 import os
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
 
@@ -9,10 +12,14 @@ import botocore.session
 from botocore.compat import HAS_CRT
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import create_loader
+from botocore.utils import parse_timestamp
 
 from ....exception import ConfigurationError
 from ..options import S3Options
 
+# What it has read of the descriptions of AWS is shared by the processes that fork: 12 MiB for each.
+_descriptions = create_loader()
 _NEEDS_CRT = ("crc32c", "crc64nvme")
 
 
@@ -39,6 +46,8 @@ def client_of(options: S3Options) -> Any:
 def _client(process: int, options: S3Options) -> Any:
     # One for each process: a fork would share its connections.
     session = botocore.session.Session(profile=options.profile or None)
+    session.register_component("data_loader", _descriptions)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time_of)
     if options.credentials_file:
         session.set_config_variable("credentials_file", options.credentials_file)
     return boto3.session.Session(botocore_session=session, region_name=options.region or None).client(
@@ -58,3 +67,11 @@ def _config(options: S3Options) -> Config:
         request_checksum_calculation=options.checksum_mode,
         response_checksum_validation=options.checksum_mode,
     )
+
+
+def _time_of(value: Any) -> datetime:
+    """Return the time that a header or a document says. boto3's own way takes an eighth of a small GET."""
+    with suppress(TypeError, ValueError):
+        return parsedate_to_datetime(value)
+    parsed: datetime = parse_timestamp(value)
+    return parsed

@@ -82,12 +82,14 @@ class GlacierStub:
     """The server before *store*; *objects* are those in archive classes, by ``/bucket/key``.
 
     *calls* counts the requests by their kind, *restores* are those that began one, with their days and tiers.
-    *faults* are statuses and codes of the next answers to RestoreObject. *passed* seconds are added to its clock.
+    *faults* are statuses and codes of the next answers to RestoreObject. *refuses_states*: lists with the state of
+    restores are refused. *passed* seconds are added to its clock.
     """
 
     store: SeaweedFS
     dialect: Dialect = AWS
     passed: float = 0.0
+    refuses_states: bool = False
     objects: dict[str, Archived] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
@@ -105,7 +107,7 @@ class GlacierStub:
 
     def reset(self, dialect: Dialect = AWS) -> None:
         """Forget all objects and counts."""
-        self.dialect, self.passed = dialect, 0.0
+        self.dialect, self.passed, self.refuses_states = dialect, 0.0, False
         for each in (self.objects, self.broken, self.calls, self.restores, self.faults):
             each.clear()
 
@@ -258,6 +260,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self) -> None:
         is_asked = "RestoreStatus" in self.headers.get("x-amz-optional-object-attributes", "")
+        if is_asked and self.stub.refuses_states:
+            self._refuse(400, "InvalidArgument")
+            return
         status, headers, body = self._pass_on()
         change = functools.partial(self._entry, is_asked and self.stub.dialect.is_listed)
         self._answer(status, headers, re.sub("<Contents>.*?</Contents>", change, body.decode()).encode())

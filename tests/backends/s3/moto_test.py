@@ -34,7 +34,7 @@ def place(moto: MotoServer, archive: S3BackendArchive, file_id: str, storage_cla
 
 def test_a_store_that_ignores_a_condition_is_refused(archive: S3BackendArchive) -> None:
     with pytest.raises(ConfigurationError, match="IfMatch of multipart uploads"):
-        archive.sweep()
+        archive.require_usable()
 
 
 @pytest.mark.parametrize("storage_class", ["STANDARD", "GLACIER_IR", "STANDARD_IA"])

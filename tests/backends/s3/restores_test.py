@@ -100,8 +100,9 @@ def test_the_size_of_a_file_on_tape_is_known_where_the_store_gives_none(
     make: Make, glacier: GlacierStub, size: int
 ) -> None:
     glacier.reset(RGW)
-    archive = make(part_size=5 << 20, storage_class="GLACIER")
+    archive = make(part_size=5 << 20)
     put(archive, "7", bytes(size))
+    glacier.archive(place(archive, "7"))
     assert archive.file("7").residency() == Residency(size, 0, size, RecallState.NONE)
     assert not archive.file("7").stage()
     assert len(glacier.restores) == 1
@@ -271,6 +272,16 @@ def test_a_store_that_does_not_list_restores_is_asked_for_each_file(
     glacier.finish()
     assert localities(archive, file_ids) == {Locality.DISK_AND_TAPE}
     assert asked(glacier, archive, file_ids) == (0, 12)  # the last list showed no state of a restored object
+
+
+def test_a_store_that_refuses_to_list_restores_is_asked_for_each_file(
+    archive: S3BackendArchive, glacier: GlacierStub
+) -> None:
+    glacier.refuses_states = True
+    file_ids = in_one_directory(12)
+    to_tape(archive, glacier, *file_ids)
+    assert asked(glacier, archive, file_ids) == (1, 12)
+    assert asked(glacier, archive, file_ids) == (0, 12)
 
 
 def test_many_restores_take_two_looks_and_a_call_for_each_file(archive: S3BackendArchive, glacier: GlacierStub) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from ...exception import ArchiveInterfaceError
+from ...exception import ArchiveInterfaceError, StorageError
 from ..abstract.archive import outcome_of
 from ..abstract.residency import Residency
 from .calls.bucket import Answer
@@ -66,6 +66,8 @@ def _listed(store: Store, filepaths: Collection[str]) -> dict[str, _Listed]:
         directories.setdefault(filepath.rpartition("/")[0], set()).add(filepath)
     chosen = {directory: wanted for directory, wanted in directories.items() if len(wanted) >= _WORTH_A_LIST}
     answers = outcomes_of(store, lambda directory: _in_directory(store, directory, chosen[directory]), chosen)
+    if any(isinstance(answer, StorageError) for answer in answers.values()):
+        store.lists_restores = False  # it refuses to be asked for the state
     return {key: each for answer in answers.values() if isinstance(answer, dict) for key, each in answer.items()}
 
 

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from ...exception import ConflictError, OfflineError, StorageError
 from ...globals import LOG_NAME
-from .calls.errors import NotArchivedError, RestoreRunningError, UnknownCallError
+from .calls.errors import NotArchivedError, RestoreRunningError, UnknownCallError, reason_of
 from .status import S3Status
 from .store import Store
 
@@ -56,7 +56,7 @@ def _restore(store: Store, status: S3Status, days: int) -> None:
     except UnknownCallError as error:
         raise ConflictError("the storage restores no objects") from error
     except StorageError as error:
-        _log.warning("%s: the store refuses to restore it: %s", status.filepath, error.__cause__)
+        _log.warning("%s: the store refuses to restore it: %s", status.filepath, reason_of(error))
         raise
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.processes import LAUNCHER, Server, launcher, refusal
+from tests.support.processes import LAUNCHER, Server, launcher, refusal, refusal_of_main
 from tests.support.service import TIMEOUT, tree_of
 
 DEPLOYED = """
@@ -156,7 +156,7 @@ def test_tools_that_look_at_body_or_entity_tag_work(tmp_path: Path, written: Cal
 def test_a_setting_that_would_have_no_effect_is_refused(
     tmp_path: Path, written: Callable[[str, str], str], text: str
 ) -> None:
-    line = refusal("--prefix", str(tmp_path), "--cherrypy-config", written("server.conf", text))
+    line = refusal_of_main("--prefix", str(tmp_path), "--cherrypy-config", written("server.conf", text))
     assert text.split()[0] in line
 
 
@@ -212,7 +212,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("text", MALFORMED)
 def test_a_malformed_line_is_named_and_not_shown(text: str, written: Callable[[str, str], str]) -> None:
-    said = refusal("-c", written("config.ini", text), "--prefix", "/tmp")
+    said = refusal_of_main("-c", written("config.ini", text), "--prefix", "/tmp")
     assert "config.ini: " in said
     assert "S3CRET" not in said
 
@@ -228,7 +228,7 @@ def test_a_malformed_line_is_named_and_not_shown(text: str, written: Callable[[s
     ],
 )
 def test_a_wrong_setting_of_cherrypy_is_named_and_not_shown(text: str, written: Callable[[str, str], str]) -> None:
-    said = refusal("--cherrypy-config", written("server.conf", f"[global]\n{text}\n"), "--prefix", "/tmp")
+    said = refusal_of_main("--cherrypy-config", written("server.conf", f"[global]\n{text}\n"), "--prefix", "/tmp")
     assert "server.conf: " in said
     assert "S3CRET" not in said
 
@@ -244,7 +244,7 @@ def test_a_wrong_setting_of_cherrypy_is_named_and_not_shown(text: str, written: 
 def test_a_setting_of_the_wrong_kind_is_shown_as_it_was_written(
     setting: str, shown: str, written: Callable[[str, str], str]
 ) -> None:
-    said = refusal("--cherrypy-config", written("server.conf", f"[global]\n{setting}\n"), "--prefix", "/tmp")
+    said = refusal_of_main("--cherrypy-config", written("server.conf", f"[global]\n{setting}\n"), "--prefix", "/tmp")
     assert said.endswith(f"server.conf: [global] {shown}")
 
 
@@ -266,7 +266,7 @@ def test_files_of_logs_and_tls_that_cannot_be_opened_end_the_start(
 ) -> None:
     missing = tmp_path / "missing"
     text = f"[global]\n{setting.format(missing=missing)}\n"
-    said = refusal("--cherrypy-config", written("server.conf", text), "--prefix", str(tmp_path))
+    said = refusal_of_main("--cherrypy-config", written("server.conf", text), "--prefix", str(tmp_path))
     assert named.format(missing=missing) in said
 
 
@@ -281,8 +281,8 @@ def test_the_environment_names_backend_prefix_and_files(tmp_path: Path, written:
         assert requests.put(f"{server.url}/7", data=b"x" * 10).status_code == 201
         assert requests.put(f"{server.url}/8", data=b"x" * 11).status_code == 413
         assert requests.head(f"{server.url}/7").status_code == 200
-    assert "no-such" in refusal(PAI_BACKEND_TYPE="no-such", PAI_PREFIX=str(tmp_path))
-    assert "/nonexistent" in refusal(PAI_BACKEND_TYPE="POSIX", PAI_PREFIX="/nonexistent")
+    assert "no-such" in refusal_of_main(PAI_BACKEND_TYPE="no-such", PAI_PREFIX=str(tmp_path))
+    assert "/nonexistent" in refusal_of_main(PAI_BACKEND_TYPE="POSIX", PAI_PREFIX="/nonexistent")
 
 
 def test_an_empty_variable_names_no_file(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_an_empty_variable_names_no_file(tmp_path: Path) -> None:
 
 
 def test_without_a_prefix_it_warns(tmp_path: Path) -> None:
-    assert "file exists" not in refusal("-t", "posix", "-c", str(tmp_path / "none"), "--prefix", str(tmp_path))
+    assert "file exists" not in refusal_of_main("-t", "posix", "-c", str(tmp_path / "none"), "--prefix", str(tmp_path))
     process = subprocess.Popen(
         [LAUNCHER, "-p", "0"], stderr=subprocess.PIPE, env={**os.environ, "HOME": "/nonexistent"}
     )
@@ -320,7 +320,7 @@ def test_without_a_prefix_it_warns(tmp_path: Path) -> None:
 def test_a_wrong_option_is_named(
     tmp_path: Path, written: Callable[[str, str], str], text: str, words: list[str]
 ) -> None:
-    line = refusal("--prefix", str(tmp_path), "-c", written("config.ini", text))
+    line = refusal_of_main("--prefix", str(tmp_path), "-c", written("config.ini", text))
     assert all(word in line for word in [*words, "config.ini"])
 
 
@@ -338,7 +338,7 @@ def test_a_wrong_option_is_named(
 def test_a_wrong_cherrypy_setting_is_named(
     tmp_path: Path, written: Callable[[str, str], str], text: str, words: list[str]
 ) -> None:
-    line = refusal("--prefix", str(tmp_path), "--cherrypy-config", written("server.conf", text))
+    line = refusal_of_main("--prefix", str(tmp_path), "--cherrypy-config", written("server.conf", text))
     assert all(word in line for word in [*words, "server.conf"])
 
 
@@ -346,18 +346,18 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     missing, file = str(tmp_path / "missing"), tmp_path / "file"
     file.write_bytes(b"\xff\xfe")
     assert missing in refusal("--prefix", missing)
-    assert "not a directory" in refusal("--prefix", str(file))
-    assert missing in refusal("--prefix", str(tmp_path), "-c", missing)
-    assert missing in refusal("--prefix", str(tmp_path), "--cherrypy-config", missing)
-    assert "UTF-8" in refusal("--prefix", str(tmp_path), "-c", str(file))
-    assert "is a directory" in refusal("--prefix", str(tmp_path), "-c", str(tmp_path))
-    assert "posix" in refusal("--prefix", str(tmp_path), "-t", "tape")
+    assert "not a directory" in refusal_of_main("--prefix", str(file))
+    assert missing in refusal_of_main("--prefix", str(tmp_path), "-c", missing)
+    assert missing in refusal_of_main("--prefix", str(tmp_path), "--cherrypy-config", missing)
+    assert "UTF-8" in refusal_of_main("--prefix", str(tmp_path), "-c", str(file))
+    assert "is a directory" in refusal_of_main("--prefix", str(tmp_path), "-c", str(tmp_path))
+    assert "posix" in refusal_of_main("--prefix", str(tmp_path), "-t", "tape")
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with launcher(tmp_path) as server:
         port = server.url.rpartition(":")[2]
-        assert f"127.0.0.1:{port}: address already in use" in refusal("--prefix", str(tmp_path), "-p", port)
+        assert f"127.0.0.1:{port}: address already in use" in refusal_of_main("--prefix", str(tmp_path), "-p", port)
 
 
 def test_a_stop_lets_requests_in_flight_finish(tmp_path: Path) -> None:

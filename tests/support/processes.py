@@ -1,5 +1,6 @@
 """The service as real processes, started by the two launch commands."""
 
+import multiprocessing
 import os
 import pwd
 import re
@@ -15,6 +16,7 @@ from typing import BinaryIO
 
 import requests
 
+from tests.support.loaded import run_main
 from tests.support.needs import need
 from tests.support.service import TIMEOUT, free_port
 
@@ -24,6 +26,8 @@ UWSGI = str(BIN / "uwsgi")
 
 _URL = re.compile(r"(?:serves .* on http://|bound to TCP address )(127\.0\.0\.1:\d+)")
 _POLL = 0.05  # seconds
+_LOADED = multiprocessing.get_context("forkserver")
+_LOADED.set_forkserver_preload(["tests.support.loaded"])
 _READY = "the master takes signals"
 
 # What is loaded late is loaded as root here: the interpreter and the clone may lie where only root may look, and
@@ -89,10 +93,25 @@ def refusal(*arguments: str, **environment: str) -> str:
     ended = subprocess.run(
         [LAUNCHER, *arguments], env={**_clean_environment(), **environment}, capture_output=True, timeout=TIMEOUT
     )
-    lines = ended.stderr.decode().splitlines()
-    assert ended.returncode == 2, lines
+    return _refused(ended.returncode, ended.stderr)
+
+
+def _refused(code: int | None, errors: bytes) -> str:
+    lines = errors.decode().splitlines()
+    assert code == 2, lines
     assert len(lines) == 1, lines
     return lines[0]
+
+
+def refusal_of_main(*arguments: str, **environment: str) -> str:
+    """Return the line of `refusal`, from a process that has loaded the launcher already: that is most of its work."""
+    with tempfile.NamedTemporaryFile() as errors:
+        process = _LOADED.Process(
+            target=run_main, args=(arguments, {**_clean_environment(), **environment}, errors.name)
+        )
+        process.start()
+        process.join(TIMEOUT)
+        return _refused(process.exitcode, errors.read())
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from tests.s3_demo.site import S3Site
 
@@ -17,13 +18,14 @@ PROCESSES = 4  # of each node
 RESTART_PAUSE = 5.0  # seconds
 HINT = """
 Three nodes of the archive on one S3 store answer on {url}
-Put file 5, read it, and ask for its status:
+Put file 5 and read it:
     curl -T README.md {url}/5
     curl {url}/5
-    curl -I {url}/5
-End a node, a server of the store or the database, and go on: what has ended is started again after {pause:g} seconds.
-{victims}
-The objects are in {endpoint}, with the keys in {credentials}.
+End a node, a server of the store or the database, and go on; it is started again after {pause:g} seconds:
+    kill -9 $(cat {root}/node1/pid)
+    kill -9 $(cat {root}/store/volume1/pid)
+    kill -9 $(cat {root}/mariadb/pid)
+The store is {endpoint}, its keys are in {credentials}
 Ctrl-C ends everything.
 """
 
@@ -40,23 +42,24 @@ def main() -> int:
     shutil.rmtree(root, ignore_errors=True)
     site = S3Site(root, given.port, PROCESSES)
     with site.running():
-        print(_hint(site), flush=True)
-        while True:
-            time.sleep(RESTART_PAUSE)
-            for server in site.servers:
-                if not server.is_running:
-                    server.start()
-                    print(f"started again, with process id {server.pid}", flush=True)
+        print(_hint(site, given.directory), flush=True)
+        _supervise(site)
+    return 0
 
 
-def _hint(site: S3Site) -> str:
-    killed = {"a node": site.nodes[0].pid, "a volume server": site.store.volume_servers[0].pid}
-    victims = "\n".join(
-        f"    kill -9 {pid}    # {name}" for name, pid in {**killed, "MariaDB": site.database.pid}.items()
-    )
+def _supervise(site: S3Site) -> NoReturn:
+    while True:
+        time.sleep(RESTART_PAUSE)
+        for server in site.servers:
+            if not server.is_running:
+                server.start()
+                print(f"started again, with process id {server.pid}", flush=True)
+
+
+def _hint(site: S3Site, root: Path) -> str:
     return HINT.format(
         url=site.url,
-        victims=victims,
+        root=root,
         pause=RESTART_PAUSE,
         endpoint=site.store.endpoint,
         credentials=site.store.write_credentials(),

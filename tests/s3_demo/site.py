@@ -37,6 +37,7 @@ region = us-east-1
 addressing_style = path
 credentials_file = {credentials}
 create_bucket = true
+# Small, so that files of a few MB show how parts are sent.
 part_size = 5242880
 """
 

@@ -9,7 +9,6 @@ import functools
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+
+from tests.support.server_process import free_ports
 
 SYSTEM_SQL = [Path("/usr/share/mysql"), Path("/usr/share/mariadb")]
 START_TIMEOUT = 60.0  # seconds
@@ -39,7 +40,7 @@ class MariaDB:
         self.options = options
         self.socket = directory / "s"
         self.host = "127.0.0.1"
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         self._password_file = directory / "root-password"
         self._process: subprocess.Popen[bytes] | None = None
         if not self._password_file.exists():
@@ -221,9 +222,3 @@ def _system_sql(name: str) -> str:
         if (directory / name).exists():
             return (directory / name).read_text()
     raise MariaDBError(f"{name} is not there: apt-get install mariadb-server-core")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,22 +1,28 @@
 """A server as a process of its own: started, killed with all its children, and started again."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from tests.support.process_tree import descendants
 
 HOST = "127.0.0.1"
+PORTS = range(12_000, 32_000)
 START_TIMEOUT = 60.0  # seconds
 
 
 class ServerProcess:
-    """A server that runs *command* in *directory* and listens on *port* of the loopback address."""
+    """A server that runs *command* in *directory* and listens on *port* of the loopback address.
+
+    Its process id is in the file ``pid`` there, what it writes in ``log``.
+    """
 
     def __init__(
         self, directory: Path, port: int, command: Sequence[str], environment: Mapping[str, str] | None = None
@@ -58,6 +64,7 @@ class ServerProcess:
                 env=self._environment,
                 start_new_session=True,
             )
+        (self._directory / "pid").write_text(str(self._process.pid))
         self.await_start(self._listens)
 
     def await_start(self, is_ready: Callable[[], bool]) -> None:
@@ -91,12 +98,15 @@ def wait_until(is_ready: Callable[[], bool], is_running: Callable[[], bool], log
 
 
 def free_ports(count: int) -> list[int]:
-    """Return as many ports that nothing listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Return as many ports that nothing listens on, and that the system gives to no outgoing connection."""
+    candidates = random.SystemRandom().sample(PORTS, len(PORTS))
+    return list(islice(filter(_is_free, candidates), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True

@@ -24,7 +24,7 @@ from tests.support.server_process import ServerProcess, free_ports
 
 SECONDS = float(os.getenv("NODES_SECONDS", "0"))
 PROCESSES = 4  # of each node
-ANSWERS = 50  # while a server is away, and again when it is back
+ANSWERS = 40  # while a server is away, and again when it is back
 
 
 @pytest.fixture
@@ -44,6 +44,8 @@ def victims(site: S3Site) -> Iterator[tuple[str, ServerProcess | MariaDB]]:
     for _ in itertools.takewhile(lambda round: not round or time.monotonic() < end, itertools.count()):
         yield "node", random.choice(site.nodes)
         yield "volume server", random.choice(site.store.volume_servers)
+        yield "gateway", site.store.gateway
+        yield "filer", site.store.filer
         yield "database", site.database
 
 

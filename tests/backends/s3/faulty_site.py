@@ -52,7 +52,7 @@ class FaultySite:
         """Return an archive behind the proxy that tries each call once, and has memory for three parts."""
         few = {"part_size": PART, "upload_memory": PARTS_OF_MEMORY * PART, "parallel_parts": 2, "attempts": 1}
         made = archive_on(self._store, self.prefix, options, endpoint_url=self.proxy.endpoint, **{**few, **s3})
-        made.sweep()
+        made.require_usable()
         return made
 
     def reset(self) -> None:

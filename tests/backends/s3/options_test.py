@@ -23,7 +23,7 @@ MakeArchive = Callable[..., S3BackendArchive]
 
 def store_both(archive: S3BackendArchive, store: SeaweedFS) -> list[dict[str, Any]]:
     """Store a file of one part as 7 and one of three as 8, move that to 9, and return what the store says of both."""
-    archive.sweep()
+    archive.require_usable()
     put(archive, "7", SMALL)
     put(archive, "8", LARGE)
     archive.patch("9", archive.file("8").filepath)
@@ -92,7 +92,7 @@ def test_the_profile_is_one_of_the_credentials_file(store: SeaweedFS, prefix: st
     put(archive, "7", SMALL)
     assert get(archive, "7") == SMALL
     with pytest.raises(ConfigurationError, match="InvalidAccessKeyId"):
-        archive_on(store, prefix, credentials_file=str(credentials)).sweep()
+        archive_on(store, prefix, credentials_file=str(credentials)).require_usable()
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,13 @@ def test_what_cannot_be_is_refused_before_the_store_is_asked(
 )
 def test_a_bucket_that_is_not_there_is_named(store: SeaweedFS, place: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message) as raised:
-        archive_on(store, place, create_bucket=False).sweep()
+        archive_on(store, place, create_bucket=False).require_usable()
     assert "\n" not in str(raised.value)
 
 
 def test_a_bucket_that_cannot_be_made_is_named(store: SeaweedFS) -> None:
     with pytest.raises(ConfigurationError, match=r"^\[s3\] the bucket 'UPPER' cannot be made: .*InvalidBucketName"):
-        archive_on(store, "s3://UPPER/x").sweep()
+        archive_on(store, "s3://UPPER/x").require_usable()
 
 
 # By the launcher

@@ -5,6 +5,7 @@ import signal
 import socket
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,19 @@ CHECKED = {"X-Pacifica-Chunked": "checked"}
 BIG = os.urandom(1 << 25)
 
 
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the files that `server` serves."""
+    return tmp_path_factory.mktemp("archive")
+
+
+@pytest.fixture(scope="module")
+def server(prefix: Path) -> Iterator[Server]:
+    """A service for all tests that leave it as it was."""
+    with uwsgi(prefix) as running:
+        yield running
+
+
 def _connected(server: Server) -> socket.socket:
     host, port = server.url.removeprefix("http://").split(":")
     return socket.create_connection((host, int(port)), TIMEOUT)
@@ -39,23 +53,22 @@ def _rest_of(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(1 << 16), b""))
 
 
-def test_files_go_in_and_come_back(tmp_path: Path) -> None:
+def test_files_go_in_and_come_back(server: Server) -> None:
     content = os.urandom(5_000_000)
-    with uwsgi(tmp_path) as server:
-        answer = requests.put(f"{server.url}/12345", data=content)
-        assert answer.json() == {"message": "File added to archive", "total_bytes": "5000000"}
-        assert requests.get(f"{server.url}/12345").content == content
-        assert requests.get(f"{server.url}/12345", headers={"Range": "bytes=-10"}).content == content[-10:]
-        assert requests.get(f"{server.url}//12345").content == content
-        head = requests.head(f"{server.url}/12345")
-        assert head.status_code == 204
-        assert head.headers["X-Content-Length"] == "5000000"
+    answer = requests.put(f"{server.url}/12345", data=content)
+    assert answer.json() == {"message": "File added to archive", "total_bytes": "5000000"}
+    assert requests.get(f"{server.url}/12345").content == content
+    assert requests.get(f"{server.url}/12345", headers={"Range": "bytes=-10"}).content == content[-10:]
+    assert requests.get(f"{server.url}//12345").content == content
+    head = requests.head(f"{server.url}/12345")
+    assert head.status_code == 204
+    assert head.headers["X-Content-Length"] == "5000000"
 
 
-def test_a_client_is_told_that_the_connection_closes(tmp_path: Path) -> None:
-    with uwsgi(tmp_path) as server, requests.Session() as session:
+def test_a_client_is_told_that_the_connection_closes(server: Server, prefix: Path) -> None:
+    with requests.Session() as session:
         for number in range(3):
-            source = tmp_path / "incoming"
+            source = prefix / "incoming"
             source.write_bytes(b"x")
             answer = session.patch(f"{server.url}/{number}", json={"path": str(source)})
             assert answer.json() == {"message": "File Moved Successfully"}
@@ -63,14 +76,13 @@ def test_a_client_is_told_that_the_connection_closes(tmp_path: Path) -> None:
         assert session.get(f"{server.url}/404").headers["Connection"] == "close"
 
 
-def test_chunked_bodies_that_a_proxy_has_checked_are_taken(tmp_path: Path) -> None:
+def test_chunked_bodies_that_a_proxy_has_checked_are_taken(server: Server) -> None:
     content = os.urandom(2_000_000)
-    with uwsgi(tmp_path) as server:
-        for size in (100, 65536, 500_000):
-            body = (content[start : start + size] for start in range(0, len(content), size))
-            answer = requests.put(f"{server.url}/7", data=body, headers=CHECKED)
-            assert answer.json()["total_bytes"] == "2000000"
-            assert requests.get(f"{server.url}/7").content == content
+    for size in (100, 65536, 500_000):
+        body = (content[start : start + size] for start in range(0, len(content), size))
+        answer = requests.put(f"{server.url}/7", data=body, headers=CHECKED)
+        assert answer.json()["total_bytes"] == "2000000"
+        assert requests.get(f"{server.url}/7").content == content
 
 
 def test_chunked_bodies_that_nobody_has_checked_are_refused(tmp_path: Path) -> None:
@@ -89,12 +101,12 @@ def test_chunked_bodies_that_nobody_has_checked_are_refused(tmp_path: Path) -> N
             assert requests.get(f"{server.url}/7").content == b"stays"
 
 
-def test_no_other_coding_is_taken(tmp_path: Path) -> None:
-    with uwsgi(tmp_path) as server:
-        for coding in ("gzip, chunked", "gzip", "chunked, chunked", "chunked;q=1"):
-            head = f"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {coding}\r\nX-Pacifica-Chunked: checked\r\n\r\n"
-            assert _answer(server, head.encode() + b"0\r\n\r\n").split()[1] in (b"400", b"501")
-    assert tree_of(tmp_path) == {}
+def test_no_other_coding_is_taken(server: Server, prefix: Path) -> None:
+    before = tree_of(prefix)
+    for coding in ("gzip, chunked", "gzip", "chunked, chunked", "chunked;q=1"):
+        head = f"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {coding}\r\nX-Pacifica-Chunked: checked\r\n\r\n"
+        assert _answer(server, head.encode() + b"0\r\n\r\n").split()[1] in (b"400", b"501")
+    assert tree_of(prefix) == before
 
 
 @pytest.mark.parametrize(
@@ -115,16 +127,15 @@ def test_a_broken_body_stores_nothing(tmp_path: Path, request_bytes: bytes) -> N
         assert list((tmp_path / ".partial").iterdir()) == []
 
 
-def test_hostile_paths_and_missing_lengths_are_json_errors(tmp_path: Path) -> None:
-    (tmp_path / "archive").mkdir()
-    with uwsgi(tmp_path / "archive") as server:
-        refused = dict.fromkeys(("/../x", "/..%2fx", "/%00", "/%2F1", "/1/", "/.partial"), b"400")
-        for path, status in {**refused, "/1": b"411"}.items():
-            length = "" if path == "/1" else "Content-Length: 0\r\n"
-            answer = _answer(server, f"PUT {path} HTTP/1.1\r\nHost: a\r\n{length}\r\n".encode())
-            assert answer.split()[1] == status
-            assert b'"status": "%s ' % status in answer
-    assert tree_of(tmp_path) == {"archive": None}
+def test_hostile_paths_and_missing_lengths_are_json_errors(server: Server, prefix: Path) -> None:
+    before = tree_of(prefix)
+    refused = dict.fromkeys(("/../x", "/..%2fx", "/%00", "/%2F1", "/1/", "/.partial"), b"400")
+    for path, status in {**refused, "/1": b"411"}.items():
+        length = "" if path == "/1" else "Content-Length: 0\r\n"
+        answer = _answer(server, f"PUT {path} HTTP/1.1\r\nHost: a\r\n{length}\r\n".encode())
+        assert answer.split()[1] == status
+        assert b'"status": "%s ' % status in answer
+    assert tree_of(prefix) == before
 
 
 def test_the_site_s_limit_holds(tmp_path: Path) -> None:
@@ -135,54 +146,50 @@ def test_the_site_s_limit_holds(tmp_path: Path) -> None:
         assert requests.put(f"{server.url}/7", data=b"x" * 10).status_code == 201
 
 
-def test_a_file_that_shrinks_under_a_download_breaks_it_off(tmp_path: Path) -> None:
-    place = tmp_path / "7"
-    with uwsgi(tmp_path) as server:
-        place.write_bytes(b"x" * (1 << 25))
-        with _connected(server) as connection:
-            connection.sendall(b"GET /7 HTTP/1.1\r\nHost: a\r\n\r\n")
-            answer = connection.recv(1 << 12)
-            os.truncate(place, 1 << 20)
-            answer += b"".join(iter(lambda: connection.recv(1 << 16), b""))
-        body = answer.partition(b"\r\n\r\n")[2]
-        assert len(body) < 1 << 25
-        assert not body.strip(b"x")  # no error page behind the bytes
+def test_a_file_that_shrinks_under_a_download_breaks_it_off(server: Server, prefix: Path) -> None:
+    place = prefix / "70"
+    place.write_bytes(b"x" * (1 << 25))
+    with _connected(server) as connection:
+        connection.sendall(b"GET /70 HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = connection.recv(1 << 12)
+        os.truncate(place, 1 << 20)
+        answer += b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    body = answer.partition(b"\r\n\r\n")[2]
+    assert len(body) < 1 << 25
+    assert not body.strip(b"x")  # no error page behind the bytes
 
 
-def test_the_body_is_asked_for_when_it_is_wanted(tmp_path: Path) -> None:
-    with uwsgi(tmp_path) as server, _connected(server) as connection:
+def test_the_body_is_asked_for_when_it_is_wanted(server: Server) -> None:
+    with _connected(server) as connection:
         connection.sendall(b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
         assert connection.recv(1 << 16) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"hello")
         assert _rest_of(connection).startswith(b"HTTP/1.1 201 ")
 
 
-def test_the_body_is_not_asked_for_when_the_head_is_wrong(tmp_path: Path) -> None:
-    with uwsgi(tmp_path) as server:
-        for request in (
-            "PUT /a/b HTTP/1.1\r\nContent-Length: 5",
-            "PUT /7 HTTP/1.1\r\nTransfer-Encoding: chunked",
-            "PUT /7 HTTP/1.1\r\nContent-Length: 5\r\nLast-Modified: never",
-            "PUT /7 HTTP/1.1\r\nContent-Length: 5\r\nIf-Match: *",
-            "FETCH /7 HTTP/1.1\r\nContent-Length: 5",
-        ):
-            answer = _answer(server, f"{request}\r\nHost: a\r\nExpect: 100-continue\r\n\r\n".encode())
-            assert answer.split()[1].startswith(b"4")
-            assert b"100 Continue" not in answer
+def test_the_body_is_not_asked_for_when_the_head_is_wrong(server: Server) -> None:
+    for request in (
+        "PUT /a/b HTTP/1.1\r\nContent-Length: 5",
+        "PUT /7 HTTP/1.1\r\nTransfer-Encoding: chunked",
+        "PUT /7 HTTP/1.1\r\nContent-Length: 5\r\nLast-Modified: never",
+        "PUT /404 HTTP/1.1\r\nContent-Length: 5\r\nIf-Match: *",
+        "FETCH /7 HTTP/1.1\r\nContent-Length: 5",
+    ):
+        answer = _answer(server, f"{request}\r\nHost: a\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert answer.split()[1].startswith(b"4")
+        assert b"100 Continue" not in answer
 
 
-def test_a_client_of_http_1_0_is_not_asked(tmp_path: Path) -> None:
-    with uwsgi(tmp_path) as server:
-        request = b"PUT /7 HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello"
-        assert b" 201 Created\r\n" in _answer(server, request).partition(b"\n")[0] + b"\n"
+def test_a_client_of_http_1_0_is_not_asked(server: Server) -> None:
+    request = b"PUT /7 HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello"
+    assert b" 201 Created\r\n" in _answer(server, request).partition(b"\n")[0] + b"\n"
 
 
-def test_an_absolute_target_is_a_path(tmp_path: Path) -> None:
-    with uwsgi(tmp_path) as server:
-        requests.put(f"{server.url}/7", data=b"hello")
-        for target in (b"http://archive:80/7", b"HTTP://archive/7?x=y", b"http://archive//7"):
-            assert _answer(server, b"GET %b HTTP/1.1\r\nHost: archive\r\n\r\n" % target).endswith(b"\r\n\r\nhello")
-        assert b" 200 " in _answer(server, b"GET http://archive HTTP/1.1\r\nHost: archive\r\n\r\n")
+def test_an_absolute_target_is_a_path(server: Server) -> None:
+    requests.put(f"{server.url}/7", data=b"hello")
+    for target in (b"http://archive:80/7", b"HTTP://archive/7?x=y", b"http://archive//7"):
+        assert _answer(server, b"GET %b HTTP/1.1\r\nHost: archive\r\n\r\n" % target).endswith(b"\r\n\r\nhello")
+    assert b" 200 " in _answer(server, b"GET http://archive HTTP/1.1\r\nHost: archive\r\n\r\n")
 
 
 def test_clients_that_leave_and_what_is_not_http_log_no_traceback(tmp_path: Path) -> None:

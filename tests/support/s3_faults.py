@@ -1,7 +1,7 @@
 """What a proxy does with a call to an S3 store in the place of passing it on."""
 
 from collections.abc import Callable
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 
 from tests.support.s3_proxy import Answer, Call, Fault
 
@@ -23,6 +23,18 @@ def cut_answer(after: int) -> Fault:
     def fault(call: Call) -> Answer:
         answer = call.forward()
         return answer._replace(body=answer.body[:after])
+
+    return fault
+
+
+def stall_answer(after: int) -> Fault:
+    """Let the store answer, and say nothing more after *after* bytes of the body of its answer."""
+
+    def fault(call: Call) -> Answer:
+        answer = call.forward()
+        call.send(answer._replace(body=answer.body[:after]))
+        call.wait_for_the_end()
+        raise ConnectionAbortedError
 
     return fault
 
@@ -78,15 +90,10 @@ def answer_body(change: Callable[[bytes], bytes]) -> Fault:
     return fault
 
 
-def answer_date(seconds: float) -> Fault:
-    """Let the store answer with a clock that is ahead by *seconds*."""
-
-    def fault(call: Call) -> Answer:
-        answer = call.forward()
-        now = parsedate_to_datetime(answer.headers["Date"]).timestamp()
-        return answer.with_headers(Date=formatdate(now + seconds, usegmt=True))
-
-    return fault
+def shift_clock(call: Call) -> Answer:
+    """Let the store take the call for one of the year 2020."""
+    call.headers["X-Amz-Date"] = "20200101T000000Z"
+    return call.forward()
 
 
 def first(deed: Callable[[], object], then: Fault = Call.forward) -> Fault:

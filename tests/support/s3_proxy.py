@@ -71,6 +71,10 @@ class Call:
         """Send the call to the store, and return what it answers."""
         return self._handler.forward(self)
 
+    def send(self, answer: Answer) -> None:
+        """Answer the client, or begin to."""
+        self._handler.answer(answer)
+
     def wait_for_the_end(self) -> None:
         """Return when the client closes the connection, or the proxy ends."""
         with suppress(OSError):
@@ -199,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         finally:
             proxy.hold(-held)
-        self._answer(answer)
+        self.answer(answer)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _handle
 
@@ -219,7 +223,8 @@ class _Handler(BaseHTTPRequestHandler):
         announced = found.headers.get("Content-Length")
         return Answer(found.status, headers, body, len(body) if announced is None else int(announced))
 
-    def _answer(self, answer: Answer) -> None:
+    def answer(self, answer: Answer) -> None:
+        """Send *answer* to the client."""
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

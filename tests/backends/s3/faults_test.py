@@ -14,6 +14,7 @@ from tests.support.s3_faults import (
     lose_answer,
     refuse,
     rewrite,
+    shift_clock,
 )
 from tests.support.s3_proxy import ALWAYS
 
@@ -58,7 +59,7 @@ LASTING = {
     "small-unavailable": Spot(SMALL, "PutObject", UNAVAILABLE),
     "small-bad-digest": Spot(SMALL, "PutObject", refuse(400, "BadDigest")),
     "small-conflict": Spot(SMALL, "PutObject", CONFLICT),
-    "small-skewed": Spot(SMALL, "PutObject", refuse(403, "RequestTimeTooSkewed")),
+    "small-skewed": Spot(SMALL, "PutObject", shift_clock),
     "create-slow-down": Spot(LARGE, "CreateMultipartUpload", SLOW_DOWN),
     "create-lost-answer": Spot(LARGE, "CreateMultipartUpload", lose_answer),
     "create-garbled": Spot(LARGE, "CreateMultipartUpload", answer_body(lambda body: body[: len(body) // 2])),

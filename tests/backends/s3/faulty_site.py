@@ -4,18 +4,20 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from hashlib import sha256
+from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.abstract.precondition import Precondition
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
-from tests.backends.s3.support import archive_on, notes_of_nothing, objects_below, split, unfinished_uploads
+from tests.backends.s3.support import archive_on, client_of, notes_of_nothing, objects_below, split, unfinished_uploads
 from tests.support.s3_proxy import Fault, S3Proxy
 from tests.support.seaweedfs import SeaweedFS
 
 MIB = 1 << 20  # bytes
 MTIME = 1_500_000_000.25
-SMALL = bytes(range(256)) * 400
+SMALL = Random(1).randbytes(102_400)
 LARGE = SMALL * 110  # three parts
 OLD = b"old content"
 FILE = "1"
@@ -33,16 +35,17 @@ class Spot(NamedTuple):
 
 
 class FaultySite:
-    """A place in *store* that is reached by a *proxy*; *direct* is an archive that avoids it.
+    """A place in *store* that is reached by a *proxy* at *endpoint*; *direct* is an archive that avoids it.
 
     The archives are made once, as are boto3's clients, and have checked the store before anything is spoiled.
     """
 
     def __init__(self, store: SeaweedFS) -> None:
         self._store = store
-        self._client = store.client()
+        self._client = client_of(store)
         self.prefix = f"s3://archive/{uuid.uuid4()}"
         self.proxy = S3Proxy(store.endpoint)
+        self.endpoint = self.proxy.endpoint
         self.direct = archive_on(store, self.prefix)
         self.hasty = self.archive()
         self.patient = self.archive(attempts=2)
@@ -51,9 +54,19 @@ class FaultySite:
     def archive(self, options: ArchiveOptions | None = None, **s3: object) -> S3BackendArchive:
         """Return an archive behind the proxy that tries each call once, and has memory for three parts."""
         few = {"part_size": PART, "upload_memory": PARTS_OF_MEMORY * PART, "parallel_parts": 2, "attempts": 1}
-        made = archive_on(self._store, self.prefix, options, endpoint_url=self.proxy.endpoint, **{**few, **s3})
+        made = archive_on(self._store, self.prefix, options, endpoint_url=self.endpoint, **{**few, **s3})
         made.require_usable()
         return made
+
+    def write_credentials(self) -> Path:
+        """Write the keys of the store as boto3 reads them, and return the path."""
+        return self._store.write_credentials()
+
+    def replace_bytes(self, content: bytes) -> None:
+        """Give the file other bytes, and leave what is kept with it."""
+        place = split(f"{self.prefix}/file.{FILE}")
+        metadata = self._client.head_object(**place)["Metadata"]
+        self._client.put_object(**place, Body=content, Metadata=metadata)
 
     def reset(self) -> None:
         """Remove all files and faults."""
@@ -64,6 +77,10 @@ class FaultySite:
     def check_clean(self) -> None:
         """Fail unless the next start leaves no upload, and no notes but those of what is stored."""
         self._sweeping.sweep()
+        self.check_nothing_is_left()
+
+    def check_nothing_is_left(self) -> None:
+        """Fail unless there is no upload, and no notes but those of what is stored."""
         assert unfinished_uploads(self._store, self.prefix) == []
         assert notes_of_nothing(self._store, self.prefix) == []
 

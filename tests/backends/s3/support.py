@@ -1,5 +1,6 @@
 """Archives in a store, and what is left there."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,10 +42,16 @@ def split(path: str) -> dict[str, str]:
     return {"Bucket": bucket, "Key": key}
 
 
+@lru_cache(maxsize=4)
+def client_of(store: S3Server) -> Any:
+    """Return a client of boto3; to make one takes longer than most calls."""
+    return store.client()
+
+
 def objects_below(store: S3Server, prefix: str) -> list[str]:
     """Return the keys of all objects below *prefix*, notes included, from there on."""
     place = split(prefix)
-    found = store.client().list_objects_v2(Bucket=place["Bucket"], Prefix=f"{place['Key']}/").get("Contents", ())
+    found = client_of(store).list_objects_v2(Bucket=place["Bucket"], Prefix=f"{place['Key']}/").get("Contents", ())
     return [each["Key"].removeprefix(f"{place['Key']}/") for each in found]
 
 
@@ -62,13 +69,13 @@ def write_config(
 def unfinished_uploads(store: S3Server, prefix: str) -> list[str]:
     """Return the keys of the uploads in parts below *prefix* that are neither completed nor aborted."""
     place = split(prefix)
-    found = store.client().list_multipart_uploads(Bucket=place["Bucket"], Prefix=f"{place['Key']}/")
+    found = client_of(store).list_multipart_uploads(Bucket=place["Bucket"], Prefix=f"{place['Key']}/")
     return [each["Key"] for each in found.get("Uploads", ())]
 
 
 def notes_of_nothing(store: S3Server, prefix: str) -> list[str]:
     """Return the keys of the notes below *prefix* that belong to no object, from there on."""
-    keys, client = objects_below(store, prefix), store.client()
+    keys, client = objects_below(store, prefix), client_of(store)
     files = [key for key in keys if not key.startswith(".notes/")]
     tokens = {key: client.head_object(**split(f"{prefix}/{key}"))["Metadata"]["pacifica-token"] for key in files}
     own = {f".notes/{key}/{token}" for key, token in tokens.items()}

@@ -42,16 +42,16 @@ def sweep(store: Store) -> None:
 
 def _abandoned_uploads(store: Store) -> Iterator[_AbandonedUpload]:
     for page in store.bucket.pages("list_multipart_uploads", Prefix=store.key(f"{store.prefix}/")):
+        latest = time_of(page) - store.s3.abandoned_seconds
         for found in page.get("Uploads", ()):
             with suppress(MissingUploadError):  # it has just been completed or aborted
-                # The store tells its own time in whole seconds.
-                if time_of(page) - int(_last_change(store, found)) >= store.s3.abandoned_seconds:
+                if all(time <= latest for time in _changes(store, found)):
                     yield _AbandonedUpload(found["Key"], found["UploadId"])
 
 
-def _last_change(store: Store, upload: Answer) -> float:
-    """Return when the upload was begun, or its latest part was sent."""
-    last = float(upload["Initiated"].timestamp())
+def _changes(store: Store, upload: Answer) -> Iterator[int]:
+    """Yield when the upload was begun, and when its parts were sent; in whole seconds, as the store tells its time."""
+    yield int(upload["Initiated"].timestamp())
     for page in store.bucket.pages("list_parts", Key=upload["Key"], UploadId=upload["UploadId"]):
-        last = max([last, *(part["LastModified"].timestamp() for part in page.get("Parts", ()))])
-    return last
+        for part in page.get("Parts", ()):
+            yield int(part["LastModified"].timestamp())

@@ -44,7 +44,8 @@ class S3Reader(Reader):
             try:
                 return self._read_some(size)
             except BackendUnavailableError as error:
-                _log.warning("%s: reading goes on at byte %d: %s", self.filepath, self._position, error.__cause__)
+                cause = type(error.__cause__ or error).__name__
+                _log.warning("%s: reading goes on at byte %d after %s", self.filepath, self._position, cause)
                 self._leave()
         return self._read_some(size)
 

@@ -70,7 +70,6 @@ _BY_CODE: dict[str, tuple[type[ArchiveInterfaceError], str]] = {
     **dict.fromkeys(("PreconditionFailed", "412"), _CONDITION),
     "ConditionalRequestConflict": (ConcurrentWriteError, "another request writes this file, try again later"),
     "NoSuchUpload": (MissingUploadError, "the storage has lost the upload, send the file again"),
-    "NotImplemented": (StorageError, "the storage cannot do this"),
     **dict.fromkeys(("RequestTimeTooSkewed", "RequestExpired"), _SKEWED),
     **dict.fromkeys(("InvalidObjectState", "ObjectNotInActiveTierError"), _OFFLINE),
     "RestoreAlreadyInProgress": (RestoreRunningError, "the file is being staged from tape"),

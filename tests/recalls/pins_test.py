@@ -149,9 +149,9 @@ def test_a_pin_ends_with_the_disk_copy_unless_the_storage_keeps_it(
     tape.run()
     site.work()
     assert site.archive.stays == {"1": max(50.0, lifetime if pins else 0.0)}
-    site.work(seconds - 10, step=5)
+    site.work(seconds - 10, step=10)
     assert tape.online == {"1"}
-    site.work(10, step=5)
+    site.work(10, step=10)
     assert tape.online == set()
     assert site.states(request) == {"1": "COMPLETED"}
 

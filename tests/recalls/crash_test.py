@@ -17,7 +17,7 @@ from tests.support.crashes import Points, die, lose_connection, passing, runs_to
 from tests.support.recall_site import Site, wishes
 from tests.support.tape import Tape
 
-STRIDE = 1 if os.getenv("RECALL_CRASHES") == "all" else 40
+STRIDE = 1 if os.getenv("RECALL_CRASHES") == "all" else 61
 KINDS = ("good", "late", "fails", "lost", "cancelled", "deleted")
 
 

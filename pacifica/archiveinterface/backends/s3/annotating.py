@@ -1,4 +1,4 @@
-"""What is found out about a stored object later, kept with it: its digests, or that it is damaged."""
+"""Keeping with a stored object what is learnt later: its digests, or that it is damaged."""
 
 from .notes import Kept
 from .status import S3Status
@@ -8,8 +8,8 @@ from .store import Store
 def annotate(store: Store, status: S3Status, kept: Kept) -> None:
     """Keep *kept* with the object of *status*, in the place where its notes are.
 
-    Metadata change by a copy of the object to itself, which is small then. Raises StoreConditionError when it has
-    been replaced.
+    The metadata of a small object are changed by a copy of the object to itself. Raises StoreConditionError when the
+    object has been replaced.
     """
     if status.has_notes or not status.kept.is_complete:
         store.write_notes(status.filepath, status.notes_name, kept)

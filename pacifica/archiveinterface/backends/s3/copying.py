@@ -61,6 +61,6 @@ class Copy:
         return self._upload
 
     def discard(self) -> None:
-        """Forget the parts that were copied."""
+        """Remove the parts that were copied."""
         if self._upload:
             self._upload.discard()

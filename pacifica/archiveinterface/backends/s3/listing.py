@@ -1,4 +1,4 @@
-"""What is below the prefix: files, and uploads that were never finished."""
+"""Listing what is below the prefix: files, and uploads that were not finished."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def entries(store: Store, after: str = "") -> Iterator[tuple[str, bool]]:
 
 
 def sweep(store: Store) -> None:
-    """Remove the uploads below the prefix to which no part was added for a while, and their notes."""
+    """Abort the uploads below the prefix to which no part was added for `abandoned_seconds`, and remove their notes."""
     for abandoned in _abandoned_uploads(store):
         with suppress(MissingUploadError):  # another node was quicker
             store.bucket.abort(*abandoned)

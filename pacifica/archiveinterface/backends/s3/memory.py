@@ -1,28 +1,28 @@
-"""The memory that the parts of all uploads have together."""
+"""The memory that all uploads of a process share for their parts."""
 
 import threading
 from collections import deque
 
 from ...exception import StorageBusyError
 
-_LONGEST_WAIT = 60.0  # seconds; as long as a client may keep silent
+_LONGEST_WAIT = 60.0  # seconds; the service waits as long for a client that sends nothing
 
 
 class Memory:
-    """*size* bytes that uploads share; each takes room for a whole part before it receives the part's first byte.
+    """*size* bytes that uploads share; an upload takes memory for a whole part before it receives the first byte of it.
 
-    So every part that was begun can be finished, and no two uploads wait for each other.
+    Every part that was begun can therefore be finished, and no two uploads wait for each other.
     """
 
     def __init__(self, size: int) -> None:
-        """Hand out *size* bytes at most; a single larger part is let through when nothing else is held."""
+        """Limit the memory to *size* bytes; a larger part gets its memory when no other part has any."""
         self._size = size
         self._used = 0
         self._queue: deque[object] = deque()
         self._changed = threading.Condition()
 
     def take(self, count: int) -> None:
-        """Wait for room for *count* bytes, in the order of arrival. Raises StorageBusyError after a minute."""
+        """Take *count* bytes, in the order of arrival, when they are free. Raises StorageBusyError after a minute."""
         mine = object()
         with self._changed:
             self._queue.append(mine)

@@ -1,8 +1,9 @@
 """What is kept with an object: its identity, modification time, size, digests and damage.
 
 A small file is stored by one call, which brings all of this as the object's metadata. The metadata of a file in parts
-are fixed before its first byte is sent, so they name only its *token*; the rest is an object of its own below
-``.notes``, stored before the file is published. An object that this service did not store has notes by its entity tag.
+are fixed before its first byte is sent, so they hold only its *token*; the rest is an object of its own below
+``.notes``, named after the token and stored before the file is published. The notes of an object that this service did
+not store are named after its entity tag.
 """
 
 import json
@@ -31,7 +32,7 @@ class Kept(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is nothing to look for elsewhere."""
+        """Whether modification time and digests are known, so that no object of notes has to be read."""
         return self.mtime is not None and bool(self.digests)
 
     def texts(self) -> dict[str, str]:

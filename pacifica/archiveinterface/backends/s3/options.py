@@ -25,7 +25,9 @@ class S3Options:
         "", "file with access keys, in the form of ~/.aws/credentials; empty: boto3 searches in its usual places"
     )
     profile: str = option("", "profile in the credentials file; empty: AWS_PROFILE or default")
-    create_bucket: bool = option("false", "whether a bucket that is not there is made at start, for tries", boolean)
+    create_bucket: bool = option(
+        "false", "whether a bucket that does not exist is created at the start, for trials", boolean
+    )
     storage_class: str = option("", "storage class of new objects, e.g. DEEP_ARCHIVE; empty: as the store decides")
     archive_classes: tuple[str, ...] = option(
         "GLACIER DEEP_ARCHIVE",
@@ -55,7 +57,7 @@ class S3Options:
     )
     parallel_parts: int = option("4", "parts of one upload that are sent at a time", at_least(1, int))
     upload_memory: int = option(
-        "1073741824", "bytes that all parts being received or sent may have together", at_least(5 * MIB, int)
+        "1073741824", "bytes of memory for the parts of all uploads in progress", at_least(5 * MIB, int)
     )
     checksum: str = option(
         "crc32",
@@ -79,7 +81,6 @@ class S3Options:
     encryption_key: str = option("", "the key of aws:kms; empty: the key of the bucket")
     abandoned_seconds: float = option(
         "86400",
-        "seconds without a new part after which an upload is taken for abandoned by a process that ended; it is then"
-        " removed at the next start",
+        "seconds without a new part after which a start of the service removes an upload that was not finished",
         at_least(0, float),
     )

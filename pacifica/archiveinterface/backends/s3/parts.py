@@ -37,7 +37,7 @@ class Upload:
     """One multipart upload, with the notes of the object; a few parts are sent at a time, by threads of its own."""
 
     def __init__(self, store: Store, filepath: str, token: str) -> None:
-        """Begin it: the object *filepath* will have the *token*."""
+        """Begin the upload; the object *filepath* will have the *token*."""
         self._store, self._filepath, self._token = store, filepath, token
         self._key = store.key(filepath)
         self._id = store.bucket.create_upload(self._key, Kept(token).metadata())
@@ -47,7 +47,10 @@ class Upload:
         self._parts: list[Part] = []
 
     def send(self, content: Content, room: int) -> None:
-        """Send the next part, when few enough are on their way; its *room* in the memory is given back then."""
+        """Begin to send the next part; return when fewer than ``parallel_parts`` are being sent.
+
+        Its *room* bytes of memory are freed when it is sent.
+        """
         with UndoOnError(partial(self._store.memory.give_back, room)):
             sending = self._threads.submit(self._store.bucket.put_part, self._key, self._id, self._next, content)
         sending.add_done_callback(lambda _: self._store.memory.give_back(room))
@@ -63,17 +66,17 @@ class Upload:
         while self._sending:
             self._await_first()
         self._threads.shutdown()
-        self._has_notes = True  # even if that fails: perhaps only the answer is lost
+        self._has_notes = True  # even if the call fails: perhaps only its answer is lost
         self._store.write_notes(self._filepath, self._token, kept)
 
     def complete(self, condition: Condition) -> Answer:
-        """Make the parts the object."""
+        """Publish the parts as the object if the *condition* holds."""
         return self._store.bucket.complete(self._key, self._id, self._parts, condition)
 
     def discard(self) -> None:
-        """Forget all that was sent; nothing is on its way after it. What cannot be removed is left to the sweep.
+        """Abort the upload; no part is being sent when this returns. What cannot be removed is left to the sweep.
 
-        The notes of an object that was published after all, although the store did not say so, are its only ones.
+        The notes stay when the object was published although the store did not say so.
         """
         self._threads.shutdown(cancel_futures=True)
         try:

@@ -1,4 +1,4 @@
-"""Whether the store does what the archive depends on."""
+"""The check at start: the bucket exists, and the store compares conditions when it writes."""
 
 from contextlib import suppress
 
@@ -12,10 +12,10 @@ _REFUSED = (Condition(is_new=True), Condition(match='"another"'))
 
 
 def require_usable(store: Store) -> None:
-    """Raise ConfigurationError unless the bucket is there and the store compares conditions when it writes.
+    """Raise ConfigurationError unless the bucket exists and the store compares conditions when it writes.
 
-    It is asked once. Makes the bucket with ``create_bucket``. Raises BackendUnavailableError when the store does not
-    answer.
+    A store that has passed is not checked again. Creates the bucket if ``create_bucket`` is set. Raises
+    BackendUnavailableError when the store does not answer.
     """
     if store.is_usable:
         return
@@ -23,7 +23,7 @@ def require_usable(store: Store) -> None:
     _require_bucket(bucket)
     key = store.key(f"{store.prefix}/{NOTES}/probe-{new_token()}")
     try:
-        with suppress(StoreConditionError):  # the answer was lost, and boto3 has asked again
+        with suppress(StoreConditionError):  # the answer was lost, and boto3 has repeated the call
             bucket.put(key, b"", {}, Condition(is_new=True))
         for condition in _REFUSED:
             _require_refusal(bucket, key, condition)

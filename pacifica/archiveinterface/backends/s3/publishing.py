@@ -21,9 +21,9 @@ _log = logging.getLogger(LOG_NAME)
 
 
 class Publishable(Protocol):
-    """A new object that one last call publishes: an upload or a copy, of *size* bytes, with a *token* of its own.
+    """A new object of *size* bytes, an upload or a copy, that the last call to the store publishes.
 
-    *kept* is what is kept with it.
+    *token* is in the metadata of this object and of no other.
     """
 
     filepath: str
@@ -36,7 +36,7 @@ class Publishable(Protocol):
 
     @property
     def is_in_parts(self) -> bool:
-        """Whether the last call says no more than which parts belong together."""
+        """Whether the object was sent in parts, which the last call puts together."""
 
     def content_digests(self) -> Digests:
         """Return digests that identify the content."""
@@ -45,7 +45,7 @@ class Publishable(Protocol):
         """Have the store publish the object if the *condition* holds."""
 
     def discard(self) -> None:
-        """Forget what was sent."""
+        """Remove what was sent."""
 
 
 def condition_for(store: Store, existing: S3Status | None, precondition: Precondition | None) -> Condition:
@@ -61,12 +61,12 @@ def condition_for(store: Store, existing: S3Status | None, precondition: Precond
 
 
 def publish(store: Store, new: Publishable, precondition: Precondition | None) -> S3Status:
-    """Have *new* become the file, and return its status.
+    """Publish *new* as the file, and return its status.
 
     Raises PreconditionError, OtherBytesError when it may not replace what is there.
     """
     for attempt in range(store.s3.attempts):
-        # Without a condition, only a large file's old notes are worth another call.
+        # Without a condition, the old object is asked for only to remove its notes.
         is_looked_at = precondition or not store.options.may_replace or new.is_in_parts
         existing = store.existing(new.filepath) if is_looked_at else None
         condition = condition_for(store, existing, precondition)
@@ -88,7 +88,7 @@ def _put(store: Store, new: Publishable, condition: Condition) -> S3Status:
     try:
         answer = new.put(condition)
     except ArchiveInterfaceError:
-        # Perhaps only the answer was lost, and boto3 has asked again.
+        # Perhaps only the answer was lost, and boto3 has repeated the call.
         stored = store.existing(new.filepath)
         if stored is None or stored.kept.token != new.token:
             raise
@@ -111,7 +111,7 @@ def _verified(store: Store, new: Publishable, told: S3Status) -> S3Status:
 
 
 def _told(store: Store, new: Publishable, answer: Answer) -> S3Status:
-    """Return the status of an object by the *answer* to its upload: one call is enough for a small file."""
+    """Return the status of an object from the *answer* to its upload, without another call."""
     said = {
         "ETag": answer["ETag"],
         "ContentLength": new.size,
@@ -141,7 +141,7 @@ def _is_content_of(store: Store, existing: S3Status, written: Digests) -> bool:
 
 
 def forget(store: Store, replaced: S3Status, current: str = "") -> None:
-    """Remove the notes of an object that is *replaced* or removed, and those that older ones have left.
+    """Remove the notes of an object that was *replaced* or removed, and notes that older objects have left.
 
     *current* is the name of the new object's notes. What cannot be removed does no harm.
     """
@@ -149,4 +149,4 @@ def forget(store: Store, replaced: S3Status, current: str = "") -> None:
         store.remove_notes(replaced.filepath, replaced.notes_name)
         store.remove_old_notes(replaced.filepath, current)
     except ArchiveInterfaceError as error:
-        _log.warning("%s: the notes of an older content are left: %s", replaced.filepath, error)
+        _log.warning("%s: the notes of the old object could not be removed: %s", replaced.filepath, error)

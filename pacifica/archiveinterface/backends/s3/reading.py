@@ -1,4 +1,4 @@
-"""Reading an object; a connection that breaks is made anew where it broke."""
+"""Reading an object; after a connection broke, another one goes on at the same byte."""
 
 import logging
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from .status import S3Status
 from .store import Store
 
 BLOCK_SIZE = 1 << 20  # bytes
-_SKIPPED = 1 << 16  # bytes that are read and forgotten rather than asked for anew
+_SKIPPED = 1 << 16  # bytes; a shorter distance is read and dropped instead of opening a new connection
 _UNAVAILABLE = "the storage does not answer now, try again later"
 
 _log = logging.getLogger(LOG_NAME)
@@ -105,7 +105,7 @@ class S3Reader(Reader):
         annotate(self._store, self._status, self._kept)
 
     def close(self) -> None:
-        """Close the stream; a connection with bytes on their way is given up."""
+        """Close the stream, and its connection if not all bytes were read."""
         self._leave()
 
     def _leave(self) -> None:

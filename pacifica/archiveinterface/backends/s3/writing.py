@@ -21,8 +21,7 @@ _CONTENT = "sha-256"
 class S3Writer(Writer):
     """An object being written; it is published by one last call to the store.
 
-    *token* tells it from every other object that is stored at this place, so a lost answer to that call can be found
-    out.
+    If the answer to that call is lost, *token* tells whether the object that is stored is this one.
     """
 
     def __init__(
@@ -38,12 +37,12 @@ class S3Writer(Writer):
         self._upload: Upload | None = None
         self._mod_time = time.time()
         self._digests: Digests = {}
-        # Equal bytes are taken again where files may not be replaced.
+        # Where files may not be replaced, the same bytes may be sent again.
         self._hasher = Hasher(() if store.options.may_replace else (_CONTENT,))
         self._published: S3Status | None = None
 
     def write(self, buf: bytes) -> int:
-        """Append the whole *buf*. Raises StorageBusyError when there is no memory for it in a minute."""
+        """Append the whole *buf*. Raises StorageBusyError when no memory for it is free within a minute."""
         self._hasher.update(buf)
         rest = memoryview(buf)
         while rest:
@@ -117,7 +116,7 @@ class S3Writer(Writer):
         return self._store.bucket.put(self._key, self._part, self.kept.metadata(), condition)
 
     def discard(self) -> None:
-        """Forget what was written."""
+        """Remove what was written."""
         self._free()
         if self._upload:
             self._upload.discard()

@@ -87,8 +87,8 @@ class Bucket:
 
     def put(self, key: str, content: Content, metadata: Mapping[str, str], condition: Condition = ALWAYS) -> Answer:
         """Store *content* as the object *key*."""
-        said = {**self._creation(metadata), **self._check(content), **condition.parameters}
-        return self._publish("put_object", Key=key, Body=content, **said)
+        parameters = {**self._creation(metadata), **self._check(content), **condition.parameters}
+        return self._publish("put_object", Key=key, Body=content, **parameters)
 
     def put_notes(self, key: str, content: bytes) -> None:
         """Store *content* as the object *key*, in the class that is read at once."""
@@ -96,8 +96,8 @@ class Bucket:
 
     def create_upload(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin an upload in parts to *key* and return its id."""
-        kind = {"ChecksumAlgorithm": self.options.checksum.upper()} if self._has_checksums else {}
-        return str(self._call("create_multipart_upload", Key=key, **kind, **self._creation(metadata))["UploadId"])
+        checksum = {"ChecksumAlgorithm": self.options.checksum.upper()} if self._has_checksums else {}
+        return str(self._call("create_multipart_upload", Key=key, **checksum, **self._creation(metadata))["UploadId"])
 
     def put_part(self, key: str, upload: str, number: int, content: Content) -> Part:
         """Send *content* as the part *number*, which counts from 1."""
@@ -121,7 +121,7 @@ class Bucket:
         )
 
     def abort(self, key: str, upload: str) -> None:
-        """Forget the upload with all its parts."""
+        """Abort the upload, and remove its parts."""
         self._call("abort_multipart_upload", Key=key, UploadId=upload)
 
     def source(self, key: str, match: str) -> dict[str, Any]:
@@ -140,10 +140,10 @@ class Bucket:
 
         Its class will be *storage_class*, or that of new objects.
         """
-        said = {**self._creation(metadata), **condition.parameters}
+        parameters = {**self._creation(metadata), **condition.parameters}
         if storage_class:
-            said["StorageClass"] = storage_class
-        return self._call("copy_object", Key=key, MetadataDirective="REPLACE", **source, **said)
+            parameters["StorageClass"] = storage_class
+        return self._call("copy_object", Key=key, MetadataDirective="REPLACE", **source, **parameters)
 
     def delete(self, key: str, condition: Condition = ALWAYS) -> None:
         """Remove the object *key*, if there is one."""
@@ -152,7 +152,7 @@ class Bucket:
     def restore(self, key: str, days: int, tier: str) -> Answer:
         """Ask for a readable copy of the archived object *key* for *days*; 0 days and no *tier* are not sent.
 
-        It is asked once: a store that is busy is asked again by the recall service, later.
+        The call is made once: if the store is busy, the recall service tries again later.
         """
         request: dict[str, Any] = {"Days": days} if days else {}
         if tier:
@@ -182,13 +182,13 @@ class Bucket:
             return str(client.generate_presigned_url("get_object", Params=place, ExpiresIn=seconds))
 
     def _creation(self, metadata: Mapping[str, str]) -> dict[str, Any]:
-        """Return what is said of every new object."""
-        kind = {"StorageClass": self.options.storage_class} if self.options.storage_class else {}
-        return {"Metadata": dict(metadata), "ContentType": _CONTENT_TYPE, **kind, **self._encryption()}
+        """Return the parameters of each call that creates an object."""
+        chosen = {"StorageClass": self.options.storage_class} if self.options.storage_class else {}
+        return {"Metadata": dict(metadata), "ContentType": _CONTENT_TYPE, **chosen, **self._encryption()}
 
     def _encryption(self) -> dict[str, str]:
-        said = {"ServerSideEncryption": self.options.encryption, "SSEKMSKeyId": self.options.encryption_key}
-        return {name: value for name, value in said.items() if value}
+        parameters = {"ServerSideEncryption": self.options.encryption, "SSEKMSKeyId": self.options.encryption_key}
+        return {name: value for name, value in parameters.items() if value}
 
     def _check(self, content: Content) -> dict[str, str]:
         if self._has_checksums:

@@ -1,4 +1,4 @@
-"""What can go wrong between boto3 and the store, as errors of ours."""
+"""The errors of boto3 and of the store, as errors of this service."""
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -31,7 +31,7 @@ class StoreConditionError(PreconditionError):
 
 
 class ConcurrentWriteError(StorageBusyError):
-    """Another client writes the same object; what was sent has to be sent again."""
+    """Another client is writing the same object; the upload has to be repeated."""
 
 
 class MissingUploadError(BackendUnavailableError):
@@ -60,7 +60,7 @@ _OFFLINE = (OfflineError, "the file is on tape only")
 _BUSY = (StorageBusyError, "the storage is busy, try again later")
 _UNAVAILABLE = (BackendUnavailableError, "the storage does not answer now, try again later")
 _NO_SPACE = (NoSpaceError, "no space is left for this file")
-_BAD_BYTES = (BackendUnavailableError, "bytes were damaged on their way to the storage, send them again")
+_BAD_BYTES = (BackendUnavailableError, "the storage received other bytes than were sent, send them again")
 _SKEWED = (BackendUnavailableError, "the clocks of this service and of the storage differ too much")
 
 _CONNECTION_ERRORS = (ConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError)
@@ -77,7 +77,10 @@ _BY_CODE: dict[str, tuple[type[ArchiveInterfaceError], str]] = {
     **dict.fromkeys(
         ("MethodNotAllowed", "NotImplemented", "405", "501"), (UnknownCallError, "the storage cannot do this")
     ),
-    "GlacierExpeditedRetrievalNotAvailable": (StorageBusyError, "the storage restores no file so fast now"),
+    "GlacierExpeditedRetrievalNotAvailable": (
+        StorageBusyError,
+        "the storage has no capacity for Expedited restores now, try again later",
+    ),
     **dict.fromkeys(
         ("SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded"), _BUSY
     ),

@@ -88,6 +88,17 @@ def test_verify_finds_objects_that_were_overwritten(run: Run, archive: S3Backend
     assert objects_below(store, archive.prefix) == []
 
 
+def test_an_object_with_another_size_is_damaged(run: Run, archive: S3BackendArchive, store: SeaweedFS) -> None:
+    client = store.client()
+    for file_id, size in (("5", len(SMALL)), ("12345", len(LARGE))):
+        place = split(archive.file(file_id).filepath)
+        client.put_object(**place, Body=b"short", Metadata=client.head_object(**place)["Metadata"])
+        assert archive.file(file_id).status().damaged == f"it has 5 bytes, {size} were stored"
+        archive.patch("9", archive.file(file_id).filepath)
+        assert archive.file("9").status().damaged
+    assert run("verify", "9").returncode == 1
+
+
 def test_digests_of_an_object_from_elsewhere_are_recorded(
     run: Run, archive: S3BackendArchive, store: SeaweedFS
 ) -> None:

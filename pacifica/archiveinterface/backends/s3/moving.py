@@ -34,7 +34,7 @@ def move(store: Store, old_path: str, filepath: str, precondition: Precondition 
         return
     if source.is_archived:
         raise ConflictError("the file is on tape only: have it staged before it is moved")
-    kept = source.kept._replace(token=new_token(), mtime=source.mtime, size=source.filesize)
+    kept = source.kept._replace(token=new_token(), mtime=source.mtime, size=source.filesize, damaged=source.damaged)
     copy = Copy(store, source, filepath, kept)
     with UndoOnError(copy.discard):
         publish(store, copy, precondition)
@@ -63,4 +63,5 @@ def _remove(store: Store, source: S3Status) -> None:
         store.bucket.delete(store.key(source.filepath), Condition(source.store_etag))
     except (StoreConditionError, MissingFileError):
         _log.warning("%s: another request has replaced or removed it while it was moved", source.filepath)
-    forget(store, source)
+    if source.kept.token or source.has_notes:  # an object from elsewhere has none
+        forget(store, source)

@@ -34,14 +34,17 @@ class S3Status(AbstractStatus):
     def of(cls, filepath: str, answer: Answer, kept: Kept, archive_classes: Collection[str]) -> Self:
         """Return the status of the object *filepath*, of which the store gave the *answer* to HEAD or GET."""
         stored_at = answer["LastModified"].timestamp()
-        size = answer["ContentLength"] if kept.size is None else kept.size
         restoring = restoring_of(answer, archive_classes)
+        # Some stores say 0 of an object that they have sent to tape.
+        size = answer["ContentLength"] if kept.size is None or not restoring.is_archived else kept.size
         levels = restoring.bytes_per_level(size)
         status = cls(stored_at if kept.mtime is None else kept.mtime, stored_at, levels, size)
         status.filepath = filepath
         status.store_etag, status.kept = answer["ETag"], kept
         status.storage_class = answer.get("StorageClass", "")
         status.digests, status.damaged = dict(kept.digests), kept.damaged
+        if kept.size not in (None, size):
+            status.damaged = f"it has {size} bytes, {kept.size} were stored"
         status.version = kept.token or f"{answer['ETag']}-{stored_at:.0f}".replace('"', "")
         status.recall, status.disk_seconds = restoring.state, restoring.seconds
         return status

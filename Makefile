@@ -6,6 +6,7 @@
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make test-fuzz   $(FUZZ_REQUESTS) random requests to the launcher and to uWSGI, compared with an oracle of the framing
 # make test-leaks   each verb, succeeding and failing, $(LEAK_ROUNDS) times on every backend and server: nothing stays open or behind
+# make test-s3-faults   $(S3_FAULT_ROUNDS) requests while any call to the S3 store may fail
 # make test-recalls   recalls: a crash at each statement, kills under load, and as many requests as FTS sends
 # make test-nodes   three nodes on one S3 store, under load, while nodes, volume servers and the database are killed again and again
 # make test-mutation [MODULES="conditions backends/posix/store"]   whether the tests notice small changes of the code
@@ -33,6 +34,7 @@ PORT ?= 8080
 # Most tests wait for servers and disks: more of them than cores run at a time.
 TEST_JOBS ?= 4
 CUTS ?= 100
+S3_FAULT_ROUNDS ?= 2000
 FUZZ_REQUESTS ?= 100000
 FUZZ_SERVERS ?= launcher uwsgi
 LEAK_ROUNDS ?= 1000
@@ -57,7 +59,7 @@ S3_DEMO ?= build/s3-demo
 NODES_SECONDS ?= 300
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape run-s3-demo test test-user test-fresh-machine \
-  test-powerloss test-faults test-fuzz test-leaks test-recalls test-nodes test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls bench-s3 check docs deployment-test clean
+  test-powerloss test-faults test-s3-faults test-fuzz test-leaks test-recalls test-nodes test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls bench-s3 check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -106,6 +108,9 @@ test-powerloss: $(VENV)/.test
 
 test-faults: $(VENV)/.test
 	CI=true FAULTS=all $(BIN)/python -m pytest -s tests/backends/posix/kill_test.py tests/backends/posix/fault_test.py tests/backends/posix/sync_test.py
+
+test-s3-faults: $(VENV)/.test
+	CI=true S3_FAULT_ROUNDS=$(S3_FAULT_ROUNDS) $(BIN)/python -m pytest -s tests/backends/s3/random_faults_test.py
 
 test-fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.fuzz --requests $(FUZZ_REQUESTS) $(FUZZ_SERVERS)

@@ -108,6 +108,7 @@ class S3Proxy:
         self.most_held = 0  # bytes of parts that were on their way at one time
         self._held = 0
         self._faults: dict[str, list[tuple[range, Fault]]] = {}
+        self._chance: Callable[[], Fault] = lambda: Call.forward
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._server = _Server(self)
@@ -119,10 +120,15 @@ class S3Proxy:
         begin = self.calls[name] + number
         self._faults.setdefault(name, []).append((range(begin, begin + times), fault))
 
+    def spoil_by_chance(self, chance: Callable[[], Fault]) -> None:
+        """Do with each call what *chance* returns for it."""
+        self._chance = chance
+
     def heal(self) -> None:
         """Spoil nothing from now on, and forget what was counted."""
         with self._lock:
             self._faults.clear()
+            self._chance = lambda: Call.forward
             self.calls.clear()
 
     def fault_for(self, name: str) -> Fault:
@@ -130,7 +136,7 @@ class S3Proxy:
         with self._lock:
             self.calls[name] += 1
             spoiled = (fault for numbers, fault in self._faults.get(name, ()) if self.calls[name] in numbers)
-            return next(spoiled, Call.forward)
+            return next(spoiled, None) or self._chance()
 
     def hold(self, count: int) -> None:
         """Note that *count* bytes of a part more, or less, are on their way."""

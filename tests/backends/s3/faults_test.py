@@ -115,3 +115,12 @@ def test_a_call_that_is_not_answered_in_time_is_tried_again(site: FaultySite) ->
     store_in(impatient, LARGE, ABSENT)
     site.check_stored(LARGE)
     site.check_clean()
+
+
+def test_a_large_file_removes_the_notes_that_older_ones_have_left(site: FaultySite) -> None:
+    later = site.archive(abandoned_seconds=0)
+    for content in (LARGE, SMALL):  # a small file is stored without a look at what it replaces
+        store_in(later, content)
+    store_in(later, LARGE)
+    site.check_nothing_is_left()
+    site.check_stored(LARGE)

@@ -62,12 +62,6 @@ class FaultySite:
         """Write the keys of the store as boto3 reads them, and return the path."""
         return self._store.write_credentials()
 
-    def replace_bytes(self, content: bytes) -> None:
-        """Give the file other bytes, and leave what is kept with it."""
-        place = split(f"{self.prefix}/file.{FILE}")
-        metadata = self._client.head_object(**place)["Metadata"]
-        self._client.put_object(**place, Body=content, Metadata=metadata)
-
     def reset(self) -> None:
         """Remove all files and faults."""
         self.proxy.heal()
@@ -76,13 +70,21 @@ class FaultySite:
 
     def check_clean(self) -> None:
         """Fail unless the next start leaves no upload, and no notes but those of what is stored."""
-        self._sweeping.sweep()
+        self.sweep()
         self.check_nothing_is_left()
+
+    def sweep(self) -> None:
+        """Do what a start does, a day later."""
+        self._sweeping.sweep()
 
     def check_nothing_is_left(self) -> None:
         """Fail unless there is no upload, and no notes but those of what is stored."""
-        assert unfinished_uploads(self._store, self.prefix) == []
+        assert self.uploads() == []
         assert notes_of_nothing(self._store, self.prefix) == []
+
+    def uploads(self) -> list[str]:
+        """Return the keys of the uploads that are neither completed nor aborted."""
+        return unfinished_uploads(self._store, self.prefix)
 
     def check_stored(self, content: bytes) -> None:
         """Fail unless the file has *content*, with what is kept with it."""

@@ -109,15 +109,6 @@ def test_bytes_that_do_not_have_the_checksum_of_the_store_are_not_all_sent(site:
     check_broken(site, DamagedFileError)
 
 
-@pytest.mark.parametrize(
-    ("content", "error"), [(CONTENT[:-1], StorageError), (CONTENT + b"x", DamagedFileError)], ids=["shorter", "longer"]
-)
-def test_an_object_of_another_length_is_not_all_sent(content: bytes, error: type[Exception], site: FaultySite) -> None:
-    store_in(site.direct, CONTENT)
-    site.replace_bytes(content)
-    check_broken(site, error)
-
-
 @pytest.mark.parametrize("call", ["GetObject", "GetNotes"])
 def test_a_store_that_is_not_available_fails_before_the_first_byte(call: str, site: FaultySite) -> None:
     store_in(site.hasty, LARGE)

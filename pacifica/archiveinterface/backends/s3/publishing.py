@@ -78,7 +78,7 @@ def publish(store: Store, new: Publishable, precondition: Precondition | None) -
             if attempt + 1 == store.s3.attempts:
                 raise
         else:
-            if existing and existing.has_notes:
+            if existing and (existing.has_notes or new.is_in_parts):
                 forget(store, existing, new.token)
             return status
     raise AssertionError

@@ -4,13 +4,12 @@ It runs until it is interrupted, and then ends all of them.
 """
 
 import argparse
+import queue
 import shutil
 import signal
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from tests.s3_demo.site import S3Site
 
@@ -36,24 +35,33 @@ def main() -> int:
     parser.add_argument("directory", type=Path, help="where everything is kept; it is emptied first")
     parser.add_argument("--port", type=int, default=8080)
     given = parser.parse_args()
+    # No signal breaks off what starts and ends the servers.
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+        signal.signal(number, lambda number, _: signals.put(number))
     root = given.directory.resolve()
     shutil.rmtree(root, ignore_errors=True)
     site = S3Site(root, given.port, PROCESSES)
     with site.running():
         print(_hint(site, given.directory), flush=True)
-        _supervise(site)
+        while not _comes(signals):
+            _restart_what_has_ended(site)
     return 0
 
 
-def _supervise(site: S3Site) -> NoReturn:
-    while True:
-        time.sleep(RESTART_PAUSE)
-        for server in site.servers:
-            if not server.is_running:
-                server.start()
-                print(f"started again, with process id {server.pid}", flush=True)
+def _comes(signals: queue.SimpleQueue[int]) -> bool:
+    """Return whether a signal comes within the pause."""
+    with suppress(queue.Empty):
+        signals.get(timeout=RESTART_PAUSE)
+        return True
+    return False
+
+
+def _restart_what_has_ended(site: S3Site) -> None:
+    for server in site.servers:
+        if not server.is_running:
+            server.start()
+            print(f"started again, with process id {server.pid}", flush=True)
 
 
 def _hint(site: S3Site, root: Path) -> str:
@@ -64,13 +72,6 @@ def _hint(site: S3Site, root: Path) -> str:
         endpoint=site.store.endpoint,
         credentials=site.store.write_credentials(),
     )
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    # A second signal must not break off what ends the servers.
-    for other in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(other, signal.SIG_IGN)
-    sys.exit(0)
 
 
 if __name__ == "__main__":

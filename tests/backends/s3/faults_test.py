@@ -124,3 +124,11 @@ def test_a_large_file_removes_the_notes_that_older_ones_have_left(site: FaultySi
     store_in(later, LARGE)
     site.check_nothing_is_left()
     site.check_stored(LARGE)
+
+
+def test_a_sweep_that_the_store_refuses_does_not_keep_the_service_from_starting(
+    site: FaultySite, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.proxy.spoil("ListMultipartUploads", refuse(403, "AccessDenied"))
+    site.hasty.sweep()
+    assert "AccessDenied" in caplog.text

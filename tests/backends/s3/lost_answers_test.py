@@ -1,5 +1,7 @@
 """The store has done what it was asked for, or another client has, and the answer does not say so."""
 
+from threading import Event
+
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
@@ -14,7 +16,8 @@ from tests.support.s3_faults import (
     refuse,
     refuse_afterwards,
 )
-from tests.support.s3_proxy import ALWAYS, Call
+from tests.support.s3_proxy import ALWAYS, Answer, Call
+from tests.support.waiting import TIMEOUT
 
 PUBLISHING = ("PutObject", "CompleteMultipartUpload")
 FAILED_AFTERWARDS = refuse_afterwards(500, "InternalError")
@@ -86,6 +89,25 @@ def test_a_large_file_that_was_published_needs_no_other_answer(site: FaultySite)
     silence = first(lambda: site.proxy.spoil("HeadObject", UNAVAILABLE, 1, ALWAYS), Call.forward)
     site.proxy.spoil("CompleteMultipartUpload", silence)
     store_in(site.hasty, LARGE)
+    site.check_stored(LARGE)
+
+
+def test_a_large_file_that_is_published_after_its_failure_keeps_its_digests(site: FaultySite) -> None:
+    told, done = Event(), Event()
+
+    def complete_later(call: Call) -> Answer:
+        call.send(Answer(504, {"Connection": "close"}, b"", 0))
+        told.wait(TIMEOUT)
+        call.forward()
+        done.set()
+        raise ConnectionAbortedError
+
+    site.proxy.spoil("CompleteMultipartUpload", complete_later)
+    site.proxy.spoil("AbortMultipartUpload", refuse(404, "NoSuchUpload"))
+    with pytest.raises(BackendUnavailableError):
+        store_in(site.hasty, LARGE)
+    told.set()
+    assert done.wait(TIMEOUT)
     site.check_stored(LARGE)
 
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
-from ...exception import ArchiveInterfaceError, BackendUnavailableError, ConfigurationError
+from ...exception import ArchiveInterfaceError, BackendUnavailableError, ConfigurationError, StorageError
 from ...globals import LOG_NAME
 from ..abstract.archive import AbstractBackendArchive, Entry, outcome_of
 from ..abstract.file import ArchiveFile
@@ -13,6 +13,7 @@ from ..abstract.options import ArchiveOptions
 from ..abstract.recalls import RecallTraits
 from ..abstract.residency import Residency
 from .calls.client import require_client
+from .calls.errors import reason_of
 from .file import S3File
 from .listing import entries, sweep
 from .options import S3Options
@@ -104,8 +105,8 @@ class S3BackendArchive(AbstractBackendArchive):
         """Remove uploads whose process ended."""
         try:
             sweep(self._store)
-        except BackendUnavailableError as error:
-            _log.warning("%s: the store does not answer, no uploads are removed: %s", self.prefix, error)
+        except (BackendUnavailableError, StorageError) as error:
+            _log.warning("%s: abandoned uploads are not all removed: %s", self.prefix, reason_of(error))
 
 
 def _is_to_restore(answer: Residency | ArchiveInterfaceError) -> bool:

@@ -4,7 +4,6 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,6 @@ from ...exception import ArchiveInterfaceError
 from ...globals import LOG_NAME
 from ..abstract.undoing import UndoOnError
 from .calls.bucket import Answer, Condition, Content, Part
-from .calls.errors import MissingUploadError
 from .notes import Kept
 from .store import Store
 
@@ -76,16 +74,15 @@ class Upload:
     def discard(self) -> None:
         """Abort the upload; no part is being sent when this returns. What cannot be removed is left to the sweep.
 
-        The notes stay when the object was published although the store did not say so.
+        The notes stay unless the store has aborted the upload: perhaps it publishes the object without having said so.
         """
         self._threads.shutdown(cancel_futures=True)
         try:
-            with suppress(MissingUploadError):
-                self._store.bucket.abort(self._key, self._id)
+            self._store.bucket.abort(self._key, self._id)
             if self._has_notes and not self._store.has(self._filepath, self._token):
                 self._store.remove_notes(self._filepath, self._token)
         except ArchiveInterfaceError as error:
-            _log.warning("%s: parts of an upload that failed are left: %s", self._filepath, error)
+            _log.warning("%s: an upload that failed could not be aborted: %s", self._filepath, error)
 
     @property
     def _next(self) -> int:

@@ -65,8 +65,7 @@ def _launcher(home: Path, port: int) -> list[str]:
 def _uwsgi(home: Path, port: int) -> list[str]:
     text = (ROOT / "deploy/uwsgi.ini").read_text().replace("/run/pacifica-archiveinterface", str(home))
     (home / "uwsgi.ini").write_text(text.replace("127.0.0.1:8080", f"127.0.0.1:{port}"))
-    # A client that is not told that http-socket closes after each answer runs into it.
-    return [str(_BIN / "uwsgi"), "--ini", str(home / "uwsgi.ini"), "--add-header", "Connection: close"]
+    return [str(_BIN / "uwsgi"), "--ini", str(home / "uwsgi.ini")]
 
 
 def _rclone(home: Path, port: int) -> list[str]:

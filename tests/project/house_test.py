@@ -44,6 +44,7 @@ LAYERS = [
         "servers.lingering",
         "servers.supervisor",
         "servers.receiving",
+        "servers.sending",
     },
     {
         "backends.abstract.moving",

@@ -22,7 +22,6 @@ from ..exception import (
     NotARegularFileError,
 )
 from ..fixity import compare_or_store_digests
-from ..http.response_body import BLOCK_SIZE
 
 OK = "ok"
 DAMAGED = "damaged"
@@ -188,7 +187,7 @@ class Scrub:
     def _hash(self, file: Reader, status: AbstractStatus) -> Digests:
         known = [name for name in status.digests if name in SUPPORTED]
         hasher = Hasher(known or self._archive.archive_options.digests)
-        while block := file.read(BLOCK_SIZE):
+        while block := file.read(file.block_size):
             self._throttle.take(len(block))
             self._raise_if_stopped()
             hasher.update(block)

@@ -10,8 +10,6 @@ from ..fixity import compare_or_store_digests
 from .ranges import Segment
 from .server_calls import TRANSMITTED_FROM, FilePart, ended_early
 
-BLOCK_SIZE = 1 << 18  # bytes
-
 
 class ResponseBody:
     """Parts of an open file, bytes to send between them, and the duty to close the file.
@@ -60,7 +58,7 @@ class ResponseBody:
     def _blocks_in(self, segment: Segment) -> Iterator[bytes]:
         left = segment.length
         while left:
-            block = self._file.read(min(BLOCK_SIZE, left))
+            block = self._file.read(min(self._file.block_size, left))
             if not block:
                 raise ended_early(self._file.filepath, left)
             left -= len(block)

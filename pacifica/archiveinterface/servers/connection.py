@@ -14,6 +14,7 @@ from ..globals import LOG_NAME
 from .lingering import linger
 from .receiving import Receiver
 from .request import Request
+from .sending import Sender
 
 _NEXT_REQUEST = 5  # milliseconds that a thread waits for another request on the same connection
 _ACCEPT_PAUSE = 0.1  # seconds
@@ -33,7 +34,7 @@ class Connection(cheroot.server.HTTPConnection):
         self._unwanted = 0  # bytes that are read after the answer
         self._first_byte = 0.0  # when the head began to arrive
         if server.ssl_adapter is None:
-            self.rfile = Receiver(connection)
+            self.rfile, self.wfile = Receiver(connection), Sender(connection)
 
     def communicate(self) -> bool:
         """Answer requests as long as the client sends the next one at once; return whether the connection stays open.

@@ -23,10 +23,12 @@ PUBLISHED_MODE = 0o444
 class Reader(ABC):
     """A stored file, open for reading; what replaces it meanwhile does not change what is read.
 
-    *filepath* is its path on the backend. A backend that keeps no digests need not override the last two methods.
+    *filepath* is its path on the backend, *block_size* how many bytes of a large file are best read at a time.
+    A backend that keeps no digests need not override the last two methods.
     """
 
     filepath: str
+    block_size = 1 << 18
 
     @abstractmethod
     def read(self, size: int) -> bytes:

@@ -17,7 +17,6 @@ from .calls.errors import StoreConditionError, translated_store_errors
 from .status import S3Status
 from .store import Store
 
-BLOCK_SIZE = 1 << 20  # bytes
 _SKIPPED = 1 << 16  # bytes; a shorter distance is read and dropped instead of opening a new connection
 _UNAVAILABLE = "the storage does not answer now, try again later"
 
@@ -26,6 +25,8 @@ _log = logging.getLogger(LOG_NAME)
 
 class S3Reader(Reader):
     """An object, open for reading; the call that opened it brought its status and the stream of its bytes."""
+
+    block_size = 1 << 20
 
     def __init__(self, store: Store, status: S3Status, body: Any = None) -> None:
         """Read the object with *status*; *body* is the stream of its bytes, if that is open already."""
@@ -118,6 +119,6 @@ def digests_of(store: Store, status: S3Status, algorithms: Iterable[str]) -> Dig
     """Read the object with *status* and return its digests *algorithms*."""
     hasher = Hasher(algorithms)
     with S3Reader(store, status) as reader:
-        for _ in hasher.hashed(iter(partial(reader.read, BLOCK_SIZE), b"")):
+        for _ in hasher.hashed(iter(partial(reader.read, reader.block_size), b"")):
             pass
     return hasher.digests()

@@ -14,6 +14,26 @@ from tests.support.s3_proxy import Answer, Call
 from tests.support.seaweedfs import SeaweedFS
 from tests.support.service import serving
 
+_UPLOAD = ("CreateMultipartUpload", *["UploadPart"] * 3, "PutNotes", "CompleteMultipartUpload")
+# Digests and size of a large file are in an object of their own.
+_CALLS = {
+    SMALL: {"PUT": ["PutObject"], "GET": ["GetObject"], "HEAD": ["HeadObject"]},
+    LARGE: {
+        "PUT": ["HeadObject"] * 2 + [*_UPLOAD],
+        "GET": ["GetObject", "GetNotes"],
+        "HEAD": ["HeadObject", "GetNotes"],
+    },
+}
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+def test_what_requests_cost(content: bytes, site: FaultySite) -> None:
+    with serving(site.hasty) as service:
+        for method, calls in _CALLS[content].items():
+            site.proxy.heal()
+            assert service.request(method, "/8", data=content if method == "PUT" else None).ok
+            assert sorted(site.proxy.calls.elements()) == sorted(calls)
+
 
 def test_a_redirect_costs_one_head(site: FaultySite) -> None:
     with site.direct.open("8", "w") as file:

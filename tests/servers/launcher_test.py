@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.processes import LAUNCHER, Server, launcher, refusal, refusal_of_main
+from tests.support.forked import refusal_of_main
+from tests.support.processes import LAUNCHER, Server, launcher, refusal
 from tests.support.service import TIMEOUT, tree_of
 
 DEPLOYED = """

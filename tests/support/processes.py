@@ -1,6 +1,5 @@
 """The service as real processes, started by the two launch commands."""
 
-import multiprocessing
 import os
 import pwd
 import re
@@ -16,7 +15,6 @@ from typing import BinaryIO
 
 import requests
 
-from tests.support.loaded import run_main
 from tests.support.needs import need
 from tests.support.service import TIMEOUT, free_port
 
@@ -24,15 +22,13 @@ BIN = Path(sys.executable).parent
 LAUNCHER = str(BIN / "pacifica-archiveinterface")
 UWSGI = str(BIN / "uwsgi")
 
-_URL = re.compile(r"(?:serves .* on http://|bound to TCP address )(127\.0\.0\.1:\d+)")
+URL = re.compile(r"(?:serves .* on http://|bound to TCP address )(127\.0\.0\.1:\d+)")
 _POLL = 0.05  # seconds
-_LOADED = multiprocessing.get_context("forkserver")
-_LOADED.set_forkserver_preload(["tests.support.loaded"])
 _READY = "the master takes signals"
 
 # What is loaded late is loaded as root here: the interpreter and the clone may lie where only root may look, and
 # coverage writes there.
-_LOADED_LATE = ("_strptime", "encodings.idna", "pacifica.archiveinterface.backends.posix.archive")
+LOADED_LATE = ("_strptime", "encodings.idna", "pacifica.archiveinterface.backends.posix.archive")
 UNMEASURED = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
 _LAUNCHER_AS_USER = """
 import {modules}, os, sys
@@ -80,7 +76,7 @@ def launcher(
     command, variables = [LAUNCHER], {**(env or {})}
     if user:
         variables |= UNMEASURED
-        account, modules = pwd.getpwnam(user), ", ".join(_LOADED_LATE)
+        account, modules = pwd.getpwnam(user), ", ".join(LOADED_LATE)
         program = _LAUNCHER_AS_USER.format(modules=modules, uid=account.pw_uid, gid=account.pw_gid)
         command = [sys.executable, "-c", program]
     command += ["-t", "posix", "-p", "0", "--prefix", str(prefix), *options]
@@ -91,27 +87,17 @@ def launcher(
 def refusal(*arguments: str, **environment: str) -> str:
     """Run the launcher, which must end with code 2 and one line; return the line."""
     ended = subprocess.run(
-        [LAUNCHER, *arguments], env={**_clean_environment(), **environment}, capture_output=True, timeout=TIMEOUT
+        [LAUNCHER, *arguments], env={**clean_environment(), **environment}, capture_output=True, timeout=TIMEOUT
     )
-    return _refused(ended.returncode, ended.stderr)
+    return refused(ended.returncode, ended.stderr)
 
 
-def _refused(code: int | None, errors: bytes) -> str:
+def refused(code: int | None, errors: bytes) -> str:
+    """Return the line that a service has written to end with the *code* 2."""
     lines = errors.decode().splitlines()
     assert code == 2, lines
     assert len(lines) == 1, lines
     return lines[0]
-
-
-def refusal_of_main(*arguments: str, **environment: str) -> str:
-    """Return the line of `refusal`, from a process that has loaded the launcher already: that is most of its work."""
-    with tempfile.NamedTemporaryFile() as errors:
-        process = _LOADED.Process(
-            target=run_main, args=(arguments, {**_clean_environment(), **environment}, errors.name)
-        )
-        process.start()
-        process.join(TIMEOUT)
-        return _refused(process.exitcode, errors.read())
 
 
 @contextmanager
@@ -129,7 +115,7 @@ def uwsgi(
         named |= UNMEASURED
         account = pwd.getpwnam(user)
         command += ["--uid", str(account.pw_uid), "--gid", str(account.pw_gid), "--drop-after-apps"]
-        command += [f"--shared-pyimport={module}" for module in _LOADED_LATE]
+        command += [f"--shared-pyimport={module}" for module in LOADED_LATE]
     # uWSGI takes SIGTERM for a reload unless told otherwise.
     with _running(command, named, signal.SIGINT) as server:
         server.await_line(_READY)
@@ -141,7 +127,7 @@ def _running(command: Sequence[str], env: Mapping[str, str], stop_signal: signal
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command,
-            env={**_clean_environment(), **env},
+            env={**clean_environment(), **env},
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=subprocess.STDOUT,
@@ -159,7 +145,7 @@ def _running(command: Sequence[str], env: Mapping[str, str], stop_signal: signal
             process.wait()
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Return this process's environment without what configures a service, its home directory included."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PAI_", "ARCHIVEINTERFACE_"))}
     return {**kept, "HOME": "/nonexistent"}
@@ -176,7 +162,7 @@ def _await(server: Server) -> None:
 
 
 def _answers(server: Server) -> bool:
-    found = _URL.search(server.stderr)
+    found = URL.search(server.stderr)
     if not found:
         return False
     server.url = f"http://{found[1]}"

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.backends.posix.ordeals import ORDEALS, Ordeal, Site, calls_of, ids_of, site_in
-from tests.support.service import TIMEOUT
 from tests.support.tracing import DISK_CALLS, Call, ends_of_runs, require_tracing, traced
 
 # A kill before a call that only finds or locks leaves what a kill before the next change leaves; make test-faults
@@ -42,7 +41,7 @@ def kill_at(call: Call, ordeal: Ordeal, site: Site, file_id: int) -> list[str]:
     ordeal.prepare(site, file_id)
     with traced(site.server.pid, [call.name], f"{call.name}:signal=SIGKILL:when={call.number}"):
         answer = ordeal.send(site, file_id)
-        site.server.process.wait(TIMEOUT)
+        site.server.wait()
     site.start()
     faults = list(ordeal.faults(site, file_id, answer))
     faults += [f"and then: {fault}" for fault in ordeal.repeat(site, file_id)]

@@ -13,14 +13,11 @@ from typing import Any
 
 import requests
 
-from tests.support.processes import Server, launcher
+from tests.support.forked import ForkedServer, forked_launcher
 from tests.support.service import TIMEOUT
 from tests.support.tracing import Call, traced
 
 OLD = b"old" * 1000
-# glibc opens a file below /proc when it first shrinks a thread's arena, whenever that is: a call of no request. The
-# arena of the main thread is not shrunk in that way.
-_ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 _REFUSE = "overwrite = refuse\n"  # the file gets its name by a link then, not by a rename
 NEW = bytes(range(256)) * 5000  # more than a MiB: space is reserved for it, and it is written in several blocks
 
@@ -45,13 +42,13 @@ class Site:
         )
         self._settings.write_text(f"[global]\nserver.thread_pool: {threads}\n")
         self._stack = ExitStack()
-        self.server: Server
+        self.server: ForkedServer
 
     def start(self) -> None:
         """Start the service, anew if it has died."""
         self._stack.close()
         options = ("-c", str(self._config), "--cherrypy-config", str(self._settings))
-        self.server = self._stack.enter_context(launcher(self.prefix, *options, env=_ONE_ARENA, user=self.user))
+        self.server = self._stack.enter_context(forked_launcher(self.prefix, *options, user=self.user))
 
     def give(self, path: Path) -> None:
         """Let *path* belong to the user that the service runs as."""

@@ -12,7 +12,7 @@ from tests.support.recalls import TapeClient
 from tests.support.service import Client
 from tests.support.waiting import await_true
 
-_RECALLS = "\n[recalls]\ndatabase = sqlite:///{}/recalls.sqlite3\npoll_seconds = 0.05\nquiet_seconds = 0\n"
+_RECALLS = "poll_seconds = 0.05\nquiet_seconds = 0\n"  # for the last section
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def glacier() -> GlacierStub:
 def tape(glacier: GlacierStub, prefix: str, tmp_path: Path) -> Iterator[TapeClient]:
     """A service that stores new files in an archive class."""
     config = write_config(tmp_path, glacier, storage_class="DEEP_ARCHIVE", restore_days=3, restore_tier="Bulk")
-    config.write_text(config.read_text() + _RECALLS.format(tmp_path))
+    config.write_text(config.read_text() + _RECALLS)
     with launcher(prefix, "-t", "s3", "-c", str(config)) as server:
         yield TapeClient(Client(int(server.url.rpartition(":")[2])))
 

@@ -62,7 +62,8 @@ def write_config(
     options = {**_options(store), "create_bucket": "true", **s3}
     lines = [f"{key} = {value}" for key, value in options.items()]
     path = directory / name
-    path.write_text("\n".join(["[s3]", *lines, "[http]", http, "[archive]", archive, ""]))
+    recalls = f"[recalls]\ndatabase = sqlite:///{directory}/recalls.sqlite3"
+    path.write_text("\n".join(["[s3]", *lines, "[http]", http, "[archive]", archive, recalls, ""]))
     return path
 
 

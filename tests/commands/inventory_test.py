@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.processes import BIN, launcher
+from tests.support.forked import forked_launcher
+from tests.support.processes import BIN
 from tests.support.service import TIMEOUT
 
 COMMAND = str(BIN / "pacifica-archiveinterface-cmd")
@@ -50,7 +51,7 @@ def run(prefix: Path, config: Path) -> Run:
 def contents(prefix: Path, config: Path) -> dict[str, bytes]:
     """Files that a service has stored, by their ids."""
     contents = {"5": b"five", "12345": b"a longer file", "70000": b""}
-    with launcher(str(prefix), "-c", str(config)) as server:
+    with forked_launcher(prefix, "-c", str(config)) as server:
         for file_id, content in contents.items():
             answer = requests.put(f"{server.url}/{file_id}", data=content, headers={"Last-Modified": MOD_TIME})
             assert answer.status_code == 201
@@ -118,15 +119,17 @@ def test_what_differs_from_a_manifest_is_named(run: Run, contents: dict[str, byt
     ]
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["nonsense", "{}", '{"id": "5"}', '{"id": "5", "digests": {"sha-256": "00"}}', '{"id": "5", "digests": [1]}', "{"],
-)
-def test_a_line_that_is_not_a_record_is_refused(run: Run, contents: dict[str, bytes], line: str) -> None:
-    ended = run("import", "-", text=f"{line}\n")
+def test_lines_that_are_not_records_are_refused(run: Run, contents: dict[str, bytes]) -> None:
+    lines = [
+        "nonsense",
+        "{}",
+        '{"id": "5"}',
+        '{"id": "5", "digests": {"sha-256": "00"}}',
+        '{"id": "5", "digests": [1]}',
+    ]
+    ended = run("import", "-", text="\n".join([*lines, "{", ""]))
     assert ended.returncode == 1
-    assert ended.stderr.startswith("line 1: ")
-    assert len(ended.stderr.splitlines()) == 1
+    assert [line.partition(": ")[0] for line in ended.stderr.splitlines()] == [f"line {n}" for n in range(1, 7)]
 
 
 def test_a_manifest_that_cannot_be_read_is_a_wrong_configuration(run: Run) -> None:

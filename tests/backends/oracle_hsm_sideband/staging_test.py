@@ -27,6 +27,7 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.libsam import Libsam
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.backends.oracle_hsm_sideband.stand import CONTENT, FILE, Answer, Stand, standing
 from tests.samqfs_emulator.host import HsmHost
+from tests.support.processes import URL
 from tests.support.service import TIMEOUT, Client, Service
 from tests.support.waiting import await_true
 
@@ -432,8 +433,8 @@ def blocking_service(host: HsmHost, library: Path, config: str, tmp_path: Path) 
     ) as process:
         assert process.stderr
         try:
-            line = next(line for line in process.stderr if "http://" in line)
-            yield Client(int(line.rsplit(":", 1)[1]))
+            address = next(found[1] for found in map(URL.search, process.stderr) if found)
+            yield Client(int(address.rpartition(":")[2]))
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=TIMEOUT)

@@ -153,6 +153,7 @@ LAYERS = [
         f"{HSM}.status",
         f"{HPSS}.extended",
         f"{S3}.reading",
+        f"{S3}.removing",
         f"{S3}.writing",
     },
     {

@@ -6,6 +6,7 @@ import hashlib
 import pytest
 from botocore.exceptions import ClientError
 
+from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.conformance import get, put
 from pacifica.archiveinterface.http.options import HttpOptions
 from tests.backends.s3.faulty_site import LARGE, PART, SMALL, FaultySite
@@ -42,6 +43,11 @@ def test_a_redirect_costs_one_head(site: FaultySite) -> None:
     with serving(site.hasty, http=HttpOptions(sendfile="presigned")) as service:
         assert service.request("GET", "/8").status_code == 307
         assert site.proxy.calls == {"HeadObject": 1}
+    verifying = site.archive(ArchiveOptions(verify_reads=True))
+    site.proxy.heal()
+    with serving(verifying, http=HttpOptions(sendfile="presigned")) as service:
+        assert service.request("GET", "/8").content == SMALL
+        assert site.proxy.calls == {"GetObject": 1}
 
 
 def test_a_move_costs_no_more_than_it_needs(site: FaultySite, store: SeaweedFS) -> None:

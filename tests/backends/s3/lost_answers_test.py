@@ -6,7 +6,7 @@ import pytest
 
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.abstract.precondition import ABSENT, Precondition
-from pacifica.archiveinterface.exception import BackendUnavailableError, PreconditionError
+from pacifica.archiveinterface.exception import BackendUnavailableError, MissingFileError, PreconditionError
 from tests.backends.s3.faulty_site import FILE, LARGE, OLD, SMALL, FaultySite, Spot, check_room, store_in
 from tests.support.s3_faults import (
     answer_body,
@@ -130,3 +130,21 @@ def test_a_file_removed_in_between_fails_the_condition(content: bytes, site: Fau
     with pytest.raises(PreconditionError):
         store_in(site.hasty, content, known)
     site.check_clean()
+
+
+def test_a_lost_answer_to_a_conditional_delete_is_found_out(site: FaultySite) -> None:
+    store_in(site.direct, OLD)
+    known = Precondition(match=(site.direct.file(FILE).status().etag,))
+    site.proxy.spoil("DeleteObject", lose_answer)
+    site.patient.file(FILE).remove(known)
+    with pytest.raises(MissingFileError):
+        site.direct.file(FILE).status()
+
+
+def test_a_file_that_is_replaced_just_before_a_conditional_delete_stays(site: FaultySite) -> None:
+    store_in(site.direct, OLD)
+    known = Precondition(match=(site.direct.file(FILE).status().etag,))
+    site.proxy.spoil("DeleteObject", first(lambda: store_in(site.direct, SMALL)))
+    with pytest.raises(PreconditionError):
+        site.hasty.file(FILE).remove(known)
+    site.check_stored(SMALL)

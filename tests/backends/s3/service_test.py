@@ -183,9 +183,10 @@ def test_the_service_answers_what_the_store_would_answer_otherwise(
 
 
 def test_a_damaged_or_archived_file_is_not_redirected_to(redirecting: Server, store: SeaweedFS) -> None:
-    for file_id, said in (("5", {"Metadata": {"pacifica-damaged": "yes"}}), ("6", {"StorageClass": "GLACIER"})):
+    digest = {"pacifica-digest-sha-256": hashlib.sha256(CONTENT).hexdigest()}
+    for file_id, metadata, kind in (("5", {"pacifica-damaged": "yes"}, "STANDARD"), ("6", {}, "GLACIER")):
         place = split(f"s3://archive/service/file.{file_id}")
-        store.client().put_object(**place, Body=CONTENT, **said)
+        store.client().put_object(**place, Body=CONTENT, Metadata={**digest, **metadata}, StorageClass=kind)
     damaged = requests.get(f"{redirecting.url}/5", allow_redirects=False, timeout=TIMEOUT)
     assert damaged.status_code == 500
     archived = requests.get(f"{redirecting.url}/6", allow_redirects=False, timeout=TIMEOUT)

@@ -10,9 +10,10 @@ from ..abstract.residency import Residency
 from ..abstract.undoing import UndoOnError
 from .moving import move
 from .probing import require_usable
-from .publishing import condition_for, forget, publish
+from .publishing import condition_for, publish
 from .reading import S3Reader
 from .recalls import keep, stage
+from .removing import remove
 from .status import S3Status
 from .store import SCHEME, Store
 from .uploading import move_up
@@ -62,8 +63,7 @@ class S3File(ArchiveFile):
     def remove(self, precondition: Precondition | None = None) -> None:
         """Remove the object, and what is kept with it."""
         existing = self._store.describe(self.filepath)
-        self._store.bucket.delete(self._key, condition_for(self._store, existing, precondition))
-        forget(self._store, existing)
+        remove(self._store, existing, condition_for(self._store, existing, precondition))
 
     def presigned_url(self, seconds: int) -> str:
         """Return a URL at which anybody can read the object for so many *seconds*. The store is not asked."""

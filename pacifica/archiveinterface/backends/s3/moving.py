@@ -15,7 +15,8 @@ from .calls.bucket import Condition
 from .calls.errors import StoreConditionError
 from .copying import Copy
 from .notes import NOTES, Kept, new_token
-from .publishing import forget, publish
+from .publishing import publish
+from .removing import remove
 from .status import S3Status
 from .store import SCHEME, Store
 
@@ -38,7 +39,10 @@ def move(store: Store, old_path: str, filepath: str, precondition: Precondition 
     copy = Copy(store, source, filepath, kept)
     with UndoOnError(copy.discard):
         publish(store, copy, precondition)
-    _remove(store, source)
+    try:
+        remove(store, source, Condition(source.store_etag))
+    except StoreConditionError:
+        _log.warning("%s: another object was stored here while it was moved, and stays", source.filepath)
 
 
 def _source(store: Store, old_path: str) -> S3Status:
@@ -55,13 +59,3 @@ def _source(store: Store, old_path: str) -> S3Status:
         # The metadata of other objects were not written by this service.
         return S3Status.of(filepath, answer, Kept(), store.s3.archive_classes)
     return store.status_of(filepath, answer)
-
-
-def _remove(store: Store, source: S3Status) -> None:
-    """Remove the object that was copied; another one that has got its name since then is not touched."""
-    try:
-        store.bucket.delete(store.key(source.filepath), Condition(source.store_etag))
-    except (StoreConditionError, MissingFileError):
-        _log.warning("%s: another request has replaced or removed it while it was moved", source.filepath)
-    if source.kept.token or source.has_notes:  # an object from elsewhere has none
-        forget(store, source)

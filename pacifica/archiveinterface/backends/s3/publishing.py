@@ -1,12 +1,10 @@
 """Publishing what was written, under the conditions of the request and of the archive."""
 
-import logging
 from datetime import datetime, timezone
 from typing import Protocol
 
 from ...digests import Digests
 from ...exception import ArchiveInterfaceError, BackendUnavailableError, MissingFileError, StorageError
-from ...globals import LOG_NAME
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError
 from .calls.bucket import ALWAYS, Answer, Condition
@@ -14,10 +12,9 @@ from .calls.dates import time_of
 from .calls.errors import ConcurrentWriteError, StoreConditionError
 from .notes import Kept, kept_in_metadata
 from .reading import digests_of
+from .removing import forget
 from .status import S3Status
 from .store import Store
-
-_log = logging.getLogger(LOG_NAME)
 
 
 class Publishable(Protocol):
@@ -138,15 +135,3 @@ def _is_content_of(store: Store, existing: S3Status, written: Digests) -> bool:
     if not existing.residency.is_online:
         return False
     return digests_of(store, existing, written) == written
-
-
-def forget(store: Store, replaced: S3Status, current: str = "") -> None:
-    """Remove the notes of an object that was *replaced* or removed, and notes that older objects have left.
-
-    *current* is the name of the new object's notes. What cannot be removed does no harm.
-    """
-    try:
-        store.remove_notes(replaced.filepath, replaced.notes_name)
-        store.remove_old_notes(replaced.filepath, current)
-    except ArchiveInterfaceError as error:
-        _log.warning("%s: the notes of the old object could not be removed: %s", replaced.filepath, error)

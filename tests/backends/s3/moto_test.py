@@ -37,6 +37,14 @@ def test_a_store_that_ignores_a_condition_is_refused(archive: S3BackendArchive) 
         archive.require_usable()
 
 
+@pytest.mark.parametrize(("region", "place"), [("us-east-1", None), ("eu-central-1", "eu-central-1")])
+def test_a_bucket_is_made_in_its_region(moto: MotoServer, region: str, place: str | None) -> None:
+    bucket = f"made-in-{region}"
+    with pytest.raises(ConfigurationError, match="IfMatch"):  # once the bucket is there
+        archive_on(moto, f"s3://{bucket}", region=region).require_usable()
+    assert moto.client().get_bucket_location(Bucket=bucket)["LocationConstraint"] == place
+
+
 @pytest.mark.parametrize("storage_class", ["STANDARD", "GLACIER_IR", "STANDARD_IA"])
 def test_objects_of_other_classes_are_on_disk(moto: MotoServer, archive: S3BackendArchive, storage_class: str) -> None:
     place(moto, archive, "7", storage_class)

@@ -48,7 +48,7 @@ def _require_bucket(bucket: Bucket) -> None:
 
 def _create(bucket: Bucket) -> None:
     try:
-        bucket.ask("create_bucket")
+        bucket.create()
     except StorageError as error:
         with suppress(StorageError):  # another process has made it just now
             bucket.require()

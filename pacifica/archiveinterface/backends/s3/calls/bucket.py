@@ -62,6 +62,14 @@ class Bucket:
         """Raise an error when the bucket cannot be listed now."""
         self._call("list_objects_v2", MaxKeys=1)
 
+    def create(self) -> None:
+        """Make the bucket, in the region of the client."""
+        region = client_of(self.options).meta.region_name
+        # AWS has no name for its first region here, and wants one for every other.
+        is_named = region not in (None, "", "aws-global", "us-east-1")
+        place = {"CreateBucketConfiguration": {"LocationConstraint": region}} if is_named else {}
+        self._call("create_bucket", **place)
+
     def head(self, key: str) -> Answer:
         """Return what the store says of the object *key*."""
         return self._call("head_object", Key=key)
@@ -158,7 +166,7 @@ class Bucket:
         if tier:
             request["GlacierJobParameters"] = {"Tier": tier}
         once = Bucket(self.name, replace(self.options, attempts=1))
-        return once.ask("restore_object", Key=key, RestoreRequest=request)
+        return once._call("restore_object", Key=key, RestoreRequest=request)
 
     def pages(self, call: str, **parameters: Any) -> Iterator[Answer]:
         """Yield the pages of the listing *call*, by boto3's name of it."""
@@ -169,10 +177,6 @@ class Bucket:
     def has_any(self, start: str) -> bool:
         """Return whether the key of any object begins with *start*."""
         return bool(self._call("list_objects_v2", Prefix=start, MaxKeys=1).get("Contents"))
-
-    def ask(self, call: str, **parameters: Any) -> Answer:
-        """Return the answer to *call*, by boto3's name of it, about the bucket itself."""
-        return self._call(call, **parameters)
 
     def presigned_url(self, key: str, seconds: int) -> str:
         """Return a URL at which anybody can read the object *key* for so many seconds."""

@@ -194,6 +194,12 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             super().finish()
 
+    def handle_expect_100(self) -> bool:
+        """Let the client send its body at once: boto3 waits a second for this."""
+        super().handle_expect_100()
+        self.wfile.flush()
+        return True
+
     def log_message(self, *_: object) -> None:
         """Write nothing."""
 

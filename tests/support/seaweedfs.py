@@ -7,10 +7,12 @@ import atexit
 import functools
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,14 @@ class SeaweedFS(S3Server):
     def stop(self) -> None:
         """End the server; its data are not kept."""
         self._process.kill()
+        remove_sockets(self._process.command)
+
+
+def remove_sockets(command: Iterable[str]) -> None:
+    """Remove the local sockets that a killed server leaves in /tmp, by the ports in its *command*."""
+    for port in re.findall(r"port(?:\.grpc)?=(\d+)", " ".join(command)):
+        for place in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+            place.unlink(missing_ok=True)
 
 
 def weed() -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import requests
 
-from tests.support.seaweedfs import S3Server, weed, write_identities
+from tests.support.seaweedfs import S3Server, remove_sockets, weed, write_identities
 from tests.support.server_process import HOST, ServerProcess, free_ports, wait_until
 
 VOLUME_SERVERS = 3
@@ -75,6 +75,7 @@ class SeaweedCluster(S3Server):
         """End all processes; what they stored is kept."""
         for process in reversed(self.processes):
             process.kill()
+            remove_sockets(process.command)
 
     def _has_volumes(self) -> bool:
         """Have the master make the volumes; it does when it knows all volume servers."""

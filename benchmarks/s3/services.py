@@ -1,5 +1,6 @@
 """The services on top of the store: this one, and rclone's WebDAV server as its peer."""
 
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -64,6 +65,7 @@ def _launcher(home: Path, port: int) -> list[str]:
 
 def _uwsgi(home: Path, port: int) -> list[str]:
     text = (ROOT / "deploy/uwsgi.ini").read_text().replace("/run/pacifica-archiveinterface", str(home))
+    text = re.sub(r"^(uwsgi|chmod)-socket = .*\n", "", text, flags=re.MULTILINE)  # its path may be too long here
     (home / "uwsgi.ini").write_text(text.replace("127.0.0.1:8080", f"127.0.0.1:{port}"))
     return [str(_BIN / "uwsgi"), "--ini", str(home / "uwsgi.ini")]
 

@@ -39,6 +39,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{count} tests skipped: {reason}")
 
 
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str], str]:
+    """Return what writes a config.ini and returns its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "config.ini"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
 @pytest.fixture(autouse=True)
 def plain_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fail a test in which this process logged a message that has no words for what it is about."""

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,18 +40,6 @@ class WiderPosixOptions(PosixOptions):
     """The section of the POSIX backend and one option more."""
 
     mode: str = option("0444", "mode of the files")
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Write:
-    """Return what writes a config.ini and returns its path."""
-
-    def write(text: str) -> str:
-        path = tmp_path / "config.ini"
-        path.write_text(text)
-        return str(path)
-
-    return write
 
 
 @pytest.mark.parametrize(

@@ -27,18 +27,6 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
 
 
-@pytest.fixture
-def written(tmp_path: Path) -> Callable[[str], str]:
-    """Return what writes a config.ini and returns its path."""
-
-    def write(text: str) -> str:
-        path = tmp_path / "config.ini"
-        path.write_text(text)
-        return str(path)
-
-    return write
-
-
 def test_a_url_and_options_reach_the_backend(environment: dict[str, str], written: Callable[[str], str]) -> None:
     config = written("[bucket]\nlongest_key = 7\n[archive]\noverwrite = refuse\n")
     with launcher("bucket://demo", "-t", "bucket", "-c", config, env=environment) as server:

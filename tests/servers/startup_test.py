@@ -14,18 +14,6 @@ from tests.support.processes import LAUNCHER, launcher, refusal
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Callable[[str], str]:
-    """Return what writes a config.ini and returns its path."""
-
-    def write(text: str) -> str:
-        path = tmp_path / "config.ini"
-        path.write_text(text)
-        return str(path)
-
-    return write
-
-
-@pytest.fixture
 def prefix(tmp_path: Path) -> Path:
     """The directory of the archive."""
     path = tmp_path / "archive"

@@ -28,7 +28,7 @@ if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
 
     application.wsgiapp.response_class = UwsgiAnswer
     at_worker_start(end_with_master)
-    at_worker_start(_site.prepare)  # what a worker that was killed has left
+    at_worker_start(_site.sweep)  # what a worker that was killed has left
     if _site.archive.has_tape:
         at_worker_start(start_recaller)
 else:

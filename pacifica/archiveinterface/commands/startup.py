@@ -45,6 +45,11 @@ class Site(NamedTuple):
         """
         if not self.archive.archive_options.read_only:
             self.archive.require_usable()
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Remove what processes that died left half-written, unless the archive is read-only."""
+        if not self.archive.archive_options.read_only:
             self.archive.sweep()
 
 

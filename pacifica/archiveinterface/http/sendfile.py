@@ -37,11 +37,11 @@ def redirection(
 
     The path in it is percent-encoded: Apache, lighttpd and nginx decode it.
     """
+    if sendfile in ("off", PRESIGNED):
+        return {}
     # A reverse proxy that waits for a tape keeps all its clients waiting.
     if status.file_storage_media != "disk" or "Range" in request_headers or has_conditions(request_headers):
         return {}
     if sendfile == "x-sendfile":
         return {"X-Sendfile": quote(os.fsencode(status.filepath))}
-    if sendfile != "x-accel-redirect":
-        return {}
     return {"X-Accel-Redirect": LOCATION + quote(os.fsencode(status.filepath.removeprefix(f"{archive.prefix}/")))}

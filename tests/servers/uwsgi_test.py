@@ -5,6 +5,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -309,3 +310,11 @@ def test_workers_started_together_share_the_archive(tmp_path: Path) -> None:
         assert [requests.get(f"{server.url}/{number}").content for number in range(50)] == [
             b"%d" % number for number in range(50)
         ]
+
+
+def test_a_recaller_whose_worker_has_ended_before_it_ends_as_well(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as worker:
+        pass
+    command = [sys.executable, "-m", "pacifica.archiveinterface.commands.recaller", str(worker.pid)]
+    environment = {"PAI_BACKEND_TYPE": "posix", "PAI_PREFIX": str(tmp_path), "ARCHIVEINTERFACE_CONFIG": os.devnull}
+    assert subprocess.run(command, env={**os.environ, **environment}, timeout=TIMEOUT).returncode == 0

@@ -1,6 +1,7 @@
 """The command ``recaller``: has files recalled in a process of its own.
 
-A uWSGI worker starts one like that: ``python -m pacifica.archiveinterface.commands.recaller``.
+A uWSGI worker starts one like that: ``python -m pacifica.archiveinterface.commands.recaller PARENT``, with its own
+process id for PARENT.
 """
 
 import argparse
@@ -25,11 +26,13 @@ def work(site: Site, given: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Recall files until SIGTERM, or until the process that started this one has ended; return the exit code."""
+    """Recall files until SIGTERM, or until the process that started this one has ended; return the exit code.
+
+    That process may have ended before this one has read who its parent is: so it tells its id.
+    """
     log_to_stderr()
-    parent = os.getppid()
     try:
-        return _work(choose().site().recalls, parent)
+        return _work(choose().site().recalls, parent=int(sys.argv[1]))
     except ConfigurationError as error:
         return fail("recaller", error)
 

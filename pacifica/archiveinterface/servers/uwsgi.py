@@ -82,7 +82,7 @@ def start_recaller() -> None:
     with its worker.
     """
     if uwsgi.worker_id() in _WITH_RECALLER:
-        command = [python_program(), "-m", "pacifica.archiveinterface.commands.recaller"]
+        command = [python_program(), "-m", "pacifica.archiveinterface.commands.recaller", str(os.getpid())]
         _recallers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
 
 

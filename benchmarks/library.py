@@ -17,7 +17,7 @@ from typing import Any
 from pacifica.archiveinterface.backends.abstract.residency import Residency
 from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
 from pacifica.archiveinterface.recalls.options import RecallOptions
-from pacifica.archiveinterface.recalls.recaller import Recaller
+from pacifica.archiveinterface.recalls.recaller.recaller import Recaller
 from pacifica.archiveinterface.recalls.requests import Wish
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store

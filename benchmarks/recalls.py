@@ -22,7 +22,7 @@ from itertools import count
 from pathlib import Path
 
 from pacifica.archiveinterface.recalls.options import RecallOptions
-from pacifica.archiveinterface.recalls.recaller import Recaller
+from pacifica.archiveinterface.recalls.recaller.recaller import Recaller
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
 from tests.backends.hpss.support import NEWEST, archive_on, simulator_of

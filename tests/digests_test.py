@@ -19,7 +19,7 @@ from pacifica.archiveinterface import digests
 from pacifica.archiveinterface.backends.conformance import fails_with
 from pacifica.archiveinterface.digests import Hasher
 from pacifica.archiveinterface.exception import DigestError, DigestMismatchError, RequestError, StorageError
-from pacifica.archiveinterface.http import digest_fields
+from pacifica.archiveinterface.http.headers import digest_fields
 from tests.support.service import TIMEOUT
 
 

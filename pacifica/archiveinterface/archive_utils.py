@@ -1,7 +1,7 @@
 """Documented helpers; two of them live in `http`."""
 
-from .http.dates import get_http_modified_time
-from .http.file_headers import file_status
+from .http.headers.dates import get_http_modified_time
+from .http.headers.file_headers import file_status
 
 __all__ = ["bytes_type", "file_status", "get_http_modified_time", "un_abs_path"]
 

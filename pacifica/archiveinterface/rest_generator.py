@@ -21,10 +21,12 @@ from .http.answers import (
     status_answer,
     stored_answer,
 )
-from .http.conditions import Conditions
-from .http.dates import get_http_modified_time
-from .http.digest_fields import announced_digests
 from .http.file_answers import file_answer, redirect_answer, refuse_damaged
+from .http.headers.conditions import Conditions
+from .http.headers.dates import get_http_modified_time
+from .http.headers.digest_fields import announced_digests
+from .http.headers.ranges import Segment, wanted_by_query
+from .http.headers.request_head import file_id_of
 from .http.options import HttpOptions
 from .http.properties import (
     LONGEST_QUERY,
@@ -33,9 +35,7 @@ from .http.properties import (
     is_infinite,
     root_properties_answer,
 )
-from .http.ranges import Segment, wanted_by_query
 from .http.request_body import RequestBody, path_in
-from .http.request_head import file_id_of
 from .http.sendfile import PRESIGNED
 from .recalls.service import RecallService
 from .web.writing import error_page_default, error_response, write

@@ -30,8 +30,8 @@ from pacifica.archiveinterface.http import answers
 from pacifica.archiveinterface.http.answers import Answer
 from pacifica.archiveinterface.http.errors import Asked, error_answer, refusal
 from pacifica.archiveinterface.http.file_answers import AT_ONCE, file_answer
+from pacifica.archiveinterface.http.headers.ranges import Segment
 from pacifica.archiveinterface.http.options import HttpOptions
-from pacifica.archiveinterface.http.ranges import Segment
 from pacifica.archiveinterface.http.response_body import ResponseBody
 from pacifica.archiveinterface.http.sendfile import redirection, require_senders
 from pacifica.archiveinterface.http.server_calls import TRANSMITTED_FROM, FilePart

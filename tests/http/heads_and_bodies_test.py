@@ -17,8 +17,7 @@ from pacifica.archiveinterface.exception import (
     LengthRequiredError,
     TransferCodingError,
 )
-from pacifica.archiveinterface.http.request_body import RequestBody
-from pacifica.archiveinterface.http.request_head import (
+from pacifica.archiveinterface.http.headers.request_head import (
     LARGEST_LENGTH,
     body_length,
     file_id_of,
@@ -26,6 +25,7 @@ from pacifica.archiveinterface.http.request_head import (
     parse_request_line,
     request_id,
 )
+from pacifica.archiveinterface.http.request_body import RequestBody
 
 MEBI = 1 << 20
 

@@ -9,10 +9,10 @@ from pacifica.archiveinterface.backends.abstract.precondition import Preconditio
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
 from pacifica.archiveinterface.digests import SUPPORTED
 from pacifica.archiveinterface.exception import ArchiveInterfaceError
-from pacifica.archiveinterface.http import digest_fields, request_head
-from pacifica.archiveinterface.http.conditions import Conditions
-from pacifica.archiveinterface.http.dates import parse_http_date, parse_mod_time
-from pacifica.archiveinterface.http.ranges import parse_byte_range, parse_range_header
+from pacifica.archiveinterface.http.headers import digest_fields, request_head
+from pacifica.archiveinterface.http.headers.conditions import Conditions
+from pacifica.archiveinterface.http.headers.dates import parse_http_date, parse_mod_time
+from pacifica.archiveinterface.http.headers.ranges import parse_byte_range, parse_range_header
 from pacifica.archiveinterface.id2filename import parse_file_id
 
 LENGTH = 1 << 16  # characters; as long as a head may be

@@ -18,8 +18,14 @@ from hypothesis import strategies as st
 from pacifica.archiveinterface.archive_utils import bytes_type, un_abs_path
 from pacifica.archiveinterface.backends.conformance import fails_with
 from pacifica.archiveinterface.exception import ByteRangeError, FileIdError, ModTimeError, RangeNotSatisfiableError
-from pacifica.archiveinterface.http.dates import parse_http_date, parse_mod_time
-from pacifica.archiveinterface.http.ranges import MOST_RANGES, Segment, clip, parse_byte_range, parse_range_header
+from pacifica.archiveinterface.http.headers.dates import parse_http_date, parse_mod_time
+from pacifica.archiveinterface.http.headers.ranges import (
+    MOST_RANGES,
+    Segment,
+    clip,
+    parse_byte_range,
+    parse_range_header,
+)
 from pacifica.archiveinterface.id2filename import LARGEST_ID, filename2id, id2filename, parse_file_id
 
 IDS = st.one_of(st.integers(0, 70_000), st.integers(0, LARGEST_ID))

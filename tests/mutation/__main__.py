@@ -1,6 +1,6 @@
 """Mutate modules of the package, run the tests that are about them, and judge what survived.
 
-``python -m tests.mutation [MODULE ...]``, for example ``http/conditions backends/posix/store``; without a
+``python -m tests.mutation [MODULE ...]``, for example ``http/headers/conditions backends/posix/store``; without a
 MODULE, all of ROOMS. mutmut does the work, in a copy of the tree below ``build/mutation``. It leaves
 most decorated functions alone, properties and context managers for example: what guards those has to
 be tried by hand. It notices only what a test calls in its own process, so tests of a service in
@@ -64,15 +64,15 @@ ROOMS = {
         modules=(
             "digests",
             "http/answers",
-            "http/conditions",
-            "http/dates",
-            "http/digest_fields",
+            "http/headers/conditions",
+            "http/headers/dates",
+            "http/headers/digest_fields",
             "http/errors",
             "http/file_answers",
-            "http/file_headers",
-            "http/ranges",
+            "http/headers/file_headers",
+            "http/headers/ranges",
             "http/request_body",
-            "http/request_head",
+            "http/headers/request_head",
             "http/response_body",
             "http/sendfile",
             "id2filename",

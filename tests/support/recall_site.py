@@ -10,7 +10,7 @@ from typing import Any
 from pacifica.archiveinterface.backends.abstract.archive import outcome_of
 from pacifica.archiveinterface.recalls.options import RecallOptions
 from pacifica.archiveinterface.recalls.progress import FileProgress, RequestProgress
-from pacifica.archiveinterface.recalls.recaller import Recaller
+from pacifica.archiveinterface.recalls.recaller.recaller import Recaller
 from pacifica.archiveinterface.recalls.requests import Wish
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pacifica.archiveinterface.recalls.recaller import Recaller
+from pacifica.archiveinterface.recalls.recaller.recaller import Recaller
 from tests.support.recall_site import Clock
 from tests.support.recalls import TapeClient, recalls_of
 from tests.support.service import serving

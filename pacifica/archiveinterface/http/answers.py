@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from ..backends.abstract.status import AbstractStatus
-from .dates import http_date
-from .digest_fields import digest_headers
-from .file_headers import file_status
+from .headers.dates import http_date
+from .headers.digest_fields import digest_headers
+from .headers.file_headers import file_status
 
 JSON_TYPE = "application/json"
 RETRY_AFTER = "30"  # seconds; a tape is rarely faster

@@ -28,7 +28,7 @@ from ..exception import (
 )
 from ..globals import LOG_NAME, VERSION
 from .answers import Answer, json_answer
-from .file_headers import file_status
+from .headers.file_headers import file_status
 
 STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
     RequestError: HTTPStatus.BAD_REQUEST,

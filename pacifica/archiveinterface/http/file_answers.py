@@ -10,11 +10,11 @@ from ..backends.abstract.status import AbstractStatus
 from ..digests import SUPPORTED
 from ..exception import DamagedFileError, UncheckedFileError
 from .answers import Answer, not_modified_answer
-from .conditions import Conditions
-from .dates import http_date
-from .digest_fields import digest_headers
+from .headers.conditions import Conditions
+from .headers.dates import http_date
+from .headers.digest_fields import digest_headers
+from .headers.ranges import Segment, clip, parse_range_header
 from .options import HttpOptions
-from .ranges import Segment, clip, parse_range_header
 from .response_body import HashedResponseBody, ResponseBody, content_range, multipart
 from .sendfile import has_conditions, redirection
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from ..backends.abstract.status import AbstractStatus
 from ..exception import RequestError
 from .answers import Answer
-from .dates import http_date
+from .headers.dates import http_date
 
 XML_TYPE = "application/xml; charset=utf-8"
 LONGEST_QUERY = 1 << 16  # bytes; a query is the names of some properties

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..digests import BLOCKS_HELD, Hasher
 from ..exception import BodyError, BodyTooLargeError, LengthRequiredError, MediaTypeError, RequestError
-from .request_head import body_length
+from .headers.request_head import body_length
 
 _BLOCK_SIZE = 1 << 18  # bytes
 # Larger blocks mean fewer hand-overs between threads: one reads, one hashes, one writes.

@@ -7,7 +7,7 @@ from ..backends.abstract.file import Reader
 from ..backends.abstract.status import AbstractStatus
 from ..digests import Hasher
 from ..fixity import compare_or_store_digests
-from .ranges import Segment
+from .headers.ranges import Segment
 from .server_calls import TRANSMITTED_FROM, FilePart, ended_early
 
 

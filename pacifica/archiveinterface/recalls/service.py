@@ -12,10 +12,10 @@ from ..backends.abstract.residency import Locality, Residency
 from ..exception import ArchiveInterfaceError, BackendUnavailableError, ConflictError
 from .demands import Room, join
 from .options import RecallOptions
-from .outcomes import Failure, Outcomes
 from .progress import Progress
 from .pruning import Pruning
-from .recaller import Recaller
+from .recaller.outcomes import Failure, Outcomes
+from .recaller.recaller import Recaller
 from .report import Report, report
 from .requests import Requests, Settle, Wish
 from .store import Store, key_of

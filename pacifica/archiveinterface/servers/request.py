@@ -15,7 +15,7 @@ from cherrypy._cpwsgi_server import CPWSGIHTTPRequest
 from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME
 from ..http.errors import Asked, refusal, status_line
-from ..http.request_head import EMPTY_LINE, body_length, parse_headers, parse_request_line, request_id
+from ..http.headers.request_head import EMPTY_LINE, body_length, parse_headers, parse_request_line, request_id
 from ..http.server_calls import LINGER, PAUSE, TRANSMIT, FilePart
 from .receiving import AwaitedBody, ChunkedReader
 from .transmission import Transmission

@@ -10,8 +10,8 @@ from cherrypy._cprequest import HookMap, Request, hookpoints
 from cherrypy.lib.reprconf import NamespaceSet
 
 from ..exception import HttpVersionError, RequestError
+from ..http.headers.request_head import request_id
 from ..http.request_body import RequestBody
-from ..http.request_head import request_id
 from ..http.server_calls import LINGER
 from .headers import Headers
 from .writing import error_page_default, error_response

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from pacifica.archiveinterface.backends.abstract.residency import RecallState
-from pacifica.archiveinterface.backends.oracle_hsm_sideband.recalls import MOST_FAILURES, Key, Limits, Recalls
-from pacifica.archiveinterface.backends.oracle_hsm_sideband.running import UnsupportedError
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.tape.recalls import MOST_FAILURES, Key, Limits, Recalls
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.tape.running import UnsupportedError
 from pacifica.archiveinterface.exception import BackendUnavailableError, ConflictError
 from tests.support.waiting import await_true
 

@@ -13,8 +13,8 @@ from pacifica.archiveinterface.backends.abstract.recalls import RecallTraits
 from pacifica.archiveinterface.backends.abstract.residency import Locality, Place, RecallState, Residency
 from pacifica.archiveinterface.backends.conformance import get, put
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
-from pacifica.archiveinterface.backends.oracle_hsm_sideband.libsam import Libsam
-from pacifica.archiveinterface.backends.oracle_hsm_sideband.running import HungCommandError
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.tape.libsam import Libsam
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.tape.running import HungCommandError
 from pacifica.archiveinterface.exception import BackendUnavailableError, ConflictError, MissingFileError
 from tests.samqfs_emulator.filesystem import SamQfs
 from tests.samqfs_emulator.host import HsmHost

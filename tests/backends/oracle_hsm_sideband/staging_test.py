@@ -23,7 +23,7 @@ from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.abstract.residency import RecallState, Residency
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.archive import HsmSidebandBackendArchive
 from pacifica.archiveinterface.backends.oracle_hsm_sideband.extended_file_factory import extended_hsmsideband_factory
-from pacifica.archiveinterface.backends.oracle_hsm_sideband.libsam import Libsam
+from pacifica.archiveinterface.backends.oracle_hsm_sideband.tape.libsam import Libsam
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.backends.oracle_hsm_sideband.stand import CONTENT, FILE, Answer, Stand, standing
 from tests.samqfs_emulator.host import HsmHost

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from pacifica.archiveinterface.backends.s3.parts import part_size
+from pacifica.archiveinterface.backends.s3.writing.parts import part_size
 from tests.backends.s3.faulty_site import LARGE, MIB, PART, PARTS_OF_MEMORY, FaultySite, blocks_of, check_room
 from tests.support.service import TIMEOUT, serving
 from tests.support.waiting import await_true

@@ -25,12 +25,12 @@ from ..abstract.residency import Residency
 from ..abstract.undoing import UndoOnError
 from .notes import remove_notes, write_notes
 from .places import PARTIAL, in_directory, mode_of
-from .publishing import publish, withdraw
-from .purging import release, send_to_tape
-from .reading import HpssReader
 from .status import DISK, TAPE, HpssStatus
 from .store import NoFileError, Store
-from .writing import HpssWriter
+from .tape.purging import release, send_to_tape
+from .transfers.publishing import publish, withdraw
+from .transfers.reading import HpssReader
+from .transfers.writing import HpssWriter
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds between two looks at a recall
 

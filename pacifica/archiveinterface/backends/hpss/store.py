@@ -17,9 +17,9 @@ from .extended import HpssExtended
 from .notes import read_notes
 from .options import HpssOptions
 from .places import PARTIAL, in_directory
-from .reading import OpenReaders
-from .recalls import Recalls
 from .status import HpssStatus
+from .tape.recalls import Recalls
+from .transfers.reading import OpenReaders
 
 T = TypeVar("T")
 

@@ -27,14 +27,14 @@ from ..posix.extendedfile import PosixReader
 from ..posix.moving import Source
 from ..posix.options import PosixOptions
 from ..posix.tree import split, stat_regular
-from .choosing import Ways
 from .connecting import connections_of
 from .extended_file_factory import HsmSidebandWriter, SamQfsStore
 from .options import HsmSidebandOptions
-from .requests import Outcomes
 from .residency import Asked, FirstAnswer
 from .sideband import Sideband
 from .status import HsmSidebandStatus
+from .tape.choosing import Ways
+from .tape.requests import Outcomes
 
 Found = dict[str, HsmSidebandStatus | ArchiveInterfaceError]
 """By id: the status of a file on the mount, or why it has none."""

@@ -11,7 +11,9 @@ from typing import NamedTuple
 from ...connections import DatabaseUnavailableError
 from ...globals import LOG_NAME
 from ..abstract.residency import Locality, Place, RecallState, Residency
-from .libsam import (
+from .orm import SEGMENT_INDEX
+from .sideband import Inode, Sideband
+from .tape.libsam import (
     SS_ARCHIVED,
     SS_DAMAGED,
     SS_OFFLINE,
@@ -22,8 +24,6 @@ from .libsam import (
     Libsam,
     SamStat,
 )
-from .orm import SEGMENT_INDEX
-from .sideband import Inode, Sideband
 
 BLOCK = 512  # bytes; the unit of st_blocks
 WORD = 0xFFFFFFFF  # inode numbers and times have 32 bits in SAM-QFS

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..abstract.residency import Residency
 from ..posix.status import PosixStatus, version_of
-from .recalls import Key
 from .residency import of_blocks, of_row
 from .sideband import Inode
+from .tape.recalls import Key
 
 if TYPE_CHECKING:
     from typing_extensions import Self

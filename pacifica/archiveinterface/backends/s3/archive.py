@@ -17,9 +17,9 @@ from .calls.errors import reason_of
 from .file import S3File
 from .listing import entries, sweep
 from .options import S3Options
-from .polling import outcomes_of, residencies_of
 from .probing import require_usable
 from .store import SCHEME, Store
+from .tape.polling import outcomes_of, residencies_of
 
 _SLOWEST_RESTORE = 3 * 86400.0  # seconds; Bulk from DEEP_ARCHIVE takes up to two days
 

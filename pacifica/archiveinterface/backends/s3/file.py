@@ -8,16 +8,16 @@ from ..abstract.precondition import Precondition
 from ..abstract.replacing import refuse_early
 from ..abstract.residency import Residency
 from ..abstract.undoing import UndoOnError
-from .moving import move
+from .changes.moving import move
+from .changes.removing import remove
 from .probing import require_usable
-from .publishing import condition_for, publish
 from .reading import S3Reader
-from .recalls import keep, stage
-from .removing import remove
 from .status import S3Status
 from .store import SCHEME, Store
-from .uploading import move_up
-from .writing import S3Writer
+from .tape.recalls import keep, stage
+from .writing.publishing import condition_for, publish
+from .writing.uploading import move_up
+from .writing.writer import S3Writer
 
 
 class S3File(ArchiveFile):

@@ -12,8 +12,8 @@ from ...digests import Digests, Hasher
 from ...exception import BackendUnavailableError, DamagedFileError, MissingFileError, StorageError
 from ...globals import LOG_NAME
 from ..abstract.file import Reader
-from .annotating import annotate
 from .calls.errors import StoreConditionError, translated_store_errors
+from .changes.annotating import annotate
 from .status import S3Status
 from .store import Store
 

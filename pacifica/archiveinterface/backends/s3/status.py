@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..abstract.status import AbstractStatus
 from .calls.bucket import Answer
 from .notes import Kept
-from .restoring import restoring_of
+from .tape.restoring import restoring_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self

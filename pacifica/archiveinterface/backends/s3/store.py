@@ -6,10 +6,10 @@ from ...exception import ConfigurationError, MissingFileError
 from ..abstract.options import ArchiveOptions
 from .calls.bucket import Answer, Bucket
 from .calls.dates import time_of
-from .memory import Memory
 from .notes import NOTES, Kept, kept_in_content, kept_in_metadata
 from .options import S3Options
 from .status import S3Status
+from .writing.memory import Memory
 
 SCHEME = "s3://"
 

@@ -1,0 +1,1 @@
+"""Tape in HPSS: recalls, and the release of disk copies."""

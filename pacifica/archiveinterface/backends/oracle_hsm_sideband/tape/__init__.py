@@ -1,0 +1,1 @@
+"""Tape in Oracle HSM: recalls, their end, and the release of disk copies."""

@@ -1,0 +1,1 @@
+"""Archive storage classes: what can be read, and restores."""

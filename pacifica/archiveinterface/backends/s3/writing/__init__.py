@@ -1,0 +1,1 @@
+"""Writing objects: in one call or in parts, and publishing them."""

@@ -1,0 +1,1 @@
+"""Header fields of requests and answers, read and written."""

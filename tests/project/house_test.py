@@ -34,6 +34,7 @@ LAYERS = [
         "id2filename",
         "options",
         "printing",
+        "web.exchange",
         "http.headers.dates",
         "http.headers.ranges",
         "http.headers.request_head",

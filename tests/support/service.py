@@ -32,7 +32,7 @@ from pacifica.archiveinterface.http.options import HttpOptions
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.servers.launcher import ArchiveServer
 from pacifica.archiveinterface.tape.options import TapeOptions
-from pacifica.archiveinterface.web.application import make_application
+from pacifica.archiveinterface.web.application import ArchiveApplication, make_application
 from pacifica.archiveinterface.web.settings import Settings
 from tests.backends.hpss import support as hpss
 from tests.samqfs_emulator.host import HsmHost
@@ -202,9 +202,10 @@ class Client:
 class Service(Client):
     """An archive served from this process."""
 
-    def __init__(self, archive: AbstractBackendArchive, port: int) -> None:
+    def __init__(self, archive: AbstractBackendArchive, application: ArchiveApplication, port: int) -> None:
         super().__init__(port)
         self.archive = archive
+        self.application = application
 
 
 @contextmanager
@@ -218,13 +219,14 @@ def serving(
     """Serve *archive* from this process until the block is left."""
     quick = {"server.socket_port": 0, "server.thread_pool": 24, "server.socket_timeout": 20}
     settings = {**(settings or {}), "global": {**quick, **(settings or {}).get("global", {})}}
-    server = ArchiveServer(make_application(archive, settings, http, recalls, tape), drain_seconds=5)
+    application = make_application(archive, settings, http, recalls, tape)
+    server = ArchiveServer(application, drain_seconds=5)
     server.expiration_interval = 0.02  # seconds; also how long stopping takes
     server.prepare()
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
-        yield Service(archive, server.bind_addr[1])
+        yield Service(archive, application, server.bind_addr[1])
     finally:
         server.stop()
         thread.join()

@@ -49,8 +49,8 @@ _uploads = _Uploads()
 class RequestBody:
     """The body of a request, read once and in blocks.
 
-    *length* is its announced length in bytes, None when it is chunked; *is_silent*: the client left,
-    or sent nothing for too long.
+    *length* is its announced length in bytes, None when it is chunked; *received*, how many have been read;
+    *is_silent*: the client left, or sent nothing for too long.
     """
 
     def __init__(self, environ: Mapping[str, Any], most: int = 0) -> None:
@@ -68,7 +68,7 @@ class RequestBody:
         self._is_broken = False
         self.is_silent = False
         self._most = most
-        self._received = 0
+        self.received = 0
         self._block_size = _BLOCK_SIZE
         self._input: _Input = environ["wsgi.input"]
         if most and self.length is not None and self.length > most:
@@ -109,17 +109,17 @@ class RequestBody:
         A client that is still sending would not see the answer, and its rest would be taken
         for the next request. Nothing more comes from a body that broke off or came too late.
         """
-        end = self._received + most
+        end = self.received + most
         self._most = 0
         try:
-            while not self.complete and not self._is_broken and self._received < end:
+            while not self.complete and not self._is_broken and self.received < end:
                 self._next_block()
         except BodyError:
             return False
         return self.complete
 
     def _next_block(self) -> bytes:
-        size = self._block_size if self.length is None else min(self._block_size, self.length - self._received)
+        size = self._block_size if self.length is None else min(self._block_size, self.length - self.received)
         try:
             block = self._input.read(size)
         except (OSError, ValueError) as error:
@@ -127,15 +127,15 @@ class RequestBody:
             self._is_broken = True
             self.is_silent = isinstance(error, OSError)
             raise BodyError(_BROKEN) from error
-        self._received += len(block)
+        self.received += len(block)
         if block:
-            self.complete = self._received == self.length
+            self.complete = self.received == self.length
         elif self.length is None:
             self.complete = True
         else:
             self._is_broken = True
             raise BodyError(_BROKEN)
-        if self._most and self._received > self._most:
+        if self._most and self.received > self._most:
             raise BodyTooLargeError(f"the body is longer than the {self._most} bytes that this site takes")
         return block
 

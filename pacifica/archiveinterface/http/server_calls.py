@@ -1,6 +1,6 @@
 """What our own servers offer to the application beyond WSGI: functions under three keys of the WSGI environment.
 
-The launcher sets them, and uWSGI the second, where they can. Without them the application sends a file in blocks,
+The launcher sets them, and uWSGI the first two, where they can. Without them the application sends a file in blocks,
 reads what is left of a request's body before it answers, and ends each answer by itself.
 """
 
@@ -36,8 +36,8 @@ class FilePart(NamedTuple):
     filepath: str
 
 
-Transmit = Callable[[FilePart, Callable[[bytes], object]], None]
-"""Sends the head of the answer, of which the second argument writes more, and then the part."""
+Transmit = Callable[[FilePart, Callable[[int], None]], None]
+"""Sends the head of the answer, and then the part; the second argument is told of bytes that were sent."""
 
 Linger = Callable[[int], None]
 """Reads up to so many bytes after the answer."""

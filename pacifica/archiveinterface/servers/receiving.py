@@ -27,6 +27,7 @@ class Receiver:
         """Receive from *connection*, whose time-out bounds each wait."""
         self._socket = connection
         self._buffer = bytearray()
+        self._broken: OSError | None = None
         self.bytes_read = 0
         self.closed = False
 
@@ -59,16 +60,23 @@ class Receiver:
         return self._take(end + 1 if end >= 0 else size)
 
     def read(self, size: int) -> bytes:
-        """Return the next *size* bytes; less when the connection ends."""
+        """Return the next *size* bytes; less when the connection ends or breaks, and the next call raises why."""
         taken = self._take(size)
         if len(taken) == size:
             return taken
+        if self._broken:
+            raise self._broken
         block = bytearray(size)
         filled = len(taken)
         block[:filled] = taken
         with memoryview(block) as room:
-            while filled < size and (arrived := self._socket.recv_into(room[filled:])):
-                filled += arrived
+            try:
+                while filled < size and (arrived := self._socket.recv_into(room[filled:])):
+                    filled += arrived
+            except OSError as error:
+                if not filled:
+                    raise
+                self._broken = error
             self.bytes_read += filled - len(taken)
             return bytes(room[:filled])
 

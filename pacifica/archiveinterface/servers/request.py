@@ -3,7 +3,7 @@
 import logging
 import select
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -148,8 +148,17 @@ class Gateway(cheroot.wsgi.Gateway_10):
         environ[PAUSE] = request.pause
         return environ
 
+    def respond(self) -> None:
+        """Send the answer, and close it; cheroot would not if not even the head can be sent."""
+        with closing(self.req.server.wsgi_app(self.env, self.start_response)) as answer:
+            try:
+                for block in filter(None, answer):
+                    self.write(block)
+            finally:
+                self.req.ensure_headers_sent()
 
-def _transmit(request: Request, part: FilePart, _: Callable[[bytes], object]) -> None:
+
+def _transmit(request: Request, part: FilePart, count: Callable[[int], None]) -> None:
     request.ensure_headers_sent()
     connection = request.conn.socket
-    Transmission(connection.fileno(), part).finish(connection.gettimeout())
+    Transmission(connection.fileno(), part, count).finish(connection.gettimeout())

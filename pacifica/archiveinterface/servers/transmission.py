@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+from collections.abc import Callable
 
 from ..exception import archive_error
 from ..http.server_calls import FilePart, ended_early
@@ -17,10 +18,11 @@ _UNREACHABLE = (errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH)
 class Transmission:
     """A part of a file on its way into a connection; whoever opened the two closes them."""
 
-    def __init__(self, connection: int, part: FilePart) -> None:
-        """Send *part* through the non-blocking socket *connection*, a descriptor."""
+    def __init__(self, connection: int, part: FilePart, count: Callable[[int], None]) -> None:
+        """Send *part* through the non-blocking socket *connection*, a descriptor; *count* is told of bytes sent."""
         self._connection = connection
         self._part = part
+        self._count = count
 
     def advance(self) -> bool:
         """Send what the connection takes now, and return whether that was all.
@@ -35,6 +37,7 @@ class Transmission:
             _, offset, left, filepath = self._part
             if not sent:
                 raise ended_early(filepath, left)
+            self._count(sent)
             self._part = self._part._replace(offset=offset + sent, length=left - sent)
         return True
 

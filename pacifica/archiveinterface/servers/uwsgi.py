@@ -23,7 +23,7 @@ import uwsgi
 from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME, python_program
 from ..http.response_body import ResponseBody
-from ..http.server_calls import LINGER
+from ..http.server_calls import LINGER, TRANSMIT, FilePart
 from ..web.response import ArchiveAnswer
 from .lingering import linger
 from .transmission import Transmission, send_block
@@ -108,6 +108,7 @@ class UwsgiAnswer(ArchiveAnswer):
         self._connection = connection = _Connection(uwsgi.connection_fd())
         _prepare(environ, connection)
         if connection.is_plain:
+            environ[TRANSMIT] = connection.transmit
             environ[LINGER] = connection.linger_for
         super().__init__(environ, start, application)
 
@@ -122,13 +123,12 @@ class UwsgiAnswer(ArchiveAnswer):
         return iter(())
 
     def _send(self) -> None:
-        body = self.iter_response
-        if isinstance(body, ResponseBody) and self._connection.is_plain:
-            self.write(b"")  # the head
-            self._connection.send(body)
-            return
-        for block in body:
-            self.write(block)
+        write = self.write
+        if isinstance(self.iter_response, ResponseBody) and self._connection.is_plain:
+            write(b"")  # the head
+            write = self._connection.send
+        for block in super().__iter__():
+            write(block)
         self.write(b"")  # the head, if there was no block
 
 
@@ -153,14 +153,13 @@ class _Connection:
         """Ask the client for the body that it waits to send."""
         send_block(self._descriptor, _CONTINUE, _PATIENCE)
 
-    def send(self, body: ResponseBody) -> None:
-        """Send *body*, whatever signals arrive."""
-        part = body.file_part()
-        if part:
-            Transmission(self._descriptor, part).finish(_PATIENCE)
-            return
-        for block in body:
-            send_block(self._descriptor, block, _PATIENCE)
+    def send(self, block: bytes) -> None:
+        """Send *block*, whatever signals arrive."""
+        send_block(self._descriptor, block, _PATIENCE)
+
+    def transmit(self, part: FilePart, count: Callable[[int], None]) -> None:
+        """Send *part* once the head is sent, whatever signals arrive."""
+        Transmission(self._descriptor, part, count).finish(_PATIENCE)
 
     def linger_for(self, most: int) -> None:
         """After the answer, read up to *most* bytes of what the client still sends."""

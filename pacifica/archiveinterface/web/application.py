@@ -14,6 +14,7 @@ from ..recalls.service import RecallService
 from ..rest_generator import ArchiveInterfaceGenerator
 from ..tape.options import TapeOptions
 from ..tape.resources import tape_pages
+from .exchange import Observer
 from .logs import AccessLog
 from .request import ArchiveRequest
 from .response import ArchiveAnswer, ArchiveResponse
@@ -77,6 +78,8 @@ class ArchiveApplication(cherrypy.Application):
         # CherryPy's trap would append an error page to a file that breaks off.
         self.wsgiapp.pipeline = []
         self.log: AccessLog = AccessLog(id(self))
+        self.observers: list[Observer] = []
+        """Each gets every Exchange."""
 
     def merge(self, config: Settings) -> None:
         """Take a site's settings, and CherryPy's own as they are now."""

@@ -1,12 +1,17 @@
-"""A response as CherryPy has it, but for its headers and for files that the server sends itself."""
+"""A response as CherryPy has it, but for its headers, for files that the server sends itself, and for its observers."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from cherrypy._cprequest import Response
+import cherrypy
+from cherrypy._cprequest import Request, Response
 from cherrypy._cpwsgi import AppResponse
 
+from ..http.headers.request_head import target_of
 from ..http.response_body import ResponseBody
 from ..http.server_calls import TRANSMIT
+from .exchange import Exchange
 from .headers import Headers
 
 
@@ -24,15 +29,68 @@ class ArchiveResponse(Response):
 
 
 class ArchiveAnswer(AppResponse):
-    """The answer as WSGI has it; a file is transmitted by the server itself where it can."""
+    """The answer as WSGI has it; a file is transmitted by the server itself where it can.
+
+    The observers of the application get an Exchange when the answer is closed.
+    """
 
     iter_response: Iterator[bytes] = iter(())
 
+    def __init__(self, environ: dict[str, Any], start_response: Callable[..., Any], application: Any) -> None:
+        """Answer the request in *environ*."""
+        self._begun, self._clock = time.time(), time.perf_counter()
+        self._first_byte = 0.0  # on the clock
+        self._sent = 0
+        self._is_complete = False
+        super().__init__(environ, start_response, application)
+
     def __iter__(self) -> Iterator[bytes]:
-        """Return the blocks that are still to be sent."""
+        """Yield the blocks that are still to be sent."""
         transmit, body = self.environ.get(TRANSMIT), self.iter_response
         part = body.file_part() if transmit and isinstance(body, ResponseBody) else None
         if part is None:
-            return self
-        transmit(part, self.write)
-        return iter(())
+            yield from self._blocks(body)
+        else:
+            self._first_byte = time.perf_counter()
+            transmit(part, self._count)
+        self._is_complete = True
+
+    def _blocks(self, body: Iterator[bytes]) -> Iterator[bytes]:
+        for block in body:
+            self._first_byte = self._first_byte or time.perf_counter()
+            yield block
+            self._sent += len(block)  # the server asks for more when it has sent this one
+
+    def close(self) -> None:
+        """Let go of request and response, and tell the observers."""
+        request, response = cherrypy.serving.request, cherrypy.serving.response
+        try:
+            super().close()
+        finally:
+            if self.cpapp.observers:
+                exchange = self._exchange(request, response)
+                for observe in self.cpapp.observers:
+                    observe(exchange)
+
+    def _count(self, sent: int) -> None:
+        self._sent += sent
+
+    def _exchange(self, request: Request, response: Response) -> Exchange:
+        environ, body, end = self.environ, request.archive_body, time.perf_counter()
+        return Exchange(
+            str(request.unique_id),
+            environ["REQUEST_METHOD"],
+            target_of(environ),
+            environ["SERVER_PROTOCOL"],
+            request.remote.ip,
+            request.login,
+            int((response.output_status or b"500")[:3]),
+            self._begun,
+            (self._first_byte or end) - self._clock,
+            end - self._clock,
+            body.received if body else 0,
+            self._sent,
+            not self._is_complete,
+            environ.get("HTTP_REFERER", ""),
+            environ.get("HTTP_USER_AGENT", ""),
+        )

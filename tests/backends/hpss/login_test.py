@@ -44,7 +44,7 @@ def test_every_forked_worker_logs_in_once(simulator: Simulator, directory: Path,
         "HPSS_SIM_NAMES": "/",
     }
     with uwsgi(directory, "--pythonpath", str(installation("9.3")), env=environment) as server:
-        service = Service(None, int(server.url.rpartition(":")[2]))  # type: ignore[arg-type]
+        service = Service(None, None, int(server.url.rpartition(":")[2]))  # type: ignore[arg-type]
 
         def life_of(number: int) -> bool:
             content, path = os.urandom(100_000), f"/{number}"

@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from ...exception import BodyError, BodyTooLargeError, FileIdError, HeadError, HttpVersionError, TransferCodingError
 
@@ -126,6 +126,12 @@ def _length(text: str) -> int:
 def request_id(given: str | None) -> str:
     """Return the id of a request: the *given* one if it is short and plain, else a new one."""
     return given if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+
+
+def target_of(environ: Mapping[str, Any]) -> str:
+    """Return the target of the request in *environ* (PEP 3333) as the client wrote it, if the server tells."""
+    written: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or quote(environ["PATH_INFO"], "/", "latin-1")
+    return written
 
 
 def file_id_of(environ: Mapping[str, Any]) -> str:

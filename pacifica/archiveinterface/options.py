@@ -124,10 +124,14 @@ def read_options(path: str, kinds: Mapping[str, type]) -> dict[str, Any]:
             raise ConfigurationError(f"{path}: unknown section [{name}]; did you mean [{nearest[0]}]?")
         advice = f"; did you mean [{nearest[0]}]?" if nearest else ""
         _log.warning("%s: unknown section [%s] is ignored%s", path, name, advice)
-    return {name: _options(f"{path}: [{name}]", kind, texts.get(name, {})) for name, kind in kinds.items()}
+    return {name: parse_options(f"{path}: [{name}]", kind, texts.get(name, {})) for name, kind in kinds.items()}
 
 
-def _options(place: str, kind: type, texts: Mapping[str, str]) -> Any:
+def parse_options(place: str, kind: type, texts: Mapping[str, str]) -> Any:
+    """Return a *kind* with the options that *texts* set, by their names.
+
+    Raises ConfigurationError, which begins with *place*.
+    """
     known: dict[str, Field[Any]] = {each.name: each for each in fields(kind)}
     values = {}
     for key, text in texts.items():

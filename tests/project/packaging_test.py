@@ -23,7 +23,7 @@ pytestmark = pytest.mark.network
 
 def run(*command: str | Path, cwd: Path) -> str:
     """Return what *command* prints; it has to succeed."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -64,6 +64,12 @@ def test_the_commands_explain_themselves(environment: Path, command: str) -> Non
 
 def test_the_types_come_with_the_package(environment: Path) -> None:
     assert list(environment.glob("lib/*/site-packages/pacifica/archiveinterface/py.typed"))
+
+
+def test_setup_finds_its_files_in_the_package(environment: Path, tmp_path: Path) -> None:
+    run(environment / "bin" / "pacifica-archiveinterface-cmd", "setup", "--output", tmp_path, cwd=environment)
+    unit = (tmp_path / "pacifica-archiveinterface.service").read_text()
+    assert f"ExecStart={environment}/bin/pacifica-archiveinterface " in unit
 
 
 def lowest_versions(metadata: str) -> Iterator[str]:

@@ -29,7 +29,14 @@ def typed(
         block = block.replace(shown, real)
     command = ["bash", "-c", script + block]
     ended = subprocess.run(
-        command, cwd=_ROOT, env=dict(environment), capture_output=True, text=True, timeout=TIMEOUT, check=False
+        command,
+        cwd=_ROOT,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout

@@ -18,6 +18,7 @@ from .inventory import add_list_options, list_files
 from .manifest import add_export_options, add_import_options, export, import_manifest
 from .queues import add_queues_options, show_queues
 from .recaller import work
+from .setup import add_setup_options, setup
 from .stage import add_release_options, add_stage_options, release, stage
 from .startup import INTERRUPTED, Site, choose, common_options, fail
 from .verify import INCOMPLETE, verify
@@ -25,6 +26,7 @@ from .verify import INCOMPLETE, verify
 _ADMIN = "pacifica-archiveinterface-cmd"
 
 Action = Callable[[Site, argparse.Namespace], int]
+Siteless = Callable[[argparse.Namespace], int]
 
 
 def cmd(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +38,8 @@ def cmd(arguments: Sequence[str] | None = None) -> int:
     given = _admin_parser().parse_args(arguments)
     log_to_stderr()
     try:
+        if given.action == setup:
+            return setup(given)
         _require_prefix(given)
         return run(choose(given.type, given.prefix, given.config).site(), given)
     except ConfigurationError as error:
@@ -65,7 +69,7 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
     """Add the commands to *parser*, each with the options of *common*; `run` does what was given."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, action: Action, text: str) -> argparse.ArgumentParser:
+    def command(name: str, action: Action | Siteless, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, parents=common, help=text, description=f"{text[0].upper()}{text[1:]}.")
         added.set_defaults(action=action)
         return added
@@ -76,6 +80,7 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
     add_release_options(command("release", release, "let go of files that a request keeps on disk"))
     add_queues_options(command("recalls", show_queues, "print the queues of recalls"))
     command("recaller", work, "have files recalled that were asked for, until SIGTERM or SIGINT")
+    add_setup_options(command("setup", setup, "write the files that this host needs to run the service"))
     _add_status_options(command("status", _status, "print what is known of files"))
     add_list_options(command("list", list_files, "list all files, without reading any"))
     add_export_options(command("export", export, "print a manifest of all files, in the form of sha256sum"))

@@ -25,7 +25,9 @@ def common_options(default: str | None) -> argparse.ArgumentParser:
     """Return a parser of the options that all commands have; one that is not given has the value *default*."""
     parser = argparse.ArgumentParser(add_help=False, argument_default=default)
     names = ", ".join(ArchiveBackendFactory.names())
-    parser.add_argument("-t", "--type", metavar="BACKEND", help=f"backend: {names} (default PAI_BACKEND_TYPE or posix)")
+    parser.add_argument(
+        "-t", "--type", "--backend", metavar="BACKEND", help=f"backend: {names} (default PAI_BACKEND_TYPE or posix)"
+    )
     parser.add_argument("--prefix", metavar="DIRECTORY", help="where the files are (default PAI_PREFIX or /tmp)")
     parser.add_argument("-c", "--config", metavar="FILE", help="the archive's configuration, config.ini")
     parser.add_argument("--version", action="version", version=VERSION)

@@ -1,0 +1,171 @@
+"""The files of ``deploy/`` as one host needs them: with its account, directories and addresses.
+
+They are tested as they stand there. Each text that differs between hosts is replaced, and one that is not found in a
+file that should have it is an error.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from ..config import built_in_sections
+from ..exception import ConfigurationError
+from ..options import parse_options
+
+LAUNCHER = "launcher"
+UWSGI = "uwsgi"
+SERVERS = (LAUNCHER, UWSGI)
+
+_PACKAGE = __name__.rpartition(".commands.")[0]
+_SETTINGS = "/etc/pacifica"
+_UNITS = "/etc/systemd/system"
+_SITES = "/etc/nginx/conf.d"
+
+# What the files call that which differs between hosts.
+_PROGRAMS = "/opt/pacifica-archiveinterface"
+_BACKEND = "PAI_BACKEND_TYPE=posix\n"
+_PREFIX = "PAI_PREFIX=/srv/archive\n"
+_MOUNT = "RequiresMountsFor=/srv/archive\n"
+_WRITABLE = "ReadWritePaths=/srv/archive\n"
+_USER = "User=pacifica\n"
+_GROUP = "Group=pacifica\n"
+_LISTENING = "-a 127.0.0.1 -p 8080"
+_PROCESSES = "--processes 2"
+_HOST = 'server.socket_host: "127.0.0.1"\n'
+_PORT = "server.socket_port: 8080\n"
+_PLACE = "127.0.0.1:8080"
+_SITE = "archive.example.com"
+_IN_UNITS = (_PROGRAMS, _MOUNT, _WRITABLE, _USER, _GROUP)
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the files of a host are made from.
+
+    *prefix* is a directory, or what stands for one in the storage. *site* is the name of the site of nginx, empty where
+    there is none. *options* are those of config.ini that are not the default, by section and name.
+    """
+
+    backend: str
+    prefix: str
+    user: str
+    group: str
+    address: str
+    port: int
+    server: str
+    processes: int
+    site: str
+    options: Mapping[tuple[str, str], str]
+
+    @property
+    def directory(self) -> str | None:
+        """The directory of the archive on this host; None if the storage is elsewhere."""
+        return None if "://" in self.prefix or self.backend == "hpss" else self.prefix
+
+    @property
+    def unit(self) -> str:
+        """The name of the systemd unit."""
+        return "pacifica-archiveinterface" if self.server == LAUNCHER else f"pacifica-archiveinterface-{self.server}"
+
+
+@dataclass(frozen=True)
+class HostFile:
+    """A file of ``deploy/``, the directory it goes to and its mode there, and which texts in it are replaced."""
+
+    name: str
+    directory: str
+    mode: int
+    replaced: tuple[str, ...] = ()
+
+    def text(self, host: Host) -> str:
+        """Return the text of the file for *host*."""
+        text = (files(_PACKAGE) / "deploy" / self.name).read_text(encoding="utf-8")
+        for shown in self.replaced:
+            if shown not in text:
+                raise _missing(self.name, shown)
+        for shown, real in _changes(host).items():
+            text = text.replace(shown, real)
+        return _with_options(text, host.options) if self.name == "config.ini" else text
+
+
+def host_files(host: Host) -> Iterator[HostFile]:
+    """Yield the files that *host* needs."""
+    yield HostFile("config.ini", _SETTINGS, 0o640)
+    yield HostFile("server.conf", _SETTINGS, 0o640, (_HOST, _PORT))
+    yield HostFile("archiveinterface.env", _SETTINGS, 0o640, (_BACKEND, _PREFIX))
+    if host.server == UWSGI:
+        yield HostFile("uwsgi.ini", _SETTINGS, 0o640, (_PLACE,))
+    listening = (_LISTENING, _PROCESSES) if host.server == LAUNCHER else ()
+    yield HostFile(f"{host.unit}.service", _UNITS, 0o644, (*_IN_UNITS, *listening))
+    if host.site:
+        yield HostFile("nginx.conf", _SITES, 0o644, (_PLACE, _SITE))
+
+
+def check_options(options: Mapping[tuple[str, str], str]) -> None:
+    """Raise ConfigurationError unless config.ini may have all *options*."""
+    sections = built_in_sections()
+    for (section, name), text in options.items():
+        if section not in sections:
+            raise ConfigurationError(f"--set: there is no section [{section}]; the sections are {', '.join(sections)}")
+        parse_options(f"--set: [{section}]", sections[section], {name: text})
+
+
+def _changes(host: Host) -> dict[str, str]:
+    """Return what stands on *host* instead of what the files say; the first changes go before the others."""
+    place = f"[{host.address}]" if ":" in host.address else host.address
+    local = host.directory
+    return {
+        _PROGRAMS: sys.prefix,
+        _BACKEND: f"PAI_BACKEND_TYPE={host.backend}\n",
+        _MOUNT: f"RequiresMountsFor={local}\n" if local else "",
+        _WRITABLE: f"ReadWritePaths={local}\n" if local else "",
+        "/srv/archive": host.prefix,
+        _USER: f"User={host.user}\n",
+        _GROUP: f"Group={host.group}\n",
+        "the user pacifica": f"the user {host.user}",
+        _LISTENING: f"-a {host.address} -p {host.port}",
+        _PROCESSES: f"--processes {host.processes}",
+        _HOST: f'server.socket_host: "{host.address}"\n',
+        _PORT: f"server.socket_port: {host.port}\n",
+        _PLACE: f"{place}:{host.port}",
+        _SITE: host.site,
+    }
+
+
+def _with_options(text: str, options: Mapping[tuple[str, str], str]) -> str:
+    """Return the *text* of config.ini with *options* in the place of the defaults."""
+    for (section, name), value in options.items():
+        pattern = rf"(^\[{section}\]\n(?:[^\[].*\n)*?{name} =).*$"
+        found = re.search(pattern, text, re.MULTILINE)
+        if not found:
+            raise _missing("config.ini", f"[{section}] {name}")
+        text = f"{text[: found.end(1)]} {value}{text[found.end() :]}"
+    return text
+
+
+def _missing(name: str, shown: str) -> ConfigurationError:
+    return ConfigurationError(f"the file {name} of this installation has no {shown.strip()!r}")
+
+
+def write_files(host: Host, output: Path, *, replace: bool) -> list[HostFile]:
+    """Write the files of *host* into the directory *output*, which is made, and return them.
+
+    Raises ConfigurationError when one cannot be written, or exists and *replace* is false; then none is written.
+    """
+    texts = {file: file.text(host) for file in host_files(host)}
+    existing = [file.name for file in texts if (output / file.name).exists()]
+    if existing and not replace:
+        raise ConfigurationError(f"{output} already has {', '.join(existing)}; --force replaces them")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for file, text in texts.items():
+            place = output / file.name
+            place.touch(0o600)
+            place.chmod(file.mode)
+            place.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{output} cannot be written: {(error.strerror or '').lower()}") from error
+    return list(texts)

@@ -41,7 +41,8 @@ LEAK_ROUNDS ?= 1000
 PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
 C_PACKAGES := cc=gcc /usr/include/stdio.h=libc6-dev
 HSM_PACKAGES := $(C_PACKAGES) mariadbd=mariadb-server-core
-DATABASE_PACKAGES := /usr/share/doc/postgresql=postgresql
+DATABASE_PACKAGES := /usr/share/doc/postgresql=postgresql mariadb-dump=mariadb-client
+BACKUP_PACKAGES := rsync=rsync
 BENCH_PACKAGES := $(C_PACKAGES) wrk=wrk nginx=nginx-light curl=curl openssl=openssl findmnt=util-linux cmp=diffutils
 UWSGI_PACKAGES = $(C_PACKAGES) $(PYTHON_HEADERS) /usr/include/openssl/ssl.h=libssl-dev
 # Apache's headers are for mod_wsgi, which is compiled for the Python of the tests.
@@ -49,7 +50,7 @@ SERVER_PACKAGES = $(C_PACKAGES) $(PYTHON_HEADERS) apxs=apache2-dev apache2=apach
 GRID_PACKAGES := davix-put=davix gfal-copy=gfal2-util-scripts \
   /etc/gfal2.d/http_plugin.conf=gfal2-plugin-http /usr/share/doc/gfal2-plugin-file=gfal2-plugin-file
 SYSTEM_PACKAGES = $(BENCH_PACKAGES) $(HSM_PACKAGES) $(UWSGI_PACKAGES) pkg-config=pkg-config valgrind=valgrind \
-  $(SERVER_PACKAGES) $(GRID_PACKAGES) $(DATABASE_PACKAGES) strace=strace mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd
+  $(SERVER_PACKAGES) $(GRID_PACKAGES) $(DATABASE_PACKAGES) $(BACKUP_PACKAGES) strace=strace mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd
 ROUNDS ?= 5
 ORIGINAL := build/original
 BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=build/bench $(if $(BEFORE),--before $(BEFORE))

@@ -74,6 +74,7 @@ LAYERS = [
     },
     {
         "config",
+        "backends.abstract.layout",
         "backends.abstract.status",
         "recalls.store",
         f"{S3}.calls.client",
@@ -180,7 +181,14 @@ LAYERS = [
         f"{HSM}.tape.choosing",
         f"{HPSS}.store",
     },
-    {"backends.posix.placing", f"{HPSS}.transfers.publishing", f"{HPSS}.tape.purging", f"{S3}.file", "web.writing"},
+    {
+        "backends.posix.layout",
+        "backends.posix.placing",
+        f"{HPSS}.transfers.publishing",
+        f"{HPSS}.tape.purging",
+        f"{S3}.file",
+        "web.writing",
+    },
     {
         "backends.posix.extendedfile",
         f"{HPSS}.file",
@@ -190,6 +198,7 @@ LAYERS = [
         "pages.health",
         "pages.recalls",
         "tape.resources",
+        "commands.layout",
         "commands.output",
         "commands.scrub",
         "backends.conformance.files",
@@ -205,7 +214,15 @@ LAYERS = [
     {"backends.factory", f"{HPSS}.to_tape", "servers.connection", "web.application"},
     {"commands.following", "commands.host_files", "commands.startup", "servers.launcher", "servers.uwsgi"},
     {"commands.inventory", "commands.setup", "commands.stage"},
-    {"commands.manifest", "commands.queues", "commands.recaller", "commands.verify", "servers.running", "wsgi"},
+    {
+        "commands.convert",
+        "commands.manifest",
+        "commands.queues",
+        "commands.recaller",
+        "commands.verify",
+        "servers.running",
+        "wsgi",
+    },
     {"commands.admin", "commands.server"},
     {"__main__"},
 ]

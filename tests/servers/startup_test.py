@@ -25,8 +25,8 @@ def test_one_line_tells_how_files_are_kept(prefix: Path, written: Callable[[str]
     config = written("[archive]\ndurability = file\ndigests = md5 sha-256\noverwrite = refuse\ndelete = refuse\n")
     with launcher(prefix, "-c", config) as server:
         [line] = [line for line in server.stderr.splitlines() if "serves" in line]
-        said = "backend posix, durability file, digests md5 sha-256, overwrite refuse, delete refuse, no TLS, no users"
-        assert line.endswith(f"serves {prefix} on {server.url}: {said}")
+        said = "backend posix, layout flat, durability file, digests md5 sha-256, overwrite refuse, delete refuse"
+        assert line.endswith(f"serves {prefix} on {server.url}: {said}, no TLS, no users")
         assert "WARNING" not in server.stderr
 
 

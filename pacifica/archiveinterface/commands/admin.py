@@ -14,6 +14,7 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
 from ..web.logs import log_to_stderr
+from .convert import add_convert_options, check_layout, convert
 from .inventory import add_list_options, list_files
 from .manifest import add_export_options, add_import_options, export, import_manifest
 from .queues import add_queues_options, show_queues
@@ -86,6 +87,10 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
     add_export_options(command("export", export, "print a manifest of all files, in the form of sha256sum"))
     add_import_options(
         command("import", import_manifest, "compare a manifest with the stored digests, and store missing ones")
+    )
+    command("check-layout", check_layout, "print which layout the files of the archive have")
+    add_convert_options(
+        command("convert", convert, "move all files to their paths in the other layout, while no service runs")
     )
 
 

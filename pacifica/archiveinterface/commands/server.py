@@ -103,6 +103,8 @@ class _Service(NamedTuple):
         site = self.choice.site()
         if assignment.sweeps:
             site.prepare()
+        else:
+            site.require_layout()
         server = self.server(site, assignment.listener)
         server.prepare()
         running = Running(server, assignment.supervisor)

@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..backends.factory import ArchiveBackendFactory
@@ -14,6 +14,7 @@ from ..globals import LOG_NAME, VERSION, cherrypy_config_file
 from ..recalls.service import RecallService
 from ..recalls.store import Store
 from ..web.settings import Settings, read_cherrypy_config
+from .layout import require_layout
 
 BAD_CONFIGURATION = 2  # exit code
 INTERRUPTED = 130  # exit code, as shells give it for SIGINT
@@ -41,13 +42,23 @@ class Site(NamedTuple):
     recalls: RecallService
 
     def prepare(self) -> None:
-        """Check that files can be stored, and remove what processes that died left; not when the archive is read-only.
+        """Check that files can be stored and have the layout of the options, and remove what processes that died left.
+
+        Nothing is written when the archive is read-only.
 
         Raises ConfigurationError.
         """
         if not self.archive.archive_options.read_only:
             self.archive.require_usable()
+        self.require_layout()
         self.sweep()
+
+    def require_layout(self) -> None:
+        """Check that the files have the layout of the options, and keep conversions off as long as the archive lives.
+
+        Raises ConfigurationError.
+        """
+        require_layout(self.archive)
 
     def sweep(self) -> None:
         """Remove what processes that died left half-written, unless the archive is read-only."""
@@ -65,14 +76,17 @@ class Choice(NamedTuple):
 
     def archive(self) -> AbstractBackendArchive:
         """Return a new archive. Raises ConfigurationError."""
-        own = getattr(self.config, self.kind.section) if self.kind.options_type else None
-        return self.kind(self.prefix, self.config.archive, own)
+        return self.kind(self.prefix, self.config.archive, self._own_options())
+
+    def _own_options(self) -> Any:
+        return getattr(self.config, self.kind.section) if self.kind.options_type else None
 
     def summary(self) -> str:
         """Return, for the log, how files are kept."""
         options = self.config.archive
         facts = [
             f"backend {self.backend}",
+            f"layout {self.kind.layout_in(self._own_options())}",
             f"durability {options.durability}",
             f"digests {' '.join(options.digests) or 'none'}",
             f"overwrite {options.overwrite}",

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
 from ...exception import ArchiveInterfaceError, BeingStagedError, ConfigurationError, OfflineError
 from .file import ArchiveFile, Reader, Writer
+from .layout import FLAT, TREE, LayoutKeeper
 from .naming import id_of_path, name_of_path, path_of_id, plain_name
 from .options import ArchiveOptions
 from .precondition import Precondition
@@ -59,6 +60,8 @@ class AbstractBackendArchive(ABC):
     use_id2filename: bool = True
     has_local_files: bool = False  # whether any program on this host can open a file's filepath
     has_presigned_urls: bool = False  # whether files have a `presigned_url`
+    layout_keeper: LayoutKeeper | None = None
+    """What keeps the marker of the layout; None on a backend that has none."""
 
     def __init__(self, prefix: str, archive_options: ArchiveOptions | None = None, options: Any = None) -> None:
         """Serve the files below *prefix*; a backend refuses one that it cannot serve with ConfigurationError.
@@ -72,6 +75,11 @@ class AbstractBackendArchive(ABC):
     def prefix_in(cls, options: Any) -> str:
         """Return the prefix that the *options* of the backend's own section name; empty for none."""
         return ""
+
+    @classmethod
+    def layout_in(cls, options: Any) -> str:
+        """Return the layout of files that the *options* of the backend's own section name."""
+        return TREE if getattr(options, "use_id2filename", cls.use_id2filename) else FLAT
 
     @abstractmethod
     def file(self, file_id: str) -> ArchiveFile:
@@ -183,6 +191,11 @@ class AbstractBackendArchive(ABC):
             action(self.file(file_id))
 
         return {file_id: outcome_of(partial(do, file_id)) for file_id in file_ids}
+
+    @property
+    def layout(self) -> str:
+        """The layout of the options: how ids become paths."""
+        return TREE if self.use_id2filename else FLAT
 
     def path_of(self, file_id: str) -> str:
         """Return the path below the prefix, without a leading slash, of the file *file_id*. Raises FileIdError."""

@@ -17,6 +17,7 @@ from ...exception import (
 )
 from ..abstract.archive import outcome_of
 from ..abstract.file import ArchiveFile
+from ..abstract.layout import TREE
 from ..abstract.naming import path_of_id
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import Precondition
@@ -140,6 +141,7 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
     name = "hsmsideband"
     store_type = SamQfsStore
     file_type = HsmSidebandFile
+    layouts = (TREE,)
     path_info_munge = staticmethod(path_of_id)
 
     def __init__(

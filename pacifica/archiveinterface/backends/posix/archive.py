@@ -13,6 +13,7 @@ from ...digests import SUPPORTED, Digests, Hasher
 from ...exception import ConfigurationError, DamagedFileError, MissingFileError, translated_os_errors
 from ..abstract.archive import AbstractBackendArchive, Entry, absolute_prefix
 from ..abstract.file import PUBLISHED_MODE, ArchiveFile
+from ..abstract.layout import FLAT, TREE
 from ..abstract.moving import allowed_place, require_directories
 from ..abstract.notes import Notes
 from ..abstract.options import ArchiveOptions
@@ -21,6 +22,7 @@ from ..abstract.status import AbstractStatus
 from ..abstract.undoing import UndoOnError
 from ..abstract.walking import files_below
 from .extendedfile import PosixReader, PosixWriter
+from .layout import LAYOUT, PosixLayoutKeeper
 from .moving import Source, moving, roots_of
 from .notes import NOTES, forget_sidecar, read_notes, write_notes
 from .options import PosixOptions
@@ -82,7 +84,7 @@ class PosixFile(ArchiveFile):
         A failure leaves both as they were.
         """
         root, path = allowed_place(
-            old_path, roots_of((self._store.tree.root, *self.options.move_roots)), (PARTIAL, NOTES)
+            old_path, roots_of((self._store.tree.root, *self.options.move_roots)), (PARTIAL, NOTES, LAYOUT)
         )
         self._store.tree.require_root()
         with translated_os_errors(), moving(self._store.tree, root, path) as source:
@@ -169,6 +171,7 @@ class PosixBackendArchive(AbstractBackendArchive):
     has_local_files = True
     store_type: type[Store] = Store
     file_type: type[PosixFile] = PosixFile
+    layouts: tuple[str, ...] = (FLAT, TREE)
 
     def __init__(
         self, prefix: str, archive_options: ArchiveOptions | None = None, options: PosixOptions | None = None
@@ -180,6 +183,7 @@ class PosixBackendArchive(AbstractBackendArchive):
             self.store = self.store_type(self.prefix or "/", self.archive_options)
         except OSError as error:
             raise ConfigurationError(f"prefix {prefix!r}: {os.strerror(error.errno or 0).lower()}") from error
+        self.layout_keeper = PosixLayoutKeeper(self.store.tree, self.layouts)
 
     def file(self, file_id: str) -> PosixFile:
         """Return the file *file_id*. Raises FileIdError."""

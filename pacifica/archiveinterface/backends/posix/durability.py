@@ -55,3 +55,12 @@ def preallocate(fd: int, length: int) -> None:
         number = ctypes.get_errno()
         if number not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINTR):
             raise OSError(number, os.strerror(number))
+
+
+def sync_file_system(fd: int) -> None:
+    """Return when all that was changed on the file system of the open *fd* is on stable storage. Raises OSError."""
+    if not hasattr(_libc, "syncfs"):
+        os.sync()
+    elif _libc.syncfs(ctypes.c_int(fd)):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

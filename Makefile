@@ -5,6 +5,7 @@
 # make test-fresh-machine   as root: that scripts/fresh-machine keeps its promises
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make test-fuzz   $(FUZZ_REQUESTS) random requests to the launcher and to uWSGI, compared with an oracle of the framing
+# make test-openapi   $(OPENAPI_CASES) requests for each operation of the OpenAPI document, to the launcher and to uWSGI
 # make test-leaks   each verb, succeeding and failing, $(LEAK_ROUNDS) times on every backend and server: nothing stays open or behind
 # make test-s3-faults   $(S3_FAULT_ROUNDS) requests while any call to the S3 store may fail
 # make test-recalls   recalls: a crash at each statement, kills under load, and as many requests as FTS sends
@@ -37,6 +38,7 @@ CUTS ?= 100
 S3_FAULT_ROUNDS ?= 2000
 FUZZ_REQUESTS ?= 100000
 FUZZ_SERVERS ?= launcher uwsgi
+OPENAPI_CASES ?= 1500
 LEAK_ROUNDS ?= 1000
 PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
 C_PACKAGES := cc=gcc /usr/include/stdio.h=libc6-dev
@@ -60,7 +62,7 @@ S3_DEMO ?= build/s3-demo
 NODES_SECONDS ?= 300
 
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape run-s3-demo test test-user test-fresh-machine \
-  test-powerloss test-faults test-s3-faults test-fuzz test-leaks test-recalls test-nodes test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls bench-s3 check docs deployment-test clean
+  test-powerloss test-faults test-s3-faults test-fuzz test-openapi test-leaks test-recalls test-nodes test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls bench-s3 check docs deployment-test clean
 
 run: $(VENV)/.run
 	@mkdir -p archive
@@ -115,6 +117,10 @@ test-s3-faults: $(VENV)/.test
 
 test-fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.fuzz --requests $(FUZZ_REQUESTS) $(FUZZ_SERVERS)
+
+# Some minutes for each server and 100 cases.
+test-openapi: $(VENV)/.test
+	OPENAPI_CASES=$(OPENAPI_CASES) $(BIN)/python -m pytest tests/openapi/cases_test.py
 
 # About a quarter of an hour.
 test-leaks: $(VENV)/.test

@@ -27,7 +27,7 @@ HSM = "backends.oracle_hsm_sideband"
 HPSS = "backends.hpss"
 S3 = "backends.s3"
 LAYERS = [
-    {"exception", "globals"},
+    {"exception", "globals", "openapi.operation"},
     {
         "connections",
         "digests",
@@ -39,6 +39,10 @@ LAYERS = [
         "http.headers.ranges",
         "http.headers.request_head",
         "http.server_calls",
+        "openapi.errors",
+        "openapi.headers",
+        "openapi.pages",
+        "openapi.tape",
         f"{S3}.calls.dates",
         f"{S3}.calls.errors",
         f"{S3}.writing.memory",
@@ -64,6 +68,7 @@ LAYERS = [
         "database",
         "http.headers.digest_fields",
         "http.options",
+        "openapi.files",
         "recalls.options",
         "recalls.tables",
         "tape.options",
@@ -76,6 +81,7 @@ LAYERS = [
         "config",
         "backends.abstract.layout",
         "backends.abstract.status",
+        "openapi.document",
         "recalls.store",
         f"{S3}.calls.client",
         f"{S3}.notes",
@@ -196,6 +202,7 @@ LAYERS = [
     {
         "rest_generator",
         "pages.health",
+        "pages.openapi",
         "pages.recalls",
         "tape.resources",
         "commands.layout",

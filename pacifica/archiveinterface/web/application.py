@@ -9,6 +9,7 @@ from ..exception import ConfigurationError
 from ..http.options import HttpOptions
 from ..http.sendfile import require_senders
 from ..pages.health import health_pages
+from ..pages.openapi import PATH, OpenApiPage
 from ..pages.recalls import recall_pages
 from ..recalls.service import RecallService
 from ..rest_generator import ArchiveInterfaceGenerator
@@ -51,6 +52,7 @@ def make_application(
     pages = health_pages(archive, recalls, options.drain_file)
     if recalls:
         pages = {**pages, **recall_pages(recalls, listeners), **tape_pages(archive, recalls, tape or TapeOptions())}
+    pages = {**pages, PATH: OpenApiPage([*pages, PATH])}
     application = ArchiveApplication(resource, options, most_bytes, pages)
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.

@@ -1,0 +1,1 @@
+"""The description of the interface, and whether the service keeps to it."""

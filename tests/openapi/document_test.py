@@ -1,0 +1,70 @@
+"""The OpenAPI document is right, and describes all that the service answers."""
+
+import re
+from pathlib import Path
+
+import pytest
+import requests
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from pacifica.archiveinterface.http.errors import STATUS_OF
+from pacifica.archiveinterface.openapi.document import document
+from pacifica.archiveinterface.openapi.errors import MEANINGS
+from pacifica.archiveinterface.openapi.files import FILE
+from pacifica.archiveinterface.openapi.headers import ANSWER, REQUEST
+from pacifica.archiveinterface.openapi.pages import PAGES
+from pacifica.archiveinterface.openapi.tape import TAPE
+from tests.support.processes import Server
+
+PAGE = (Path(__file__).parents[2] / "docs/http.md").read_text()
+VERBS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
+BY_SERVERS = {408, 414, 431}  # which the service does not raise itself
+
+
+def table_of(section: str) -> dict[str, list[str]]:
+    """Return the cells of the table in a *section* of the page on HTTP, by the first cell of their row."""
+    text = PAGE.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in re.findall(r"^\|.*\|$", text, re.MULTILINE)]
+    return {row[0]: row[1:] for row in rows[2:]}
+
+
+def test_the_document_is_valid() -> None:
+    OpenAPIV31SpecValidator(document([*PAGES, *TAPE])).validate()
+
+
+def test_every_route_is_described_with_all_its_methods(server: Server) -> None:
+    paths = requests.get(f"{server.url}/-/openapi.json").json()["paths"]
+    assert {path.replace("{request}", "*") for path in paths} == {"/", "/{id}", *PAGES, *TAPE}
+    for path, item in paths.items():
+        if path != "/":  # one resource with the files
+            answer = requests.request("BREW", server.url + path.replace("{id}", "5"))
+            assert answer.status_code == 405
+            described = {method.upper() for method in item if method != "parameters"}
+            assert set(answer.headers["Allow"].split(", ")) == described, path
+
+
+def test_every_status_of_an_error_has_its_meaning() -> None:
+    assert set(MEANINGS) == {int(status) for status in STATUS_OF.values()} - {200} | BY_SERVERS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_manual_and_the_document_name_the_same_statuses_of_a_verb(verb: str) -> None:
+    column = VERBS.index(verb)
+    told = {
+        int(status)
+        for statuses, cells in table_of("Statuses").items()
+        for status in statuses.split(", ")
+        if cells[column]
+    }
+    described = document([])["paths"]["/{id}"][verb.lower()]["responses"]
+    assert {int(status) for status in described} == told - {405}  # of what the resource does not have
+    assert set(FILE) == {*VERBS, "OPTIONS"}
+
+
+def test_the_manual_and_the_document_name_the_same_headers() -> None:
+    def names(section: str) -> set[str]:
+        return {name for cell in table_of(section) for name in re.findall("`([A-Z][A-Za-z0-9-]+)", cell)}
+
+    framing = {"Content-Length", "Transfer-Encoding", "Content-Type", "Connection"}
+    assert set(REQUEST) - {"Last-Event-ID"} == names("Request headers") - framing - {"Content-Range", "Expect"}
+    assert set(ANSWER) - {"Cache-Control", "Location"} == names("Answer headers") - framing

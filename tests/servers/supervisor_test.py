@@ -54,10 +54,10 @@ def server(prefix: Path, config: Path) -> Iterator[Server]:
 
 
 class Load:
-    """Clients that ask without a pause, half of them on connections that stay open."""
+    """Clients that ask for file 1 without a pause, half of them on connections that stay open."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, content: bytes = CONTENT) -> None:
+        self._url, self._content = url, content
         self._stopping = threading.Event()
         self.answered = 0
         self.failures: list[str] = []
@@ -85,7 +85,7 @@ class Load:
         while not self._stopping.is_set():
             try:
                 answer = (session if keeps_open else requests).get(f"{self._url}/1", timeout=TIMEOUT)
-                if answer.status_code != 200 or answer.content != CONTENT:
+                if answer.status_code != 200 or answer.content != self._content:
                     self.failures.append(f"{answer.status_code} {answer.text}")
             except requests.RequestException as error:
                 self.failures.append(str(error))

@@ -72,14 +72,17 @@ class Server:
 def launcher(
     prefix: Path | str, *options: str, env: Mapping[str, str] | None = None, user: str | None = None
 ) -> Iterator[Server]:
-    """Run ``pacifica-archiveinterface`` on a free port until the block is left, as *user* if root asks."""
+    """Run ``pacifica-archiveinterface`` on a free port until the block is left, as *user* if root asks.
+
+    It is one process, whose id is that of the server, unless *options* have ``--processes``.
+    """
     command, variables = [LAUNCHER], {**(env or {})}
     if user:
         variables |= UNMEASURED
         account, modules = pwd.getpwnam(user), ", ".join(LOADED_LATE)
         program = _LAUNCHER_AS_USER.format(modules=modules, uid=account.pw_uid, gid=account.pw_gid)
         command = [sys.executable, "-c", program]
-    command += ["-t", "posix", "-p", "0", "--prefix", str(prefix), *options]
+    command += ["-t", "posix", "-p", "0", "--prefix", str(prefix), "--processes", "0", *options]
     with _running(command, variables, signal.SIGTERM) as server:
         yield server
 

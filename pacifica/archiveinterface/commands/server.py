@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ from ..exception import ConfigurationError
 from ..globals import LOG_NAME
 from ..servers.launcher import ArchiveServer, listen
 from ..servers.running import Running
-from ..servers.supervisor import Assignment, Supervisor
+from ..servers.supervisor import Assignment, Supervisor, Work
+from ..servers.systemd import Watchdog, notify_ready
 from ..web.application import make_application
 from ..web.logs import log_to_stderr
 from ..web.settings import BUILT_IN, Settings
@@ -28,9 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     log_to_stderr()
     try:
-        failure = _supervise(given) if given.processes else _serve(given)
+        return _run(given)
     except ConfigurationError as error:
         return fail(_SERVER, error)
+
+
+def _run(given: argparse.Namespace) -> int:
+    service = _Service.read(given)
+    if given.check:
+        service.check()
+        print("the service can start with this configuration")
+        return 0
+    failure = _supervise(service, given) if given.processes else _serve(service)
     _log.info("%s has stopped", _SERVER)
     return failure
 
@@ -43,8 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-p", "--port", type=_port, help="port to listen on (default 8080), 0 for a free one")
     parser.add_argument("-a", "--address", help="address to listen on (default 127.0.0.1)")
     parser.add_argument(
-        "--processes", type=_processes, metavar="N", help="serve with so many worker processes (default: no others)"
+        "--processes",
+        type=_processes,
+        default=1,
+        metavar="N",
+        help="worker processes that serve, under a supervisor (default 1); 0: one process, which cannot reload",
     )
+    parser.add_argument("--check", action="store_true", help="check the configuration as a start does, and end")
     return parser
 
 
@@ -55,9 +71,9 @@ def _port(text: str) -> int:
 
 
 def _processes(text: str) -> int:
-    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 1024:
+    if text.isascii() and text.isdecimal() and int(text) <= 1024:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 1024")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1024")
 
 
 class _Service(NamedTuple):
@@ -80,19 +96,40 @@ class _Service(NamedTuple):
         return self.settings["global"].get(key, BUILT_IN.get(key))
 
     @property
-    def address(self) -> tuple[str, int]:
-        """The host and the port to listen on."""
-        return self.setting("server.socket_host"), self.setting("server.socket_port")
+    def address(self) -> str | tuple[str, int]:
+        """The path of a local socket, or the host and the port to listen on."""
+        path: str | None = self.setting("server.socket_file")
+        return path or (self.setting("server.socket_host"), self.setting("server.socket_port"))
 
-    def announcement(self, place: str) -> str:
-        """Return the line that says what is served at *place*, host and port; warn of a place that others reach."""
-        if not _is_loopback(place.rpartition(":")[0].strip("[]")):
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the server itself does TLS."""
+        return bool(self.setting("server.ssl_certificate"))
+
+    def listener(self) -> socket.socket:
+        """Return a socket that listens. Raises ConfigurationError."""
+        try:
+            return listen(self.address, self.setting("server.socket_queue_size"))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ConfigurationError(f"cannot listen on {_place(self.address)}: {reason}") from error
+
+    def announcement(self, address: Any) -> str:
+        """Return the line that says what is served at *address*; warn of one that others reach."""
+        place = _place(address)
+        if not (isinstance(address, str) or _is_loopback(address[0])):
             _log.warning("whoever reaches %s may read, replace and delete files: the service has no users", place)
-        scheme = "https" if self.setting("server.ssl_certificate") else "http"
-        facts = f"{self.choice.summary()}, {'TLS' if scheme == 'https' else 'no TLS'}, no users"
+        scheme = "https" if self.is_encrypted else "http"
+        facts = f"{self.choice.summary()}, {'TLS' if self.is_encrypted else 'no TLS'}, no users"
         return f"{_SERVER} serves {self.choice.prefix} on {scheme}://{place}: {facts}"
 
-    def server(self, site: Site, listener: Any = None) -> ArchiveServer:
+    def check(self) -> None:
+        """Raise ConfigurationError when a start would."""
+        site = self.choice.site()
+        site.prepare()
+        self.server(site)
+
+    def server(self, site: Site, listener: socket.socket | None = None) -> ArchiveServer:
         """Return a server of *site*. Raises ConfigurationError."""
         http, tape = self.choice.config.http, self.choice.config.tape
         application = make_application(site.archive, self.settings, http, site.recalls, tape)
@@ -113,41 +150,35 @@ class _Service(NamedTuple):
             return running.serve()
 
 
-def _serve(given: argparse.Namespace) -> int:
-    service = _Service.read(given)
+def _serve(service: _Service) -> int:
     site = service.choice.site()
     site.prepare()
-    server = service.server(site)
-    try:
-        server.prepare()
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen on {_place(server.bind_addr)}: {_reason(error)}") from error
+    server = service.server(site, service.listener())
+    server.prepare()
     running = Running(server)
-    _log.info(service.announcement(_place(server.bind_addr)))
+    announcement = service.announcement(server.bind_addr)
+    _log.info(announcement)
     with site.recalls.at_work():
+        notify_ready(announcement)
         return running.serve()
 
 
-def _supervise(given: argparse.Namespace) -> int:
-    service = _Service.read(given)
-    if service.setting("server.socket_file"):
-        raise ConfigurationError("--processes: server.socket_file is not supported, the workers share a TCP port")
-    try:
-        listener = listen(service.address, service.setting("server.socket_queue_size"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot listen on {_place(service.address)}: {_reason(error)}") from error
+def _supervise(service: _Service, given: argparse.Namespace) -> int:
+    listener = service.listener()
+    watchdog = Watchdog(listener)
 
-    def configure() -> Any:
+    def configure() -> Work:
         read = _Service.read(given)
         if read.address != service.address:
             _log.warning("the new address and port take effect when the service is restarted")
+        watchdog.encrypted = read.is_encrypted
         return read.work
 
-    place = _place(listener.getsockname())
-    return Supervisor(listener, given.processes, configure).run(service.announcement(place))
+    announcement = service.announcement(listener.getsockname())
+    return Supervisor(listener, given.processes, configure, watchdog).run(announcement)
 
 
-def _make_server(application: Any, drain_seconds: float, listener: Any) -> ArchiveServer:
+def _make_server(application: Any, drain_seconds: float, listener: socket.socket | None) -> ArchiveServer:
     try:
         return ArchiveServer(application, drain_seconds, listener)
     except (OSError, ImportError) as error:  # the certificate and its key are read here
@@ -165,10 +196,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _place(address: Any) -> str:
+    if isinstance(address, str):
+        return f"unix:{address}"
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _reason(error: OSError) -> str:
-    # cheroot keeps the reason in its text only: (('127.0.0.1', 80): [Errno 13] Permission denied)
-    return (error.strerror or str(error).rpartition("] ")[2].rstrip(")")).lower()

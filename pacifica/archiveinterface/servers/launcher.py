@@ -8,6 +8,7 @@ flight, for a bounded time.
 """
 
 import logging
+import os
 import socket
 import threading
 from contextlib import suppress
@@ -60,6 +61,13 @@ class ArchiveServer(CPWSGIServer):
         self.bind_addr = self.resolve_real_bind_addr(self._listener)
         return self.socket
 
+    def bind_unix_socket(self, bind_addr: str) -> Any:
+        """Listen on the socket that was given, or on a new one."""
+        if self._listener is None:
+            return super().bind_unix_socket(bind_addr)
+        self.socket = self._listener
+        return self.socket
+
     def prepare(self) -> None:
         """Listen, and start every thread that is needed, so that stopping needs none."""
         super().prepare()
@@ -106,12 +114,26 @@ class ArchiveServer(CPWSGIServer):
             _cut_off_workers()
 
 
-def listen(address: tuple[str, int], backlog: int) -> socket.socket:
-    """Return a socket that listens on *address*, for workers to inherit. Raises OSError."""
-    (family, kind, proto, _, _), *_ = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    listener = ArchiveServer.prepare_socket(address, family, kind, proto, True, None)
-    ArchiveServer.bind_socket(listener, address)
+def listen(address: str | tuple[str, int], backlog: int) -> socket.socket:
+    """Return a socket that listens on *address*, a path or host and port, for workers to inherit. Raises OSError."""
+    listener = _local(address) if isinstance(address, str) else _internet(*address)
     listener.listen(backlog)
+    return listener
+
+
+def _internet(host: str, port: int) -> socket.socket:
+    (family, kind, proto, _, _), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listener = ArchiveServer.prepare_socket((host, port), family, kind, proto, True, None)
+    ArchiveServer.bind_socket(listener, (host, port))
+    return listener
+
+
+def _local(path: str) -> socket.socket:
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # left by a process that was killed
+    listener = Listener(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o777)  # its directory says who may connect
     return listener
 
 

@@ -4,11 +4,11 @@ import os
 import queue
 import signal
 import threading
-import time
 from contextlib import suppress
 
 from .launcher import ArchiveServer
 from .supervisor import DRAIN_SIGNAL, STOP_SIGNALS
+from .systemd import Watchdog, notify_stopping
 
 _POLL = 0.5  # seconds
 
@@ -20,9 +20,9 @@ class Running:
         """Take the signals; *server* is prepared, *supervisor* is a process id."""
         self._server = server
         self._supervisor = supervisor
+        self._watchdog = Watchdog(server.socket, encrypted=server.ssl_adapter is not None)
         # Not an Event: a second signal may interrupt the thread that holds its lock.
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._drained_by = float("inf")
         for number in (*STOP_SIGNALS, DRAIN_SIGNAL):
             signal.signal(number, lambda number, _: self._signals.put(number))
 
@@ -31,14 +31,15 @@ class Running:
         thread = threading.Thread(target=self._server.serve, name="connections")
         thread.start()
         while thread.is_alive() and not self._has_to_stop():
-            pass
+            self._watchdog.tend()
         failed = not thread.is_alive()
+        notify_stopping()
         self._server.stop()
         thread.join()
         return int(failed)
 
     def _has_to_stop(self) -> bool:
-        if self._supervisor not in (None, os.getppid()) or time.monotonic() > self._drained_by:
+        if self._supervisor not in (None, os.getppid()):
             return True
         if self._server.is_draining and not self._server.has_clients():
             return True
@@ -46,5 +47,4 @@ class Running:
             if self._signals.get(timeout=_POLL) in STOP_SIGNALS:
                 return True
             self._server.drain()
-            self._drained_by = time.monotonic() + self._server.shutdown_timeout
         return False

@@ -6,6 +6,7 @@ The supervisor has no threads and opens no archive: each worker makes its own af
 """
 
 import logging
+import math
 import os
 import select
 import signal
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 from ..exception import ConfigurationError
 from ..globals import LOG_NAME
+from .systemd import Watchdog, leave_systemd, notify_ready, notify_reloading, notify_stopping
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAIN_SIGNAL = signal.SIGUSR1
@@ -60,9 +62,10 @@ class _StoppedError(Exception):
 class Supervisor:
     """Keeps *count* worker processes at work on *listener*."""
 
-    def __init__(self, listener: socket.socket, count: int, configure: Callable[[], Work]) -> None:
+    def __init__(self, listener: socket.socket, count: int, configure: Callable[[], Work], watchdog: Watchdog) -> None:
         """Each worker does what *configure* returned last; it is called now and for each reload."""
         self._listener = listener
+        self._watchdog = watchdog
         self._count = count
         self._configure = configure
         self._work = configure()
@@ -80,12 +83,13 @@ class Supervisor:
         """
         try:
             self._workers = self._start_all(self._work)
-            _log.info("%s, %d worker processes", name, self._count)
+            _log.info("%s, worker processes: %d", name, self._count)
+            notify_ready(name)
             while True:
                 self._reap()
                 self._fill_vacancies()
                 if self._reload_is_due:
-                    self._reload()
+                    self._reload(name)
                 else:
                     self._await_signal()
         except _StoppedError:
@@ -121,7 +125,7 @@ class Supervisor:
         said = b""
         with open(worker.report, "rb", buffering=0) as report:
             while said != _READY:
-                if not self._signals.wait(None, worker.report):
+                if not self._signals.wait(self._watchdog.tend(), worker.report):
                     self._heed_signals()
                 elif arrived := report.read(1 << 12):
                     said += arrived
@@ -129,8 +133,8 @@ class Supervisor:
                     raise ConfigurationError(said.decode() or "a worker process ended while it started")
 
     def _await_signal(self) -> None:
-        due = min(self._vacancies, default=None)
-        self._signals.wait(None if due is None else max(0.0, due - time.monotonic()))
+        due = min(self._vacancies, default=math.inf)
+        self._signals.wait(min(max(0.0, due - time.monotonic()), self._watchdog.tend()))
         self._heed_signals()
 
     def _heed_signals(self) -> None:
@@ -139,19 +143,22 @@ class Supervisor:
             raise _StoppedError
         self._reload_is_due = self._reload_is_due or _RELOAD_SIGNAL in received
 
-    def _reload(self) -> None:
+    def _reload(self, name: str) -> None:
         """Start workers with the configuration as it is now, then let the old ones end; keep those if it is wrong."""
         self._reload_is_due = False
+        notify_reloading()
         try:
             work = self._configure()
             workers = self._start_all(work)
         except ConfigurationError as error:
             _log.error("not reloaded, the worker processes go on as before: %s", error)
+            notify_ready(f"goes on as before, not reloaded: {error}")
             return
         self._dismiss(self._workers, DRAIN_SIGNAL)
         self._workers, self._work, self._vacancies = workers, work, []
         self._interval = _RESTART_INTERVAL
         _log.info("reloaded: new worker processes have the new configuration")
+        notify_ready(name)
 
     def _reap(self) -> None:
         self._leaving = [worker for worker in self._leaving if _end_of(worker) is None]
@@ -182,6 +189,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Close the port and return when all workers have ended."""
+        notify_stopping()
         self._listener.close()
         leaving, self._leaving = self._leaving, []
         self._dismiss(self._workers + leaving, signal.SIGTERM)
@@ -210,9 +218,9 @@ class _Signals:
         os.close(self._arrivals)
         os.close(self._written)
 
-    def wait(self, timeout: float | None, *pipes: int) -> list[int]:
-        """Wait for a signal, or one of *pipes*, and return those that can be read."""
-        readable, _, _ = select.select([self._arrivals, *pipes], [], [], timeout)
+    def wait(self, timeout: float, *pipes: int) -> list[int]:
+        """Wait for a signal, or one of *pipes*, and return those that can be read; none after *timeout* seconds."""
+        readable, _, _ = select.select([self._arrivals, *pipes], [], [], None if math.isinf(timeout) else timeout)
         return [pipe for pipe in readable if pipe != self._arrivals]
 
     def take(self) -> set[int]:
@@ -228,6 +236,7 @@ def _be_worker(leave: Callable[[], None], work: Work, assignment: Assignment, re
     code = 1
     try:
         leave()
+        leave_systemd()
         code = work(assignment)
     except ConfigurationError as error:
         _report(report, str(error).encode())

@@ -1,6 +1,7 @@
 """The files under deploy/ do what they promise: a real nginx before a real uWSGI and before the own server."""
 
 import http.client
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from pacifica.archiveinterface.commands.startup import INTERRUPTED
 from pacifica.archiveinterface.config import Config
 from tests.servers.launcher_test import await_partials
 from tests.support.needs import need
@@ -29,7 +31,8 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 BIN = Path(sys.executable).parent
 UNITS = sorted(DEPLOY.glob("*.service"))
 RECALLER = "pacifica-archiveinterface-recaller.service"
-SERVING = [unit.name for unit in UNITS if unit.name != RECALLER]
+SCRUB = "pacifica-archiveinterface-scrub.service"
+SERVING = [unit.name for unit in UNITS if unit.name not in (RECALLER, SCRUB)]
 CONTENT = os.urandom(20_000_000)
 
 
@@ -221,6 +224,25 @@ def test_a_recaller_with_a_wrong_configuration_ends_with_the_code_that_is_not_tr
     assert "\nRestartPreventExitStatus=2\n" in (DEPLOY / RECALLER).read_text()
 
 
+def test_a_scrub_that_finds_damage_makes_its_unit_fail_and_reports_it(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    command, environment = deployment.command(SCRUB)
+
+    def scrub(*options: str) -> tuple[int, dict[str, object]]:
+        ended = subprocess.run([*command, *options], env=environment, timeout=TIMEOUT, capture_output=True)
+        report = json.loads((tmp_path / "scrub.json").read_text())
+        assert report["began"] <= report["ended"] <= time.time()
+        return ended.returncode, report
+
+    (deployment.prefix / "1").write_bytes(CONTENT[:1000])
+    assert scrub("--record")[0] == 0
+    (deployment.prefix / "1").write_bytes(CONTENT[1000:2000])
+    code, report = scrub()
+    assert (code, report["exit_code"], report["counts"]) == (1, 1, {"damaged": 1})
+    (accepted,) = re.findall(r"^SuccessExitStatus=(.*)$", (DEPLOY / SCRUB).read_text(), re.MULTILINE)
+    assert accepted == str(INTERRUPTED)
+
+
 def _catches(process: subprocess.Popen[str], number: signal.Signals) -> bool:
     [caught] = re.findall(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
     return bool(int(caught, 16) & 1 << number - 1)
@@ -258,9 +280,18 @@ def test_all_units_are_hardened_alike(unit: Path) -> None:
     assert len(sets) == 1
 
 
-@pytest.mark.parametrize("unit", [unit.name for unit in UNITS])
-def test_systemd_finds_no_fault_with_the_unit(unit: str, tmp_path: Path) -> None:
+def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
     need("systemd-analyze")
-    copy = Deployment(tmp_path).shipped(unit)
-    verdict = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, timeout=TIMEOUT)
+    deployment = Deployment(tmp_path)
+    copies = [str(deployment.shipped(path.name)) for path in (*UNITS, *DEPLOY.glob("*.timer"))]
+    verdict = subprocess.run(["systemd-analyze", "verify", *copies], capture_output=True, text=True, timeout=TIMEOUT)
     assert (verdict.returncode, verdict.stderr) == (0, "")
+
+
+def test_systemd_finds_the_units_hardened() -> None:
+    need("systemd-analyze")
+    # The threshold is an exposure of 2.0.
+    command = ["systemd-analyze", "security", "--offline=yes", "--threshold=20", *map(str, UNITS)]
+    verdict = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+    assert verdict.returncode == 0, verdict.stdout
+    assert verdict.stdout.count("Overall exposure level") == len(UNITS)

@@ -13,6 +13,7 @@ import requests
 
 from pacifica.archiveinterface.http.server_calls import TRANSMITTED_FROM
 from tests.servers.launcher_test import begin_download
+from tests.support.certificates import make_certificate
 from tests.support.needs import need, refuse_or_skip
 from tests.support.processes import LAUNCHER, UWSGI, Server, launcher, uwsgi
 from tests.support.service import TIMEOUT, await_service, free_port
@@ -194,12 +195,8 @@ def test_a_client_that_leaves_is_forgotten(run: Run, prefix: Path) -> None:
 @pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A certificate of this host with its key, in one file; requests trust it."""
-    need("openssl")
-    key, path = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=localhost", "-days", "2"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(path)]
-    subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT)
-    path.write_text(path.read_text() + key.read_text())
+    path = tmp_path / "certificate.pem"
+    make_certificate(path)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
     return path
 

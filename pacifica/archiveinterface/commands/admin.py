@@ -123,6 +123,7 @@ def _add_verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state", metavar="FILE", help="where an interrupted run of all files remembers how far it came"
     )
+    parser.add_argument("--report", metavar="FILE", help="write the result of the run to this file, as JSON")
 
 
 def run(site: Site, given: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -33,9 +34,18 @@ _SAVE_INTERVAL = 1.0  # seconds
 def verify(site: Site, given: argparse.Namespace) -> int:
     """Read the files that were *given*, all when none was, and print what is found; return the exit code.
 
-    Raises ConfigurationError when the state of an interrupted run cannot be read or written, or
+    A report that was asked for has the result of this run. Raises ConfigurationError when the state of an interrupted run cannot be read or written, or
     the backend cannot list its files.
     """
+    report, began = _Report(as_json=given.json), time.time()
+    code = _verify(site, given, report)
+    if given.report:
+        result = {"began": began, "ended": time.time(), "exit_code": code, "counts": dict(report.counts)}
+        _write(Path(given.report), result, "--report")
+    return code
+
+
+def _verify(site: Site, given: argparse.Namespace, report: "_Report") -> int:
     archive = site.archive
     progress = None if given.ids else _progress(archive, given)
     scrub = Scrub(
@@ -45,7 +55,6 @@ def verify(site: Site, given: argparse.Namespace) -> int:
         recalling=Recalling(site.recalls.ask, given.recall_timeout) if given.recall else None,
         absent=REMOVED if progress else MISSING,
     )
-    report = _Report(as_json=given.json)
     entries = archived_entries(archive, progress.after) if progress else _named(archive, given.ids)
     try:
         # The service's recaller does the work if it runs; this one stands by.
@@ -202,21 +211,25 @@ class _Progress:
 
     def save(self) -> None:
         """Write the file. Raises ConfigurationError."""
-        beside = self._place.with_name(f"{self._place.name}.new")
-        try:
-            self._place.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps({"after": self.after, "counts": self.counts}), encoding="utf-8")
-            os.replace(beside, self._place)
-        except OSError as error:
-            raise ConfigurationError(
-                f"{self._place} cannot be written: {(error.strerror or '').lower()}; --state names another file"
-            ) from error
+        _write(self._place, {"after": self.after, "counts": self.counts}, "--state")
         self._saved_at = time.monotonic()
 
     def forget(self) -> None:
         """Remove the file; the next run begins with the first file."""
         self._place.unlink(missing_ok=True)
         self._reached = "", {}
+
+
+def _write(place: Path, content: dict[str, Any], option: str) -> None:
+    """Write *content* as JSON over the file *place*, which *option* names. Raises ConfigurationError."""
+    beside = place.with_name(f"{place.name}.new")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(content), encoding="utf-8")
+        os.replace(beside, place)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise ConfigurationError(f"{place} cannot be written: {reason}; {option} names another file") from error
 
 
 def _state_file(prefix: str) -> Path:

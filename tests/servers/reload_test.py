@@ -1,0 +1,111 @@
+"""SIGHUP makes the launcher read everything anew, without an option too, and no request notices."""
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.servers.supervisor_test import await_log
+from tests.support.certificates import make_certificate
+from tests.support.processes import LAUNCHER, clean_environment, launcher, refusal
+from tests.support.service import TIMEOUT, free_port
+from tests.support.waiting import await_true
+
+CONTENT = os.urandom(1 << 26)
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """The directory of the archive."""
+    path = tmp_path / "archive"
+    path.mkdir()
+    return path
+
+
+@contextmanager
+def launched(*options: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run the launcher until the block is left; the block begins when it serves."""
+    with subprocess.Popen([LAUNCHER, *options], env=clean_environment(), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            await_line(process, " serves ")
+            yield process
+        finally:
+            process.terminate()
+
+
+def await_line(process: "subprocess.Popen[str]", words: str) -> None:
+    """Read what *process* logs up to a line with *words*."""
+    assert process.stderr
+    assert any(words in line for line in process.stderr)
+
+
+def test_a_reload_reads_certificates_anew(prefix: Path, tmp_path: Path, written: Callable[[str], str]) -> None:
+    certificate = tmp_path / "certificate.pem"
+    make_certificate(certificate)
+    settings = tmp_path / "server.conf"
+    keys = ("ssl_certificate", "ssl_private_key")
+    settings.write_text("[global]\n" + "".join(f"server.{key}: {str(certificate)!r}\n" for key in keys))
+    place = ("127.0.0.1", free_port())
+    with launched("-p", str(place[1]), "--prefix", str(prefix), "--cherrypy-config", str(settings)) as process:
+        before = ssl.get_server_certificate(place, timeout=TIMEOUT)
+        make_certificate(certificate)
+        process.send_signal(signal.SIGHUP)
+        await_line(process, "reloaded: ")
+        after = ssl.get_server_certificate(place, timeout=TIMEOUT)
+    assert after != before
+    assert after.split() == certificate.read_text().partition("-----BEGIN PRIVATE")[0].split()
+
+
+def test_a_transfer_under_way_has_all_the_time_that_it_takes(prefix: Path, written: Callable[[str], str]) -> None:
+    (prefix / "1").write_bytes(CONTENT)
+    config = written("[http]\ndrain_seconds = 0\n")
+    with launcher(prefix, "--processes", "1", "-c", config) as server:
+        (old,) = workers_of(server.pid)
+        download = requests.get(f"{server.url}/1", headers={"Connection": "close"}, stream=True, timeout=TIMEOUT)
+        server.process.send_signal(signal.SIGHUP)
+        await_log(server, "reloaded: ")
+        assert requests.get(server.url, timeout=TIMEOUT).ok  # by the new worker
+        assert b"".join(download.iter_content(1 << 20)) == CONTENT
+        await_true(lambda: old not in workers_of(server.pid))
+
+
+def workers_of(pid: int) -> list[int]:
+    """Return the process ids of the children."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_workers_serve_a_local_socket(prefix: Path, tmp_path: Path) -> None:
+    settings, place = tmp_path / "server.conf", tmp_path / "socket"
+    settings.write_text(f"[global]\nserver.socket_file: {str(place)!r}\n")
+    for _ in range(2):  # the second finds the file of the first
+        with launched("--prefix", str(prefix), "--cherrypy-config", str(settings), "--processes", "2") as process:
+            assert status_line(place) == b"HTTP/1.1 200 OK"
+            process.send_signal(signal.SIGHUP)
+            await_line(process, "reloaded: ")
+            assert status_line(place) == b"HTTP/1.1 200 OK"
+
+
+def status_line(place: Path) -> bytes:
+    """Return the first line of the answer of the service on the socket *place*."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(TIMEOUT)
+        connection.connect(str(place))
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        return connection.makefile("rb").readline().strip()
+
+
+def test_a_configuration_is_checked_without_serving(prefix: Path, written: Callable[[str], str]) -> None:
+    checked = subprocess.run(
+        [LAUNCHER, "--check", "--prefix", str(prefix)], env=clean_environment(), capture_output=True, timeout=TIMEOUT
+    )
+    assert (checked.returncode, checked.stderr) == (0, b"")
+    assert "overwrite" in refusal("--check", "--prefix", str(prefix), "-c", written("[archive]\noverwrite = perhaps\n"))
+    missing = str(prefix / "missing")
+    assert missing in refusal("--check", "--prefix", missing)

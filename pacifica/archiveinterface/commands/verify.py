@@ -34,8 +34,8 @@ _SAVE_INTERVAL = 1.0  # seconds
 def verify(site: Site, given: argparse.Namespace) -> int:
     """Read the files that were *given*, all when none was, and print what is found; return the exit code.
 
-    A report that was asked for has the result of this run. Raises ConfigurationError when the state of an interrupted run cannot be read or written, or
-    the backend cannot list its files.
+    The result of the run is written to the file of --report. Raises ConfigurationError when that, or the state of an
+    interrupted run, cannot be written or read, or the backend cannot list its files.
     """
     report, began = _Report(as_json=given.json), time.time()
     code = _verify(site, given, report)

@@ -213,3 +213,10 @@ def test_an_address_of_version_6_is_written_as_each_file_wants_it() -> None:
     assert "\nhttp-socket = [::1]:1\n" in texts["uwsgi.ini"]
     assert " server [::1]:1;\n" in texts["nginx.conf"]
     assert f"ExecStart={sys.prefix}/bin/uwsgi " in texts[f"{UNIT}-uwsgi.service"]
+
+
+def test_a_place_that_the_unit_hides_is_warned_of(run: Run, tmp_path: Path) -> None:
+    written = run("--prefix", "/home/ada/archive", "--output", tmp_path / "two words")
+    assert written.returncode == 0
+    assert "the service cannot use /home/ada/archive: its unit hides" in written.stderr
+    assert f"'{tmp_path}/two words/config.ini'" in written.stdout

@@ -5,6 +5,7 @@ import grp
 import os
 import pwd
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +27,7 @@ def _words(meaning: str, pattern: str) -> Parser:
     """Return the parser of texts of this *pattern*: the files need not quote them."""
 
     def parse(text: str) -> str:
-        if not re.fullmatch(pattern, text):
+        if not re.fullmatch(pattern, text, re.ASCII):
             raise ValueError(meaning)
         return text
 
@@ -111,6 +112,7 @@ def setup(given: argparse.Namespace) -> int:
     output = Path(answers["output"]).absolute()
     host = _host(answers, options)
     written = write_files(host, output, replace=given.force)
+    _warn_of_hidden(sys.prefix, host.prefix)
     print(f"{output} has {', '.join(file.name for file in written)}.")
     print(
         "Read config.ini: what it says of names, digests and durability is laborious to change later. Then, as root:\n"
@@ -138,9 +140,6 @@ def _host(answers: Mapping[str, Any], options: Mapping[tuple[str, str], str]) ->
     backend, prefix = answers["type"], answers["prefix"]
     if (backend == "s3") != ("://" in prefix):
         raise ConfigurationError(f"--prefix {prefix!r} is not a place of the backend {backend}")
-    for place in (sys.prefix, prefix):
-        if place.startswith(_HIDDEN):
-            print(f"the service cannot use {place}: its unit hides {', '.join(_HIDDEN)}", file=sys.stderr)
     return Host(
         backend=backend,
         prefix=prefix,
@@ -153,6 +152,12 @@ def _host(answers: Mapping[str, Any], options: Mapping[tuple[str, str], str]) ->
         site=answers["nginx"],
         options=options,
     )
+
+
+def _warn_of_hidden(*places: str) -> None:
+    for place in places:
+        if place.startswith(_HIDDEN):
+            print(f"the service cannot use {place}: its unit hides {', '.join(_HIDDEN)}", file=sys.stderr)
 
 
 def _group_of(user: str) -> str:
@@ -176,7 +181,7 @@ def _commands(host: Host, output: Path, written: Sequence[HostFile]) -> Iterator
     yield f"install -d -m 750 -o {host.user} -g {host.group} {directories}"
     for (directory, mode), files in groupby(written, lambda file: (file.directory, file.mode)):
         group = f" -g {host.group}" if mode == 0o640 else ""
-        names = " ".join(str(output / file.name) for file in files)
+        names = " ".join(shlex.quote(str(output / file.name)) for file in files)
         yield f"install -D -m {mode:o}{group} -t {directory} {names}"
     if host.server == UWSGI and not Path(sys.prefix, "bin", "uwsgi").exists():
         yield f"{sys.prefix}/bin/pip install uwsgi"

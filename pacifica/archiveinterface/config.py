@@ -12,6 +12,7 @@ from .backends.s3.options import S3Options
 from .exception import ConfigurationError
 from .globals import config_file
 from .http.options import HttpOptions
+from .logs.options import LogOptions
 from .options import read_options
 from .recalls.options import RecallOptions
 from .tape.options import TapeOptions
@@ -22,6 +23,7 @@ class Config(SimpleNamespace):
 
     archive: ArchiveOptions
     http: HttpOptions
+    log: LogOptions
     recalls: RecallOptions
     tape: TapeOptions
     posix: PosixOptions

@@ -6,8 +6,9 @@ from contextlib import ExitStack
 
 from .commands.startup import choose, fail, read_settings
 from .exception import ConfigurationError
+from .logs.access import access_log, unqueued_access_log
 from .web.application import make_application
-from .web.logs import log_to_stderr
+from .web.logs import form_log, log_to_stderr
 
 log_to_stderr()
 try:
@@ -16,6 +17,7 @@ try:
             "granian passes on a chunked body that broke off as if it were complete: use a server of docs/servers.md"
         )
     _choice = choose()
+    form_log(_choice.config.log.format)
     _site = _choice.site()
     _site.prepare()
     _config = _choice.config
@@ -27,11 +29,13 @@ if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
     from .servers.uwsgi import UwsgiAnswer, at_worker_start, end_with_master, start_recaller
 
     application.wsgiapp.response_class = UwsgiAnswer
+    application.observers += unqueued_access_log(_config.log)  # threads may not run between requests
     at_worker_start(end_with_master)
     at_worker_start(_site.sweep)  # what a worker that was killed has left
     if _site.archive.has_tape:
         at_worker_start(start_recaller)
 else:
     _at_work = ExitStack()
+    application.observers += _at_work.enter_context(access_log(_config.log))
     _at_work.enter_context(_site.recalls.at_work())
     atexit.register(_at_work.close)

@@ -65,17 +65,17 @@ class WsgiServer(NamedTuple):
         return commands[self.name]()
 
     @contextmanager
-    def running(self, prefix: Path) -> Iterator[int]:
-        """Serve the files below *prefix*, and give the port, until the block is left."""
+    def running(self, prefix: Path, log: Path) -> Iterator[int]:
+        """Serve the files below *prefix*, and give the port, until the block is left; standard error is *log*."""
         port = free_port()
         # Measured by coverage, threads that mod_wsgi's daemon process starts do not run, and uploads hang.
         environment = {**os.environ, **UNMEASURED, "PAI_PREFIX": str(prefix)}
         if self.name == "pyuwsgi":
             environment["PYTHONPATH"] = str(PYUWSGI)
-        with TemporaryDirectory() as home:
+        with TemporaryDirectory() as home, log.open("ab") as errors:
             environment["HOME"] = home  # gunicorn makes a directory there
             command = self.command(port, Path(home))
-            with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+            with subprocess.Popen(command, env=environment, start_new_session=True, stderr=errors) as process:
                 try:
                     await_service(process, f"http://127.0.0.1:{port}/")
                     yield port

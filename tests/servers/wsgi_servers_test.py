@@ -1,6 +1,7 @@
 """The same application under each server that docs/servers.md names."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from tests.servers.wsgi_servers import APPLICATION, SERVERS, WsgiServer
 from tests.support.needs import need
 from tests.support.processes import BIN
 from tests.support.service import TIMEOUT, await_service, free_port
+from tests.support.waiting import await_true
 
 LARGE = 100 << 20  # bytes
 _BLOCK = os.urandom(1 << 20)
@@ -27,6 +29,7 @@ class Running(NamedTuple):
 
     server: WsgiServer
     prefix: Path
+    log: Path
     port: int
 
     @property
@@ -50,8 +53,9 @@ def _rest_of(connection: socket.socket) -> bytes:
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Each server, with file 7 stored."""
     prefix = tmp_path_factory.mktemp("archive")
-    with request.param.running(prefix) as port:
-        started = Running(request.param, prefix, port)
+    log = tmp_path_factory.mktemp("log") / "stderr"
+    with request.param.running(prefix, log) as port:
+        started = Running(request.param, prefix, log, port)
         requests.put(f"{started.url}/7", data=b"0123456789", timeout=TIMEOUT)
         yield started
 
@@ -156,6 +160,17 @@ def test_files_are_moved_and_deleted(running: Running) -> None:
     moved = requests.patch(f"{running.url}/10", json={"path": str(running.prefix / "incoming")}, timeout=TIMEOUT)
     assert moved.json() == {"message": "File Moved Successfully"}
     assert requests.delete(f"{running.url}/10", timeout=TIMEOUT).json() == {"message": "File deleted"}
+
+
+def test_each_request_has_its_line_in_the_log(running: Running) -> None:
+    identified = {"X-Request-Id": "mine"}
+    requests.put(f"{running.url}/11", data=b"x" * 100_000, headers=identified, timeout=TIMEOUT)
+    requests.get(f"{running.url}/11", headers={**identified, "Range": "bytes=5-"}, timeout=TIMEOUT)
+    requests.head(f"{running.url}/11", headers=identified, timeout=TIMEOUT)
+    await_true(lambda: running.log.read_text().count(" mine -\n") == 3)
+    told = sorted(re.findall(r'"(.*) HTTP/1.1" (\d+) (\d+) .* (\d+) complete mine -', running.log.read_text()))
+    assert told[2][:2] + told[2][3:] == ("PUT /11", "201", "100000")
+    assert told[:2] == [("GET /11", "206", "99995", "0"), ("HEAD /11", "204", "0", "0")]
 
 
 _WSGIREF = """

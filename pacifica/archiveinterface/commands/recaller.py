@@ -17,7 +17,7 @@ from ..globals import LOG_NAME
 from ..recalls.service import RecallService
 from ..servers.supervisor import STOP_SIGNALS
 from ..servers.systemd import leave_systemd, notify_ready, notify_reloading, notify_stopping
-from ..web.logs import log_to_stderr
+from ..web.logs import form_log, log_to_stderr
 from .startup import Site, choose, fail
 
 _POLL = 0.5  # seconds
@@ -58,7 +58,9 @@ def main() -> int:
     log_to_stderr()
     leave_systemd()
     try:
-        _work_beside(int(sys.argv[1]), choose().site().recalls)
+        choice = choose()
+        form_log(choice.config.log.format)
+        _work_beside(int(sys.argv[1]), choice.site().recalls)
     except ConfigurationError as error:
         return fail("recaller", error)
     return 0

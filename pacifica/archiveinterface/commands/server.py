@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 from ..exception import ConfigurationError
 from ..globals import LOG_NAME
+from ..logs.access import access_log
 from ..servers.launcher import ArchiveServer, listen
 from ..servers.running import Running
 from ..servers.supervisor import Assignment, Supervisor, Work
 from ..servers.systemd import Watchdog, notify_ready
 from ..web.application import make_application
-from ..web.logs import log_to_stderr
+from ..web.exchange import Observer
+from ..web.logs import form_log, log_to_stderr
 from ..web.settings import BUILT_IN, Settings
 from .startup import Choice, Site, choose, common_options, fail, read_settings
 
@@ -86,6 +88,7 @@ class _Service(NamedTuple):
     def read(cls, given: argparse.Namespace) -> "_Service":
         """Return the service that the options and the files describe. Raises ConfigurationError."""
         choice = choose(given.type, given.prefix, given.config)
+        form_log(choice.config.log.format)
         settings = read_settings(given.cherrypy_config)
         asked = {"server.socket_port": given.port, "server.socket_host": given.address}
         chosen = {key: value for key, value in asked.items() if value is not None}
@@ -127,12 +130,13 @@ class _Service(NamedTuple):
         """Raise ConfigurationError when a start would."""
         site = self.choice.site()
         site.prepare()
-        self.server(site)
+        self.server(site, [])
 
-    def server(self, site: Site, listener: socket.socket | None = None) -> ArchiveServer:
-        """Return a server of *site*. Raises ConfigurationError."""
+    def server(self, site: Site, observers: list[Observer], listener: socket.socket | None = None) -> ArchiveServer:
+        """Return a server of *site*, whose requests *observers* are told of. Raises ConfigurationError."""
         http, tape = self.choice.config.http, self.choice.config.tape
         application = make_application(site.archive, self.settings, http, site.recalls, tape)
+        application.observers += observers
         return _make_server(application, http.drain_seconds, listener)
 
     def work(self, assignment: Assignment) -> int:
@@ -142,25 +146,27 @@ class _Service(NamedTuple):
             site.prepare()
         else:
             site.require_layout()
-        server = self.server(site, assignment.listener)
-        server.prepare()
-        running = Running(server, assignment.supervisor)
-        assignment.ready()
-        with site.recalls.at_work():
-            return running.serve()
+        with access_log(self.choice.config.log) as observers:
+            server = self.server(site, observers, assignment.listener)
+            server.prepare()
+            running = Running(server, assignment.supervisor)
+            assignment.ready()
+            with site.recalls.at_work():
+                return running.serve()
 
 
 def _serve(service: _Service) -> int:
     site = service.choice.site()
     site.prepare()
-    server = service.server(site, service.listener())
-    server.prepare()
-    running = Running(server)
-    announcement = service.announcement(server.bind_addr)
-    _log.info(announcement)
-    with site.recalls.at_work():
-        notify_ready(announcement)
-        return running.serve()
+    with access_log(service.choice.config.log) as observers:
+        server = service.server(site, observers, service.listener())
+        server.prepare()
+        running = Running(server)
+        announcement = service.announcement(server.bind_addr)
+        _log.info(announcement)
+        with site.recalls.at_work():
+            notify_ready(announcement)
+            return running.serve()
 
 
 def _supervise(service: _Service, given: argparse.Namespace) -> int:

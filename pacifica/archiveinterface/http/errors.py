@@ -130,8 +130,7 @@ def _message_of(error: BaseException, asked: Asked) -> str:
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return str(error)
     if status != HTTPStatus.INTERNAL_SERVER_ERROR:
-        # Clients ask again and again for a file that is being staged.
-        level = logging.DEBUG if isinstance(error, BeingStagedError) else logging.WARNING
+        level = logging.INFO if isinstance(error, BeingStagedError) else logging.WARNING  # tapes take their time
         _log.log(level, "request %s, %a: %s", asked.request_id, asked.line, _reason_of(error))
         return str(error)
     _log.error("request %s, %a, failed", asked.request_id, asked.line, exc_info=error)

@@ -16,7 +16,7 @@ from ..rest_generator import ArchiveInterfaceGenerator
 from ..tape.options import TapeOptions
 from ..tape.resources import tape_pages
 from .exchange import Observer
-from .logs import AccessLog
+from .logs import CherryPyLog
 from .request import ArchiveRequest
 from .response import ArchiveAnswer, ArchiveResponse
 from .routes import Pages, Router
@@ -79,7 +79,7 @@ class ArchiveApplication(cherrypy.Application):
         self.wsgiapp.response_class = ArchiveAnswer
         # CherryPy's trap would append an error page to a file that breaks off.
         self.wsgiapp.pipeline = []
-        self.log: AccessLog = AccessLog(id(self))
+        self.log: CherryPyLog = CherryPyLog(id(self))
         self.observers: list[Observer] = []
         """Each gets every Exchange."""
 

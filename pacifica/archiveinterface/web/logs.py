@@ -7,36 +7,29 @@ import cherrypy
 from cherrypy._cplogging import LogManager, NullHandler
 
 from ..globals import LOG_NAME
-from ..printing import printable
+from ..logs.formatters import JsonFormatter, TextFormatter
 
-_LONGEST_MESSAGE = 2000  # characters of a line in the log
-
-
-class OneLine(logging.Formatter):
-    """Writes a message on one line of bounded length: clients choose file names, paths and headers."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the message of *record* and the lines of its traceback, with escapes for what does not print."""
-        message = record.getMessage()
-        if len(message) > _LONGEST_MESSAGE:
-            message = f"{message[:_LONGEST_MESSAGE]}... ({len(message)} characters)"
-        shown = logging.makeLogRecord({**vars(record), "msg": printable(message), "args": ()})
-        lines = super().format(shown).split("\n")
-        return "\n".join([lines[0], *(printable(line[:_LONGEST_MESSAGE]) for line in lines[1:])])
+_FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
+_handler = logging.StreamHandler()
 
 
 def log_to_stderr() -> None:
     """Send what the service and CherryPy log to standard error, a line each."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    form_log("text")
+    _handler.setStream(sys.stderr)
+    logging.basicConfig(handlers=[_handler], level=logging.WARNING)
     logging.getLogger(LOG_NAME).setLevel(logging.INFO)
     # One line a request, into the file that log.access_file names or nowhere.
     cherrypy.log.access_log.propagate = False
     cherrypy.log.error_log.propagate = not cherrypy.log.screen
 
 
-class AccessLog(LogManager):
+def form_log(form: str) -> None:
+    """Write messages as ``text`` or ``json`` from now on."""
+    _handler.setFormatter(_FORMATTERS[form]())
+
+
+class CherryPyLog(LogManager):
     """CherryPy's log; a line that nobody reads is not composed."""
 
     def access(self) -> None:

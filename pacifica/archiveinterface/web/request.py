@@ -11,8 +11,10 @@ from cherrypy.lib.reprconf import NamespaceSet
 
 from ..exception import HttpVersionError, RequestError
 from ..http.headers.request_head import request_id
+from ..http.headers.trace_context import traceparent_in
 from ..http.request_body import RequestBody
 from ..http.server_calls import LINGER
+from ..logs.context import Known, answered
 from .headers import Headers
 from .writing import error_page_default, error_response
 
@@ -69,6 +71,7 @@ class ArchiveRequest(Request):
         self.headers = Headers()
         dict.update(self.headers, headers)  # the names are in title case already
         self.unique_id = request_id(headers.get("X-Request-Id"))
+        answered.set(Known(self.unique_id, traceparent_in(headers.get("Traceparent"))))
         if not self._has_known_version:
             raise HttpVersionError("this service speaks HTTP/1.1 and HTTP/1.0")
         host = headers.get("Host")

@@ -9,8 +9,10 @@ from cherrypy._cprequest import Request, Response
 from cherrypy._cpwsgi import AppResponse
 
 from ..http.headers.request_head import target_of
+from ..http.headers.trace_context import trace_id_of
 from ..http.response_body import ResponseBody
 from ..http.server_calls import TRANSMIT
+from ..logs.context import NO_REQUEST, answered
 from .exchange import Exchange
 from .headers import Headers
 
@@ -71,6 +73,7 @@ class ArchiveAnswer(AppResponse):
                 exchange = self._exchange(request, response)
                 for observe in self.cpapp.observers:
                     observe(exchange)
+            answered.set(NO_REQUEST)
 
     def _count(self, sent: int) -> None:
         self._sent += sent
@@ -93,4 +96,5 @@ class ArchiveAnswer(AppResponse):
             not self._is_complete,
             environ.get("HTTP_REFERER", ""),
             environ.get("HTTP_USER_AGENT", ""),
+            trace_id_of(answered.get().traceparent),
         )

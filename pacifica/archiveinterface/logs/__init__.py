@@ -1,0 +1,1 @@
+"""What the service writes to standard error: a line for each request, and its own messages."""

@@ -33,7 +33,7 @@ PAGES = [
     "docs/testing.md",
     "docs/upgrade.md",
 ]
-NO_COMMANDS = {"json", "js", "ini", "nginx", "apache"}  # languages of blocks that hold no commands
+NO_COMMANDS = {"json", "js", "ini", "nginx", "apache", "text"}  # languages of blocks that hold no commands
 # What a page takes for granted.
 BEFORE = {
     "docs/testing.md": [

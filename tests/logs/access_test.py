@@ -28,8 +28,8 @@ _UWSGI_OPTIONS = ("--hook-master-start", "unix_signal:15 gracefully_kill_them_al
 
 @pytest.mark.parametrize(
     ("run", "options"),
-    [(launcher, ()), (launcher, ("--processes", "2")), (uwsgi, _UWSGI_OPTIONS)],
-    ids=["launcher", "processes", "uWSGI"],
+    [(launcher, ("--processes", "0")), (launcher, ("--processes", "2")), (uwsgi, _UWSGI_OPTIONS)],
+    ids=["one process", "workers", "uWSGI"],
 )
 def test_every_request_has_one_line_when_the_service_has_stopped(
     run: Run, options: tuple[str, ...], tmp_path: Path

@@ -61,6 +61,9 @@ HSM_DEMO ?= hsm-demo
 S3_DEMO ?= build/s3-demo
 NODES_SECONDS ?= 300
 
+# Tests start the service hundreds of times: it is not compiled anew each time, whatever the developer's shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape run-s3-demo test test-user test-fresh-machine \
   test-powerloss test-faults test-s3-faults test-fuzz test-openapi test-leaks test-recalls test-nodes test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls bench-s3 check docs deployment-test clean
 

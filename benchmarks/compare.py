@@ -51,20 +51,23 @@ class Form:
 
 _FULL = Form(rounds=ROUNDS_FOR_A_VERDICT, seconds=1, large=1024, memory=1024, growth=(10, 10_000, 1_000_000))
 _QUICK = Form(rounds=1, seconds=1, large=64, memory=16, growth=(10, 10_000))
+_TRIAL = Form(rounds=1, seconds=1, large=4, memory=1, growth=(10, 100))
 
 
 def main() -> None:
     """Measure and write the results; exit with 1 if an answer was wrong."""
     given = _arguments()
     end_in_order()
-    form = _QUICK if given.quick else Form(**{**vars(_FULL), "rounds": given.rounds})
+    form = given.form or Form(**{**vars(_FULL), "rounds": given.rounds})
     places = dict(place.split("=", 1) for place in given.place)
     places = {name: Path(directory).absolute() for name, directory in places.items()}
     for directory in places.values():
         directory.mkdir(parents=True, exist_ok=True)
         _check_space(directory, form, given.before)
     begin = time.monotonic()
-    results = {"about": {**about(places, given.before), **vars(form), "quick": given.quick, "change": given.change}}
+    results = {
+        "about": {**about(places, given.before), **vars(form), "quick": given.form is not None, "change": given.change}
+    }
     results |= _measured(places, form, given)
     results["about"]["minutes"] = round((time.monotonic() - begin) / 60, 1)
     write_report(results, given.out)
@@ -79,7 +82,9 @@ def _arguments() -> argparse.Namespace:
         "--place", action="append", required=True, help="name=directory on the file system of interest; may be repeated"
     )
     parser.add_argument("--rounds", type=int, default=_FULL.rounds, help="turns of each service at each kind of work")
-    parser.add_argument("--quick", action="store_true", help="the smallest sensible run, one round in two minutes")
+    of_form: dict[str, Any] = {"dest": "form", "action": "store_const"}
+    parser.add_argument("--quick", **of_form, const=_QUICK, help="the smallest sensible run, one round in two minutes")
+    parser.add_argument("--trial", **of_form, const=_TRIAL, help="as --quick, with so few data that no rate counts")
     parser.add_argument(
         "--change", action="store_true", help="only the work and the services that show what a change has changed"
     )
@@ -116,7 +121,8 @@ def _check_space(directory: Path, form: Form, before: Path | None) -> None:
 def _measured(places: Mapping[str, Path], form: Form, given: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {"records": [], "bytes alone": [], "growth": [], "memory": []}
     for place, directory in places.items():
-        works = _works_of_a_change(form) if given.change else _works(form, given.quick, place == next(iter(places)))
+        is_first = place == next(iter(places))
+        works = _works_of_a_change(form) if given.change else _works(form, given.form is not None, is_first)
         only = given.only or (OF_A_CHANGE if given.change else ())
         with _all_running(directory, form, works, only, given.before) as (seed, services):
             results["bytes alone"] += _told(measure_bytes_alone(place, seed / str(LARGE_ID), form.rounds))

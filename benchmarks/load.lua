@@ -2,12 +2,18 @@
 -- wrk ... -s load.lua URL -- KIND DIRECTORY FIRST COUNT [OFFSET LENGTH]
 -- KIND is GET, HEAD, PUT, range or mixed; the files FIRST, FIRST + 1, ... (COUNT of them) are stored, and what
 -- they hold is in DIRECTORY, as far as they differ. A PUT stores one of these under an id from FIRST_NEW_ID on.
+-- Each connection waits for PAUSE_MS milliseconds before a request: for those who try it, not for those who measure.
 
 local threads = {}
 
 function setup(thread)
   thread:set("number", #threads)
   table.insert(threads, thread)
+end
+
+local pause = tonumber(os.getenv("PAUSE_MS"))
+if pause then
+  function delay() return pause end
 end
 
 wrong = 0

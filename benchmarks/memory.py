@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from .load import curl
 from .running import Running
+from .seed import put
 from .services import LAUNCHER, UWSGI, service
 
 TRANSFERS = 32  # half of them uploads, half downloads
@@ -49,9 +51,12 @@ def _transfers(running: Running, home: Path, mebibytes: int) -> dict[str, Any]:
 
 def warm_up(running: Running, requests: int = WARM_UP) -> None:
     """Put and get small files, as many at a time, until every worker and most threads have met both."""
-    small = running.files.parent / "small"
-    small.write_bytes(b"small")
     with ThreadPoolExecutor(TRANSFERS) as pool:
         for number in range(requests):
-            file_id = str(100 + number // 2 % TRANSFERS)
-            pool.submit(curl, running, file_id, *([] if number % 2 else ["-T", str(small)]))
+            url = f"{running.url}{100 + number // 2 % TRANSFERS}"
+            pool.submit(_get, url) if number % 2 else pool.submit(put, url, b"small")
+
+
+def _get(url: str) -> None:
+    with urlopen(url) as answer:
+        answer.read()

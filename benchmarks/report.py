@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from .goals import ROUNDS_FOR_A_VERDICT, Outcome, Record, changes, growth_ratios, is_large, outcomes
-from .plots import draw_plots
 
 
 def write_report(results: Mapping[str, Any], out: Path) -> None:
@@ -17,6 +16,8 @@ def write_report(results: Mapping[str, Any], out: Path) -> None:
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     for old in out.glob("*.svg"):
         old.unlink()
+    from .plots import draw_plots  # matplotlib takes a second to load, also in who only measures
+
     plots = draw_plots(results, out)
     (out / "report.md").write_text(_joined(_report(results, plots)))
     (out / "summary.md").write_text(_joined(_summary(results, plots)))

@@ -57,13 +57,18 @@ def store_seed(running: Running, seed: Path) -> None:
 
     def put_and_get(path: Path) -> None:
         url, content = running.url + path.name, path.read_bytes()
-        urllib.request.urlopen(urllib.request.Request(url, content, _BYTES, method="PUT")).close()
+        put(url, content)
         with urllib.request.urlopen(url) as answer:
             if answer.read() != content:
                 raise ValueError(f"{running.name}: {path.name} came with wrong bytes")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(put_and_get, seed.glob("*/*")))
+
+
+def put(url: str, content: bytes) -> None:
+    """Store *content* at *url*."""
+    urllib.request.urlopen(urllib.request.Request(url, content, _BYTES, method="PUT")).close()
 
 
 def store_large(running: Running, seed: Path) -> None:

@@ -36,7 +36,7 @@ mkdir -p /var/lib/nginx /run/pacifica-archiveinterface
 systemctl() {{ echo "systemctl $*"; }}
 nginx() {{ unshare --net nginx "$@"; }}
 {commands}
-systemd-analyze verify /etc/systemd/system/{unit}.service
+systemd-analyze verify /etc/systemd/system/{unit}.service /etc/systemd/system/*-scrub.timer
 stat -c '%a %U:%G %n' /etc/pacifica/* /srv/data
 set -a
 . /etc/pacifica/archiveinterface.env
@@ -74,7 +74,8 @@ def test_the_commands_install_a_service_that_runs(server: str, run: Run, tmp_pat
     need("unshare", "nginx", "systemd-analyze", "useradd", BIN / "uwsgi")
     port, output = free_port(), tmp_path / "files"
     options = ["--user", "keeper", "--port", str(port), "--server", server, "--nginx", "archive.example.org"]
-    written = run("--prefix", "/srv/data", *options, "--output", output, "--set", "archive.delete=refuse")
+    options += ["--set", "archive.delete=refuse", "--set", "http.sendfile=x-accel-redirect"]
+    written = run("--prefix", "/srv/data", *options, "--output", output)
     assert written.returncode == 0, written.stderr
     unit = UNIT if server == "launcher" else f"{UNIT}-{server}"
     script = OWN_HOST.format(home=tmp_path, unit=unit, commands=commands_in(written.stdout))
@@ -94,7 +95,8 @@ def test_the_commands_install_a_service_that_runs(server: str, run: Run, tmp_pat
     shown = log.read_text()
     assert "640 root:keeper /etc/pacifica/config.ini" in shown
     assert "750 keeper:keeper /srv/data" in shown
-    assert f"systemctl enable --now {unit}" in shown
+    assert f"systemctl enable --now {unit} {UNIT}-scrub.timer" in shown
+    assert "include /etc/nginx/nginx-sendfile.conf" in (output / "nginx.conf").read_text()
     assert not Path("/srv/data").exists()
 
 
@@ -123,7 +125,7 @@ def test_the_unit_of_an_archive_elsewhere_names_no_directory(
     need("systemd-analyze")
     assert run("--backend", backend, "--prefix", prefix, "--output", tmp_path).returncode == 0
     unit = tmp_path / f"{UNIT}.service"
-    assert not re.search(r"^(RequiresMountsFor|ReadWritePaths)=", unit.read_text(), re.MULTILINE)
+    assert not re.search(r"^(RequiresMountsFor|ReadWritePaths)=.|empty directory", unit.read_text(), re.MULTILINE)
     verdict = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=TIMEOUT)
     assert (verdict.returncode, verdict.stderr) == (0, "")
     assert f"PAI_BACKEND_TYPE={backend}\nPAI_PREFIX={prefix}\n" in (tmp_path / "archiveinterface.env").read_text()
@@ -138,12 +140,14 @@ def test_the_command_of_the_manual_writes_the_files(tmp_path: Path) -> None:
 
 def test_options_are_set_in_their_sections(run: Run, tmp_path: Path) -> None:
     options = ["posix.use_id2filename=true", "archive.digests=sha-256 adler32", "s3.region=eu-1"]
+    options += ["archive.move_roots=/srv/incoming"]
     given = [word for option in options for word in ("--set", option)]
     assert run(*given, "--output", tmp_path).returncode == 0
     config = get_config(str(tmp_path / "config.ini"))
     assert config.posix.use_id2filename
     assert config.archive.digests == ("sha-256", "adler32")
     assert config.s3.region == "eu-1"
+    assert "\nReadWritePaths=/srv/archive /srv/incoming\n" in (tmp_path / f"{UNIT}.service").read_text()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..config import built_in_sections
 from ..exception import ConfigurationError
-from ..options import parse_options
+from ..options import absolute_paths, parse_options
 
 LAUNCHER = "launcher"
 UWSGI = "uwsgi"
@@ -28,6 +28,7 @@ _SITES = "/etc/nginx/conf.d"
 _PROGRAMS = "/opt/pacifica-archiveinterface"
 _BACKEND = "PAI_BACKEND_TYPE=posix\n"
 _PREFIX = "PAI_PREFIX=/srv/archive\n"
+_MOUNT_REASON = "# Without the file system of the archive, files would go to the empty directory it is mounted on.\n"
 _MOUNT = "RequiresMountsFor=/srv/archive\n"
 _WRITABLE = "ReadWritePaths=/srv/archive\n"
 _USER = "User=pacifica\n"
@@ -38,6 +39,9 @@ _HOST = 'server.socket_host: "127.0.0.1"\n'
 _PORT = "server.socket_port: 8080\n"
 _PLACE = "127.0.0.1:8080"
 _SITE = "archive.example.com"
+_INCLUDE = "# include /etc/nginx/nginx-sendfile.conf;"
+_FILES = "alias /srv/archive/;"
+_SCRUB = "pacifica-archiveinterface-scrub"
 _IN_UNITS = (_PROGRAMS, _MOUNT, _WRITABLE, _USER, _GROUP)
 
 
@@ -66,9 +70,25 @@ class Host:
         return None if "://" in self.prefix or self.backend == "hpss" else self.prefix
 
     @property
+    def writable(self) -> str:
+        """The directories that the service writes to: that of the archive, and those that files are moved in from."""
+        roots = absolute_paths(self.options.get(("archive", "move_roots"), ""))
+        return " ".join([self.directory, *roots] if self.directory else roots)
+
+    @property
+    def sends_by_nginx(self) -> bool:
+        """Whether nginx sends whole files."""
+        return bool(self.site) and self.options.get(("http", "sendfile")) == "x-accel-redirect"
+
+    @property
     def unit(self) -> str:
-        """The name of the systemd unit."""
+        """The name of the systemd unit of the service."""
         return "pacifica-archiveinterface" if self.server == LAUNCHER else f"pacifica-archiveinterface-{self.server}"
+
+    @property
+    def units(self) -> list[str]:
+        """The names of the units to start; the scrub of an archive that is elsewhere may cost money, and waits."""
+        return [self.unit, f"{_SCRUB}.timer"] if self.directory else [self.unit]
 
 
 @dataclass(frozen=True)
@@ -100,8 +120,12 @@ def host_files(host: Host) -> Iterator[HostFile]:
         yield HostFile("uwsgi.ini", _SETTINGS, 0o640, (_PLACE,))
     listening = (_LISTENING, _PROCESSES) if host.server == LAUNCHER else ()
     yield HostFile(f"{host.unit}.service", _UNITS, 0o644, (*_IN_UNITS, *listening))
+    yield HostFile(f"{_SCRUB}.service", _UNITS, 0o644, _IN_UNITS)
+    yield HostFile(f"{_SCRUB}.timer", _UNITS, 0o644)
     if host.site:
-        yield HostFile("nginx.conf", _SITES, 0o644, (_PLACE, _SITE))
+        yield HostFile("nginx.conf", _SITES, 0o644, (_PLACE, _SITE, _INCLUDE))
+    if host.sends_by_nginx:
+        yield HostFile("nginx-sendfile.conf", "/etc/nginx", 0o644, (_FILES,))
 
 
 def check_options(options: Mapping[tuple[str, str], str]) -> None:
@@ -120,8 +144,8 @@ def _changes(host: Host) -> dict[str, str]:
     return {
         _PROGRAMS: sys.prefix,
         _BACKEND: f"PAI_BACKEND_TYPE={host.backend}\n",
-        _MOUNT: f"RequiresMountsFor={local}\n" if local else "",
-        _WRITABLE: f"ReadWritePaths={local}\n" if local else "",
+        **({} if local else {_MOUNT_REASON: "", _MOUNT: ""}),
+        _WRITABLE: f"ReadWritePaths={host.writable}\n",
         "/srv/archive": host.prefix,
         _USER: f"User={host.user}\n",
         _GROUP: f"Group={host.group}\n",
@@ -132,6 +156,7 @@ def _changes(host: Host) -> dict[str, str]:
         _PORT: f"server.socket_port: {host.port}\n",
         _PLACE: f"{place}:{host.port}",
         _SITE: host.site,
+        **({_INCLUDE: _INCLUDE.removeprefix("# ")} if host.sends_by_nginx else {}),
     }
 
 

@@ -186,6 +186,8 @@ def _commands(host: Host, output: Path, written: Sequence[HostFile]) -> Iterator
     if host.server == UWSGI and not Path(sys.prefix, "bin", "uwsgi").exists():
         yield f"{sys.prefix}/bin/pip install uwsgi"
     yield "systemctl daemon-reload"
-    yield f"systemctl enable --now {host.unit}"
+    yield f"systemctl enable --now {' '.join(host.units)}"
+    if host.sends_by_nginx:
+        yield f"# The user of nginx has to be in the group {host.group}."
     if host.site:
         yield "nginx -t && systemctl reload nginx"

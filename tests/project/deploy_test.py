@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from tests.servers.launcher_test import await_partials
 from tests.support.needs import need
 from tests.support.nginx import nginx_command
 from tests.support.process_tree import descendants
+from tests.support.restrictions import restricted
 from tests.support.service import TIMEOUT, await_service, free_port
 from tests.support.waiting import await_true
 
@@ -47,6 +48,7 @@ class Deployment:
         self.port = free_port()
         self.public_port = free_port()
         self.url = f"http://127.0.0.1:{self.public_port}"
+        self.pid = 0  # of the service
 
     def shipped(self, name: str) -> Path:
         """Return a copy of the file *name* for this deployment."""
@@ -68,19 +70,22 @@ class Deployment:
         """Run what the systemd *unit* would, until the block is left; the block begins when the service answers."""
         command, environment = self.command(unit)
         with running(command, self.port, environment) as process:
+            self.pid = process.pid
             yield process
 
     def command(self, unit: str) -> tuple[list[str], dict[str, str]]:
-        """Return the command of the systemd *unit*, and its environment."""
+        """Return the command of the systemd *unit*, with the unit's restrictions, and its environment."""
         (self.home / "config.ini").write_text(f"[http]\n{self.options}\n")
         shutil.copy(DEPLOY.parent / "server.conf", self.home)
         self.shipped("uwsgi.ini")
         variables = [line for line in self.shipped("archiveinterface.env").read_text().splitlines() if line[:1] != "#"]
         environment = dict(line.split("=", 1) for line in variables)
-        command = re.findall("^ExecStart=(.*)$", self.shipped(unit).read_text(), re.MULTILINE)[0]
-        command = command.replace("-p 8080", f"-p {self.port}")
-        need(command.split()[0])
-        return command.split(), {**environment, "HOME": str(self.home)}
+        text = self.shipped(unit).read_text()
+        command = re.findall("^ExecStart=(.*)$", text, re.MULTILINE)[0].replace("-p 8080", f"-p {self.port}").split()
+        need(command[0])
+        writable = [path for path in (self.home, self.prefix) if path.is_dir()]
+        isolated = restricted(command, text, writable, self.home / "filter")
+        return isolated, {**environment, "HOME": str(self.home), "PATH": os.environ["PATH"]}
 
     @contextmanager
     def nginx(self, site: str) -> Iterator[None]:
@@ -100,18 +105,20 @@ def running(command: list[str], port: int, environment: dict[str, str]) -> Itera
             await_service(process, f"http://127.0.0.1:{port}/")
             yield process
         finally:
-            process.terminate()
-            _await_end(process)
+            _stop(process)
 
 
-def _await_end(process: subprocess.Popen[bytes]) -> None:
-    """Wait until *process* has ended. Raises TimeoutExpired, once it is killed with all that it has started."""
-    try:
-        process.wait(TIMEOUT)
-    except subprocess.TimeoutExpired:
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop *process* as systemd does. Kills it with all that it has started if it does not end."""
+    deadline = time.monotonic() + TIMEOUT
+    while process.poll() is None and time.monotonic() < deadline:
+        process.terminate()  # uWSGI's master loses a SIGTERM that comes while it still starts its workers
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+    if process.poll() is None:
         for pid in [*descendants(process.pid), process.pid]:
             os.kill(pid, signal.SIGKILL)
-        raise
+        raise AssertionError(f"{process.args!r} does not end")
 
 
 @pytest.fixture(
@@ -165,6 +172,13 @@ def test_files_are_moved_one_after_the_other_on_one_connection(deployment: Deplo
         assert [session.get(f"{deployment.url}/{name}", timeout=TIMEOUT).text for name in "34"] == ["3", "4"]
 
 
+def test_the_service_runs_under_the_restrictions_of_its_unit(deployment: Deployment) -> None:
+    process = Path(f"/proc/{deployment.pid}")
+    lines = re.findall(r"^(CapEff|NoNewPrivs|Seccomp):\s*(\w+)$", (process / "status").read_text(), re.MULTILINE)
+    assert dict(lines) == {"CapEff": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"}
+    assert re.search(r"^\S+ / \S+ ro,", (process / "mounts").read_text(), re.MULTILINE)
+
+
 def test_errors_pass_as_json(deployment: Deployment) -> None:
     answer = requests.get(f"{deployment.url}/404", timeout=TIMEOUT)
     assert (answer.status_code, answer.json()["status"]) == (404, "404 Not Found")
@@ -175,13 +189,6 @@ def test_events_pass_at_once(deployment: Deployment) -> None:
     with requests.get(f"{deployment.url}/-/recalls/events", stream=True, timeout=TIMEOUT) as answer:
         lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
         assert next(line for line in lines if line.startswith("data: "))
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    # uWSGI's master loses a SIGTERM that comes while it still starts its workers.
-    while process.poll() is None:
-        process.terminate()
-        time.sleep(0.5)
 
 
 @pytest.mark.parametrize("unit", SERVING)

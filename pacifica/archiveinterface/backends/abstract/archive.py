@@ -27,6 +27,13 @@ class Entry(NamedTuple):
     is_partial: bool = False
 
 
+class Space(NamedTuple):
+    """Bytes of the storage, and those of them that can still be stored."""
+
+    size: int
+    free: int
+
+
 def absolute_prefix(prefix: str) -> str:
     """Return *prefix*. Raises ConfigurationError unless it is an absolute path."""
     if not prefix.startswith("/"):
@@ -176,6 +183,10 @@ class AbstractBackendArchive(ABC):
         Each raises an ArchiveInterfaceError if not, and may wait as long as the storage does.
         """
         return {}
+
+    def space(self) -> Space | None:
+        """Return the bytes of the storage and those that are free; None if it cannot tell. May wait as checks may."""
+        return None
 
     def disk_used(self) -> float | None:
         """Return how full the file system of recalled files is, from 0 to 1; None if the storage cannot tell."""

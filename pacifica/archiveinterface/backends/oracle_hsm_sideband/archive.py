@@ -191,11 +191,10 @@ class HsmSidebandBackendArchive(PosixBackendArchive):
     def disk_used(self) -> float | None:
         """Return how full the mounted file system is, from 0 to 1, as df counts; None while it is not mounted."""
         try:
-            found = os.statvfs(self.prefix)
-        except OSError:
+            size, free = self.space()
+        except ArchiveInterfaceError:
             return None
-        used = found.f_blocks - found.f_bfree
-        return used / max(used + found.f_bavail, 1)
+        return (size - free) / max(size, 1)
 
     def _asked(
         self, file_ids: Iterable[str], request: Callable[[Sequence[HsmSidebandStatus]], Outcomes]

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from ...digests import SUPPORTED, Digests, Hasher
 from ...exception import ConfigurationError, DamagedFileError, MissingFileError, translated_os_errors
-from ..abstract.archive import AbstractBackendArchive, Entry, absolute_prefix
+from ..abstract.archive import AbstractBackendArchive, Entry, Space, absolute_prefix
 from ..abstract.file import PUBLISHED_MODE, ArchiveFile
 from ..abstract.layout import FLAT, TREE
 from ..abstract.moving import allowed_place, require_directories
@@ -193,6 +193,13 @@ class PosixBackendArchive(AbstractBackendArchive):
         """Return the checks of the directory and, with a reserve, of the space that is left."""
         reserve = {"free_space": self.store.check_reserve} if self.archive_options.reserve_bytes else {}
         return {"backend": self.store.tree.require_root, **reserve}
+
+    def space(self) -> Space:
+        """Return the bytes of the file system, without those that only root may use, as df counts."""
+        with translated_os_errors():
+            found = os.statvfs(self.store.tree.root)
+        used = found.f_blocks - found.f_bfree
+        return Space((used + found.f_bavail) * found.f_frsize, found.f_bavail * found.f_frsize)
 
     def require_usable(self) -> None:
         """Raise ConfigurationError unless files can be made below the prefix and ``move_roots`` are directories."""

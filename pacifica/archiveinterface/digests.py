@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from .exception import DigestMismatchError, StorageError
+from .metrics.definitions import CELLS, DIGEST_MISMATCHES
 
 Digests = dict[str, bytes]
 
@@ -214,6 +215,7 @@ def check(announced_digests: Digests, computed: Digests) -> None:
     """Raise DigestMismatchError unless the content has every digest that was announced for it."""
     for name, value in announced_digests.items():
         if computed[name] != value:
+            CELLS.add(DIGEST_MISMATCHES.change("upload"))
             raise DigestMismatchError(
                 f"the {name} digest of the bytes received is {computed[name].hex()}, not {value.hex()}"
             )

@@ -8,6 +8,7 @@ from .backends.abstract.status import AbstractStatus
 from .digests import Digests
 from .exception import ArchiveInterfaceError, DamagedFileError
 from .globals import LOG_NAME
+from .metrics.definitions import CELLS, DIGEST_MISMATCHES
 
 _log = logging.getLogger(LOG_NAME)
 _damaged_files = count(1)  # found by reading since the process started
@@ -28,6 +29,7 @@ def compare_or_store_digests(file: Reader, status: AbstractStatus, computed: Dig
     except ArchiveInterfaceError as error:
         _log.warning("%s: the result of reading it cannot be stored: %s", file.filepath, error.__cause__ or error)
     if wrong:
+        CELLS.add(DIGEST_MISMATCHES.change("stored"))
         found = next(_damaged_files)
         _log.error("%s is damaged: its %s is not the stored one (number %d)", file.filepath, wrong[0], found)
         raise DamagedFileError("the file is damaged: its bytes are not those that were stored")

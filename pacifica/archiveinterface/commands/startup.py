@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..backends.factory import ArchiveBackendFactory
+from ..backends.measuring import measured
 from ..config import Config, get_config
 from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME, VERSION, cherrypy_config_file
@@ -76,7 +77,7 @@ class Choice(NamedTuple):
 
     def archive(self) -> AbstractBackendArchive:
         """Return a new archive. Raises ConfigurationError."""
-        return self.kind(self.prefix, self.config.archive, self._own_options())
+        return measured(self.kind)(self.prefix, self.config.archive, self._own_options())
 
     def _own_options(self) -> Any:
         return getattr(self.config, self.kind.section) if self.kind.options_type else None

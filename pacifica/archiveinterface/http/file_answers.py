@@ -9,6 +9,7 @@ from ..backends.abstract.options import ArchiveOptions
 from ..backends.abstract.status import AbstractStatus
 from ..digests import SUPPORTED
 from ..exception import DamagedFileError, UncheckedFileError
+from ..metrics.definitions import CELLS, DAMAGED_REFUSALS
 from .answers import Answer, not_modified_answer
 from .headers.conditions import Conditions
 from .headers.dates import http_date
@@ -89,6 +90,7 @@ def _headers(request_headers: Mapping[str, str], status: AbstractStatus) -> dict
 def refuse_damaged(status: AbstractStatus) -> None:
     """Raise DamagedFileError when the file is known to be damaged."""
     if status.damaged:
+        CELLS.add(DAMAGED_REFUSALS.change())
         raise DamagedFileError("the file is damaged: its bytes are not those that were stored")
 
 

@@ -5,6 +5,7 @@ import errno
 import os
 from collections.abc import Iterable
 
+from ...metrics.definitions import SYNC_SECONDS, Timed
 from .tree import Tree
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -21,7 +22,8 @@ class Durability:
     def sync_file(self, fd: int) -> None:
         """Return when the open file is on stable storage. Raises OSError."""
         if self._files:
-            os.fsync(fd)
+            with Timed(SYNC_SECONDS, "file"):
+                os.fsync(fd)
 
     def sync_names(self, tree: Tree, directories: Iterable[str]) -> None:
         """Return when the entries of *directories*, and these themselves, are on stable storage. Raises OSError.
@@ -35,7 +37,7 @@ class Durability:
         steps = {step for path in below for step in _steps(path)}
         above = {parent for parent, child in steps if child not in tree.durable}
         for path in below | above:
-            with tree.directory(path) as fd:
+            with tree.directory(path) as fd, Timed(SYNC_SECONDS, "directory"):
                 os.fsync(fd)
         tree.durable.update(child for _, child in steps)
 

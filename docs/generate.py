@@ -1,12 +1,15 @@
-"""Write what is made from the options of all sections: the shipped config.ini and the page docs/options.md.
+"""Write what is made from the code: config.ini, the page docs/options.md, the table in docs/metrics.md.
 
-Run it after a change of an option; both files are kept in the repository, and a test says when they are stale.
+Run it after a change of an option or a metric; the files are kept in the repository, and a test says when they are
+stale.
 """
 
 import textwrap
 from pathlib import Path
 
 from pacifica.archiveinterface.config import built_in_sections
+from pacifica.archiveinterface.metrics.definitions import COUNTED, PREFIX, READINGS
+from pacifica.archiveinterface.metrics.kinds import Counter, Reading
 from pacifica.archiveinterface.options import options
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +25,15 @@ _PAGE_TOP = """\
 Every option may be left out. A value that cannot be read and an option that does not exist are errors,
 named with file, section and option, and so is a section whose name is nearly a known one. Any other unknown section
 is ignored with a warning.
+"""
+
+
+# The rest of the page stays as it is.
+_TABLE = """\
+<!-- The table is made by docs/generate.py from pacifica/archiveinterface/metrics/definitions.py. -->
+
+| metric | type | labels | meaning |
+|---|---|---|---|
 """
 
 
@@ -50,7 +62,27 @@ def _page_section(name: str, section: type) -> str:
     return "\n".join(lines) + "\n"
 
 
-MADE = {ROOT / "config.ini": config_ini, ROOT / "docs" / "options.md": options_page}
+def metrics_page() -> str:
+    """Return the page docs/metrics.md with the table of all metrics as they are now."""
+    before, _, rest = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8").partition(_TABLE)
+    after = rest.partition("\n\n")[2]
+    counted = [_metric_row(metric, "histogram" if metric.bounds else "counter") for metric in COUNTED]
+    read = [_metric_row(reading, "counter" if reading.is_counter else "gauge") for reading in READINGS]
+    rows = sorted(counted + read)
+    return f"{before}{_TABLE}" + "".join(rows) + f"\n{after}"
+
+
+def _metric_row(metric: Counter | Reading, kind: str) -> str:
+    name = f"{PREFIX}{metric.name}{'_total' if kind == 'counter' else ''}"
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return f"| `{name}` | {kind} | {labels} | {metric.meaning} |\n"
+
+
+MADE = {
+    ROOT / "config.ini": config_ini,
+    ROOT / "docs" / "options.md": options_page,
+    ROOT / "docs" / "metrics.md": metrics_page,
+}
 
 if __name__ == "__main__":
     for path, make in MADE.items():

@@ -14,6 +14,7 @@ from .globals import config_file
 from .http.options import HttpOptions
 from .logs.options import LogOptions
 from .options import read_options
+from .pages.options import PagesOptions
 from .recalls.options import RecallOptions
 from .tape.options import TapeOptions
 
@@ -26,6 +27,7 @@ class Config(SimpleNamespace):
     log: LogOptions
     recalls: RecallOptions
     tape: TapeOptions
+    pages: PagesOptions
     posix: PosixOptions
     hpss: HpssOptions
     hsm_sideband: HsmSidebandOptions

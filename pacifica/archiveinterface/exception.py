@@ -89,6 +89,19 @@ class TransferCodingError(ArchiveInterfaceError):
     """A body in a transfer coding that is not supported."""
 
 
+class UnsupportedError(ArchiveInterfaceError):
+    """Something that this installation does not have, or cannot do as it is configured."""
+
+
+class UnauthenticatedError(ArchiveInterfaceError):
+    """The client has not said who it is; *scheme* is how it can (RFC 9110, 11.6.1)."""
+
+    def __init__(self, message: str, scheme: str) -> None:
+        """Name the scheme for WWW-Authenticate."""
+        super().__init__(message)
+        self.scheme = scheme
+
+
 class HttpVersionError(ArchiveInterfaceError):
     """A major version of HTTP that is not supported."""
 

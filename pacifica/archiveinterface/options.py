@@ -94,6 +94,13 @@ def one_of(*words: str) -> Parser:
     return parse
 
 
+def absolute_path(text: str) -> str:
+    """Parse an absolute path, or nothing."""
+    if text and not os.path.isabs(text):
+        raise ValueError("an absolute path")
+    return text
+
+
 def absolute_paths(text: str) -> tuple[str, ...]:
     """Parse absolute paths, separated by colons or line ends."""
     paths = tuple(line.strip() for line in text.replace(os.pathsep, "\n").splitlines() if line.strip())

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from .commands.startup import choose, fail, read_settings
 from .exception import ConfigurationError
 from .logs.access import access_log, unqueued_access_log
+from .metrics.definitions import share_cells
 from .web.application import make_application
 from .web.logs import form_log, log_to_stderr
 
@@ -18,10 +19,13 @@ try:
         )
     _choice = choose()
     form_log(_choice.config.log.format)
+    share_cells(_choice.config.pages.metrics_directory)
     _site = _choice.site()
     _site.prepare()
     _config = _choice.config
-    application = make_application(_site.archive, read_settings(), _config.http, _site.recalls, _config.tape)
+    application = make_application(
+        _site.archive, read_settings(), _config.http, _site.recalls, _config.tape, _config.pages
+    )
 except ConfigurationError as error:
     sys.exit(fail("wsgi", error))
 

@@ -26,6 +26,7 @@ PAGES = [
     "docs/backup.md",
     "docs/exampleusage.md",
     "docs/http.md",
+    "docs/metrics.md",
     "docs/operations.md",
     "docs/s3.md",
     "docs/servers.md",
@@ -33,13 +34,14 @@ PAGES = [
     "docs/testing.md",
     "docs/upgrade.md",
 ]
-NO_COMMANDS = {"json", "js", "ini", "nginx", "apache", "text"}  # languages of blocks that hold no commands
+NO_COMMANDS = {"json", "js", "ini", "nginx", "apache", "text", "yaml"}  # languages of blocks that hold no commands
 # What a page takes for granted.
 BEFORE = {
+    "docs/metrics.md": ["pacifica-archiveinterface -t posix -p 8080 -a 127.0.0.1 --prefix /srv/archive"],
     "docs/testing.md": [
         "pacifica-archiveinterface -t posix -p 8080 -a 127.0.0.1 --prefix /srv/archive",
         "export LARGE_FILE_SIZE=1048577 MANY_FILES_TEST_COUNT=20",
-    ]
+    ],
 }
 # What AWS lets an account do that may make each of these calls.
 PERMISSIONS = {

@@ -4,12 +4,13 @@ import argparse
 import logging
 import socket
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from ..exception import ConfigurationError
 from ..globals import LOG_NAME
+from ..http.headers.request_head import is_loopback
 from ..logs.access import access_log
+from ..metrics.definitions import share_cells
 from ..servers.launcher import ArchiveServer, listen
 from ..servers.running import Running
 from ..servers.supervisor import Assignment, Supervisor, Work
@@ -120,7 +121,7 @@ class _Service(NamedTuple):
     def announcement(self, address: Any) -> str:
         """Return the line that says what is served at *address*; warn of one that others reach."""
         place = _place(address)
-        if not (isinstance(address, str) or _is_loopback(address[0])):
+        if not (isinstance(address, str) or is_loopback(address[0])):
             _log.warning("whoever reaches %s may read, replace and delete files: the service has no users", place)
         scheme = "https" if self.is_encrypted else "http"
         facts = f"{self.choice.summary()}, {'TLS' if self.is_encrypted else 'no TLS'}, no users"
@@ -134,8 +135,9 @@ class _Service(NamedTuple):
 
     def server(self, site: Site, observers: list[Observer], listener: socket.socket | None = None) -> ArchiveServer:
         """Return a server of *site*, whose requests *observers* are told of. Raises ConfigurationError."""
-        http, tape = self.choice.config.http, self.choice.config.tape
-        application = make_application(site.archive, self.settings, http, site.recalls, tape)
+        config = self.choice.config
+        http, tape, pages = config.http, config.tape, config.pages
+        application = make_application(site.archive, self.settings, http, site.recalls, tape, pages)
         application.observers += observers
         return _make_server(application, http.drain_seconds, listener)
 
@@ -173,6 +175,8 @@ def _supervise(service: _Service, given: argparse.Namespace) -> int:
     listener = service.listener()
     watchdog = Watchdog(listener)
 
+    share_cells(service.choice.config.pages.metrics_directory)
+
     def configure() -> Work:
         read = _Service.read(given)
         if read.address != service.address:
@@ -192,13 +196,6 @@ def _make_server(application: Any, drain_seconds: float, listener: socket.socket
         raise ConfigurationError(
             f"TLS cannot be set up with server.ssl_certificate and server.ssl_private_key: {reason}"
         ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _place(address: Any) -> str:

@@ -25,6 +25,8 @@ from ..exception import (
     RequestError,
     TooManyRequestsError,
     TransferCodingError,
+    UnauthenticatedError,
+    UnsupportedError,
 )
 from ..globals import LOG_NAME, VERSION
 from .answers import Answer, json_answer
@@ -32,6 +34,7 @@ from .headers.file_headers import file_status
 
 STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
     RequestError: HTTPStatus.BAD_REQUEST,
+    UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
     ForbiddenPathError: HTTPStatus.FORBIDDEN,
     NotAllowedError: HTTPStatus.FORBIDDEN,
     MissingFileError: HTTPStatus.NOT_FOUND,
@@ -46,6 +49,7 @@ STATUS_OF: dict[type[ArchiveInterfaceError], HTTPStatus] = {
     RangeNotSatisfiableError: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
     TransferCodingError: HTTPStatus.NOT_IMPLEMENTED,
+    UnsupportedError: HTTPStatus.NOT_IMPLEMENTED,
     BackendUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     HttpVersionError: HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
     NoSpaceError: HTTPStatus.INSUFFICIENT_STORAGE,
@@ -122,6 +126,8 @@ def _headers_of(error: BaseException) -> dict[str, str]:
         headers["Content-Range"] = f"bytes */{error.filesize}"
     if isinstance(error, MethodError):
         headers["Allow"] = error.allow
+    if isinstance(error, UnauthenticatedError):
+        headers["WWW-Authenticate"] = error.scheme
     return headers
 
 

@@ -6,7 +6,8 @@ from .operation import JSON, Body, schema
 
 MEANINGS: Mapping[int, str] = {
     400: "the request is malformed: id, date, range query, digest, JSON or framing",
-    403: "the path leads through a symbolic link or out of the archive, or the archive is read-only",
+    401: "the page needs a token, which was not sent, or another one",
+    403: "the path leads through a symbolic link or out of the archive, or the site does not allow the request",
     404: "there is no such file, request or page",
     405: "the resource does not have the method; `Allow` lists those that it has",
     408: "request line and headers took too long to arrive",
@@ -20,7 +21,7 @@ MEANINGS: Mapping[int, str] = {
     429: "too many files wait for their recall; ask again after `Retry-After`",
     431: "request line and headers are too long",
     500: "the service failed, or the file is damaged; the log has the reason under the request id",
-    501: "a transfer coding other than `chunked`",
+    501: "a transfer coding other than `chunked`, or something that this installation does not have",
     503: "the file is being recalled, or the storage does not answer; ask again after `Retry-After`",
     505: "an HTTP version other than 1.0 and 1.1",
     507: "no space is left, or a quota is used up",
@@ -29,7 +30,13 @@ MEANINGS: Mapping[int, str] = {
 # The server finds these, whatever the path is.
 OF_THE_SERVER = (400, 408, 414, 431, 500, 501, 503, 505)
 
-HEADERS: Mapping[int, str] = {405: "Allow", 416: "Content-Range", 429: "Retry-After", 503: "Retry-After"}
+HEADERS: Mapping[int, str] = {
+    401: "WWW-Authenticate",
+    405: "Allow",
+    416: "Content-Range",
+    429: "Retry-After",
+    503: "Retry-After",
+}
 
 ERROR = Body(JSON, schema("Error"))
 PROBLEM = Body("application/problem+json", schema("Problem"))

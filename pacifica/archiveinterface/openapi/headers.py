@@ -37,6 +37,7 @@ ANSWER: Mapping[str, tuple[str, Schema]] = {
     "Location": ("where the bytes, or the new request, are", TEXT),
     "Repr-Digest": ("the stored digests of the whole file (RFC 9530)", TEXT),
     "Retry-After": ("seconds after which to ask again", INTEGER),
+    "WWW-Authenticate": ("how a client says who it is", TEXT),
     "X-Content-Length": ("bytes of the file", TEXT),
     "X-Pacifica-Bytes-Per-Level": ("bytes on each storage level, the fastest first", TEXT),
     "X-Pacifica-Ctime": ("when the inode changed, in epoch seconds", TEXT),

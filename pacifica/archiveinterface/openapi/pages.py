@@ -1,6 +1,6 @@
 """The operations on the pages of the service."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .operation import INTEGER, JSON, TEXT, Body, Operation, Schema, Success, schema, struct
 
@@ -41,14 +41,17 @@ SCHEMAS: Mapping[str, Schema] = {
 }
 
 
-def _page(summary: str, success: Success) -> Mapping[str, Operation]:
+def _page(summary: str, success: Success, errors: Sequence[int] = ()) -> Mapping[str, Operation]:
     """Return the operations on a page that is read."""
     return {
-        "GET": Operation(summary, {200: success}),
-        "HEAD": Operation(summary, {200: success._replace(body=None)}),
+        "GET": Operation(summary, {200: success}, errors),
+        "HEAD": Operation(summary, {200: success._replace(body=None)}, errors),
     }
 
 
+_GUARDED = (401, 403, 404)
+_METRICS = Success("metrics for Prometheus", _NOW, Body("text/plain", TEXT))
+_QUEUES = Success("the queues", _NOW, Body(JSON, schema("Queues")))
 _EVENTS = Success("the queues whenever they change", _NOW, Body("text/event-stream"))
 
 PAGES: Mapping[str, Mapping[str, Operation]] = {
@@ -56,8 +59,9 @@ PAGES: Mapping[str, Mapping[str, Operation]] = {
     "/-/ready": _page("Tell whether the service can serve", Success("it can", _NOW, Body(JSON, schema("Ready")))),
     "/-/version": _page("Tell what serves", Success("name and versions", _NOW, Body(JSON, schema("Version")))),
     "/-/openapi.json": _page("Describe the interface", Success("this document", body=Body(JSON, {"type": "object"}))),
-    "/-/recalls": _page("Tell what waits for tape", Success("the queues", _NOW, Body(JSON, schema("Queues")))),
+    "/-/metrics": _page("Tell what the service has counted and timed", _METRICS, _GUARDED),
+    "/-/recalls": _page("Tell what waits for tape", _QUEUES, _GUARDED),
     "/-/recalls/events": {
-        "GET": Operation("Follow what waits for tape", {200: _EVENTS}, (429,), headers=["Last-Event-ID"]),
+        "GET": Operation("Follow what waits for tape", {200: _EVENTS}, (*_GUARDED, 429), headers=["Last-Event-ID"]),
     },
 }

@@ -8,18 +8,23 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ConfigurationError
 from ..http.options import HttpOptions
 from ..http.sendfile import require_senders
-from ..pages.health import health_pages
+from ..pages.access import Access, guarded
+from ..pages.health import Checks, health_pages
+from ..pages.metrics import MetricsPage
 from ..pages.openapi import PATH, OpenApiPage
+from ..pages.options import PagesOptions
+from ..pages.readings import Readings
 from ..pages.recalls import recall_pages
 from ..recalls.service import RecallService
 from ..rest_generator import ArchiveInterfaceGenerator
 from ..tape.options import TapeOptions
 from ..tape.resources import tape_pages
+from .counting import count_arrival, count_exchange
 from .exchange import Observer
 from .logs import CherryPyLog
 from .request import ArchiveRequest
 from .response import ArchiveAnswer, ArchiveResponse
-from .routes import Pages, Router
+from .routes import Router
 from .settings import BUILT_IN, Settings
 
 # What CherryPy publishes on its bus around each request.
@@ -32,16 +37,17 @@ def make_application(
     options: HttpOptions | None = None,
     recalls: RecallService | None = None,
     tape: TapeOptions | None = None,
+    pages: PagesOptions | None = None,
 ) -> cherrypy.Application:
     """Return the WSGI application that serves *archive*.
 
-    *settings* are CherryPy's, *options* those of [http], *tape* those of [tape]. Without *recalls*, each request has
-    its file recalled alone, and there are no pages of recalls and no tape API.
+    *settings* are CherryPy's, *options* those of [http], *tape* those of [tape], *pages* those of [pages]. Without
+    *recalls*, each request has its file recalled alone, and there are no pages of recalls and no tape API.
 
     CherryPy's configuration is one for the process: the last application made has set it.
     Raises ConfigurationError for an option that this archive cannot keep.
     """
-    options = options or HttpOptions()
+    options, pages = options or HttpOptions(), pages or PagesOptions()
     require_senders(archive, options.sendfile)
     settings = settings or {}
     overall = {**BUILT_IN, **settings.get("global", {})}
@@ -49,11 +55,12 @@ def make_application(
     resource = ArchiveInterfaceGenerator(archive, options, recalls)
     # The rest of the threads serve files, whatever the site has set.
     listeners = min(options.event_listeners, int(overall["server.thread_pool"]) // 2)
-    pages = health_pages(archive, recalls, options.drain_file)
+    served = _own_pages(archive, recalls, Checks(archive, recalls, options.drain_file), pages, listeners)
     if recalls:
-        pages = {**pages, **recall_pages(recalls, listeners), **tape_pages(archive, recalls, tape or TapeOptions())}
-    pages = {**pages, PATH: OpenApiPage([*pages, PATH])}
-    application = ArchiveApplication(resource, options, most_bytes, pages)
+        served |= tape_pages(archive, recalls, tape or TapeOptions())
+    served[PATH] = OpenApiPage([*served, PATH])
+    router = Router(resource, served, str(pages.address[1]) if pages.address else "")
+    application = ArchiveApplication(resource, options, most_bytes, router)
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
         cherrypy.config.update({**overall, "server.max_request_body_size": 0})
@@ -63,25 +70,48 @@ def make_application(
     return application
 
 
+def _own_pages(
+    archive: AbstractBackendArchive,
+    recalls: RecallService | None,
+    checks: Checks,
+    options: PagesOptions,
+    most_listeners: int,
+) -> dict[str, object]:
+    """Return the pages below ``/-/`` by their paths, for those who may read them. Raises ConfigurationError."""
+    metrics = MetricsPage(Readings(archive, recalls, checks))
+    queues = recall_pages(recalls, most_listeners) if recalls else {}
+    for_recalls = Access(options.recalls, options)
+    return {
+        **health_pages(archive, checks),
+        "/-/metrics": guarded(metrics, Access(options.metrics, options)),
+        **{path: guarded(page, for_recalls) for path, page in queues.items()},
+    }
+
+
 class ArchiveApplication(cherrypy.Application):
     """A CherryPy application that finds its resources and settings by a Router."""
 
     def __init__(
-        self, resource: ArchiveInterfaceGenerator, options: HttpOptions, most_bytes: int, pages: Pages | None = None
+        self, resource: ArchiveInterfaceGenerator, options: HttpOptions, most_bytes: int, router: Router
     ) -> None:
-        """Serve *resource* and *pages*; a body may have *most_bytes*, any number if 0."""
+        """Serve *resource* and what *router* finds; a body may have *most_bytes*, any number if 0."""
         super().__init__(resource, "")
         self.options = options
         self.most_bytes = most_bytes
-        self.router = Router(resource, pages)
+        self.router = router
         self.request_class = ArchiveRequest
         self.response_class = ArchiveResponse
         self.wsgiapp.response_class = ArchiveAnswer
         # CherryPy's trap would append an error page to a file that breaks off.
         self.wsgiapp.pipeline = []
         self.log: CherryPyLog = CherryPyLog(id(self))
-        self.observers: list[Observer] = []
+        self.observers: list[Observer] = [count_exchange]
         """Each gets every Exchange."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Answer the request in *environ*, as WSGI has it."""
+        count_arrival()
+        return super().__call__(environ, start_response)
 
     def merge(self, config: Settings) -> None:
         """Take a site's settings, and CherryPy's own as they are now."""

@@ -15,7 +15,8 @@ from ..http.errors import TAPE_API
 
 Settings = Mapping[str, Any]
 
-RESERVED = ("/-/", *TAPE_API)
+_OWN = "/-/"
+RESERVED = (_OWN, *TAPE_API)
 """Path prefixes that are not the archive's: the pages of the service, discovery, and the tape API."""
 
 # The parts of CherryPy's configuration that concern single requests.
@@ -51,8 +52,12 @@ class Router:
     An archive has its files in one path segment; what is below a reserved prefix is never looked up in it.
     """
 
-    def __init__(self, archive: object, pages: Pages | None = None) -> None:
-        """Route to *archive*, an object with methods named like HTTP's, and below reserved prefixes to *pages*."""
+    def __init__(self, archive: object, pages: Pages | None = None, pages_port: str = "") -> None:
+        """Route to *archive*, an object with methods named like HTTP's, and below reserved prefixes to *pages*.
+
+        *pages_port* is a port with nothing but the service's own pages.
+        """
+        self._pages_port = pages_port
         self._archive = _resource(archive)
         self._pages = {_segments(path): _resource(page) for path, page in (pages or {}).items()}
         self._settings: list[tuple[str, Settings]] = [("/", {})]
@@ -84,6 +89,8 @@ class Router:
         request.handler = cherrypy.dispatch.LateParamPageHandler(handler) if request.query_string else handler
 
     def _resource_of(self, path: str) -> _Resource:
+        if self._pages_port and not path.startswith(_OWN) and _port() == self._pages_port:
+            raise MissingPageError("this port has the pages of the service only")
         # A file may be named "-": only what is below /-/ is reserved.
         if path.startswith(RESERVED) or path == "/api/v1":
             return self._page(_segments(path))
@@ -98,6 +105,11 @@ class Router:
             if page:
                 return page._replace(arguments=(segment,))
         raise MissingPageError("there is no such page")
+
+
+def _port() -> str:
+    port: str = cherrypy.serving.request.wsgi_environ["SERVER_PORT"]
+    return port
 
 
 def _resource(owner: object) -> _Resource:

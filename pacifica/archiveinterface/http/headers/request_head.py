@@ -7,6 +7,7 @@ itself must agree on where a request ends.
 import random
 import re
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -132,6 +133,14 @@ def target_of(environ: Mapping[str, Any]) -> str:
     """Return the target of the request in *environ* (PEP 3333) as the client wrote it, if the server tells."""
     written: str = environ.get("REQUEST_URI") or environ.get("RAW_URI") or quote(environ["PATH_INFO"], "/", "latin-1")
     return written
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the address or name *host* stands for this host itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def file_id_of(environ: Mapping[str, Any]) -> str:

@@ -1,0 +1,44 @@
+"""The page ``/-/metrics``, for Prometheus."""
+
+import logging
+from importlib import import_module
+from typing import Any
+
+import cherrypy
+
+from ..exception import UnsupportedError
+from ..globals import LOG_NAME
+from ..http.answers import Answer
+from ..metrics.definitions import CELLS
+from ..web.writing import write
+from .readings import Readings
+
+_HOW_TO_INSTALL = "metrics need prometheus_client: pip install 'pacifica-archiveinterface[metrics]'"
+_log = logging.getLogger(LOG_NAME)
+
+
+class MetricsPage:
+    """What was counted, and what is looked up now."""
+
+    def __init__(self, readings: Readings) -> None:
+        """Tell the *readings*, too."""
+        self._readings = readings
+        try:
+            self._exposed = import_module(".exposition", __package__).exposed
+        except ImportError:  # prometheus_client is not installed
+            self._exposed = None
+            _log.info("%s", _HOW_TO_INSTALL)
+
+    def GET(self, **_query: Any) -> Any:
+        """Answer with all metrics: 200."""
+        request = cherrypy.serving.request
+        if self._exposed is None:
+            raise UnsupportedError(_HOW_TO_INSTALL)
+        if request.wsgi_environ["wsgi.multiprocess"] and not CELLS.is_shared:
+            raise UnsupportedError(
+                "each process of this server counts for itself: name a directory in [pages] metrics_directory"
+            )
+        body, content_type = self._exposed(request.headers.get("Accept", ""), self._readings.look_up())
+        return write(Answer("200 OK", {"Content-Type": content_type, "Cache-Control": "no-store"}, body))
+
+    HEAD = GET

@@ -1,0 +1,96 @@
+"""Who may read the pages: everybody, clients on this host, those with the token; on every port or on one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from docs.examples.memory_backend import MemoryBackendArchive
+from pacifica.archiveinterface.exception import ConfigurationError
+from pacifica.archiveinterface.pages.options import LOCAL, OPEN, TOKEN, PagesOptions
+from pacifica.archiveinterface.recalls.options import RecallOptions
+from pacifica.archiveinterface.recalls.service import RecallService
+from pacifica.archiveinterface.recalls.store import Store
+from tests.support.service import Client, serving
+
+ALWAYS_OPEN = ["/-/health", "/-/ready", "/-/version"]
+Serve = Callable[[PagesOptions], Client]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Return what serves with options of [pages]."""
+    with ExitStack() as stack:
+
+        def start(options: PagesOptions) -> Client:
+            archive, recalls = MemoryBackendArchive("/memory"), RecallOptions(database=f"sqlite:///{tmp_path}/db")
+            service = RecallService(archive, Store("memory", recalls), recalls)
+            return stack.enter_context(serving(archive, recalls=service, pages=options))
+
+        yield start
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    """A file with a token."""
+    path = tmp_path / "token"
+    path.write_text("abc-123\n")
+    return path
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_metrics_are_for_this_host_unless_a_proxy_passes_the_request_on(serve: Serve, header: str) -> None:
+    service = serve(PagesOptions())
+    assert service.request("GET", "/-/metrics").status_code == 200
+    answer = service.request("GET", "/-/metrics", headers={header: "127.0.0.1"})
+    assert answer.status_code == 403
+    for page in (*ALWAYS_OPEN, "/-/recalls"):
+        assert service.request("GET", page, headers={header: "192.0.2.1"}).status_code == 200
+
+
+def test_pages_can_be_open_or_closed_to_others(serve: Serve) -> None:
+    service = serve(PagesOptions(metrics=OPEN, recalls=LOCAL))
+    others = {"X-Forwarded-For": "192.0.2.1"}
+    assert service.request("GET", "/-/metrics", headers=others).status_code == 200
+    assert service.request("GET", "/-/recalls", headers=others).status_code == 403
+    assert service.request("GET", "/-/recalls/events", headers=others).status_code == 403
+    assert service.request("GET", "/-/recalls").status_code == 200
+    assert service.request("HEAD", "/-/recalls/events").status_code == 405
+
+
+def test_a_token_opens_the_pages_and_can_be_changed(serve: Serve, token_file: Path) -> None:
+    service = serve(PagesOptions(metrics=TOKEN, recalls=TOKEN, token_file=str(token_file)))
+    for page in ("/-/metrics", "/-/recalls"):
+        for given in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic abc-123"}):
+            answer = service.request("GET", page, headers=given)
+            assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+            assert "abc" not in answer.text
+        assert service.request("GET", page, headers={"Authorization": "bearer abc-123"}).status_code == 200
+    token_file.write_text("xyz")
+    assert service.request("GET", "/-/metrics", headers={"Authorization": "Bearer abc-123"}).status_code == 401
+    assert service.request("GET", "/-/metrics", headers={"Authorization": "Bearer xyz"}).status_code == 200
+    for page in ALWAYS_OPEN:
+        assert service.request("GET", page).status_code == 200
+
+
+def test_a_token_that_is_not_there_opens_nothing(serve: Serve, token_file: Path) -> None:
+    for named in ("", str(token_file.with_name("none"))):
+        with pytest.raises(ConfigurationError, match="token_file"):
+            serve(PagesOptions(metrics=TOKEN, token_file=named))
+    service = serve(PagesOptions(metrics=TOKEN, token_file=str(token_file)))
+    for content in ("", "\n"):
+        token_file.write_text(content)
+        for given in ("Bearer ", "Bearer", "Bearer abc-123"):
+            assert service.request("GET", "/-/metrics", headers={"Authorization": given}).status_code == 401
+    token_file.unlink()
+    assert service.request("GET", "/-/metrics", headers={"Authorization": "Bearer abc-123"}).status_code == 500
+
+
+def test_pages_that_have_their_own_port_are_found_nowhere_else(serve: Serve) -> None:
+    service = serve(PagesOptions(address=("127.0.0.1", 1)))
+    for page in ("/-/metrics", "/-/recalls", "/-/recalls/events"):
+        assert service.request("GET", page).status_code == 404
+    for page in ALWAYS_OPEN:
+        assert service.request("GET", page).status_code == 200
+    assert service.request("PUT", "/1", data=b"x").status_code == 201

@@ -13,7 +13,7 @@ PREFIX = "archiveinterface_"
 
 OTHER = "other"
 METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "PROPFIND", OTHER)
-STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "503")  # the last also answers for files that are being recalled
 RESOURCES = ("file", "tape", "page")
 BACKEND_CALLS = (
     "open_reader",

@@ -17,6 +17,7 @@ from ..metrics.definitions import (
 from .exchange import Exchange
 
 _METHODS = frozenset(METHODS)
+_UNAVAILABLE = STATUSES[-1]
 
 
 def count_arrival() -> None:
@@ -28,7 +29,7 @@ def count_exchange(exchange: Exchange) -> None:
     """Count a request that was answered, or whose answer broke off."""
     method = exchange.method if exchange.method in _METHODS else OTHER
     request = (_resource_of(exchange.target), method)
-    answer = (*request, STATUSES[exchange.status // 100 - 1])
+    answer = (*request, _UNAVAILABLE if exchange.status == 503 else STATUSES[exchange.status // 100 - 1])
     CELLS.add(
         (IN_FLIGHT_CELL, -1),
         HTTP_REQUESTS.change(*answer),

@@ -71,6 +71,10 @@ http {{
 """
 
 
+# The others write none either.
+_NO_ACCESS_LOG = "[log]\naccess = off\n"
+
+
 def contestants(seed: Path, before: Path | None = None) -> list[Contestant]:
     """Return all that are compared; the floors answer with the files below *seed*.
 
@@ -136,7 +140,7 @@ def _floors(seed: Path) -> list[Contestant]:
 
 
 def _service_environment(checkout: Path, options: str, home: Path) -> dict[str, str]:
-    (home / "config.ini").write_text(options)
+    (home / "config.ini").write_text(f"{_NO_ACCESS_LOG}{options}")
     return {
         "PAI_BACKEND_TYPE": "posix",
         "PAI_PREFIX": str(home / "files"),

@@ -12,7 +12,9 @@ from .bench_store import BUCKET, OTHERS, OURS, BenchStore
 PROCESSES = 16  # of uWSGI, as deploy/uwsgi.ini has it
 _BIN = Path(sys.executable).parent
 _KINDS = frozenset(("GET", "HEAD", "PUT", "large GET", "large PUT"))
-_CONFIG = """[s3]
+_CONFIG = """[log]
+access = off
+[s3]
 endpoint_url = {store.endpoint}
 region = us-east-1
 addressing_style = path

@@ -88,12 +88,13 @@ if "uwsgi" in sys.modules:
 def main() -> None:
     """Serve one of the two with the launcher's server."""
     from pacifica.archiveinterface.servers.launcher import ArchiveServer
+    from pacifica.archiveinterface.servers.options import LauncherOptions
 
     name, port = sys.argv[1:]
     application = cherrypy_application() if name == "cherrypy" else wsgi_application
     cherrypy.config.update({key: value for key, value in BUILT_IN.items() if key.startswith(("server", "log"))})
     cherrypy.config.update({"server.socket_port": int(port)})
-    server = ArchiveServer(application, drain_seconds=1)
+    server = ArchiveServer(application, LauncherOptions(), drain_seconds=1)
     try:
         server.start()
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from .logs.options import LogOptions
 from .options import read_options
 from .pages.options import PagesOptions
 from .recalls.options import RecallOptions
+from .servers.options import LauncherOptions
 from .tape.options import TapeOptions
 
 
@@ -25,6 +26,7 @@ class Config(SimpleNamespace):
     archive: ArchiveOptions
     http: HttpOptions
     log: LogOptions
+    launcher: LauncherOptions
     recalls: RecallOptions
     tape: TapeOptions
     pages: PagesOptions

@@ -27,7 +27,7 @@ HSM = "backends.oracle_hsm_sideband"
 HPSS = "backends.hpss"
 S3 = "backends.s3"
 LAYERS = [
-    {"exception", "globals", "openapi.operation"},
+    {"exception", "globals", "openapi.operation", "servers.patience"},
     {"metrics.cells"},
     {"metrics.kinds"},
     {"metrics.definitions"},
@@ -51,10 +51,9 @@ LAYERS = [
         f"{S3}.calls.dates",
         f"{S3}.calls.errors",
         f"{S3}.writing.memory",
-        "servers.lingering",
         "servers.systemd",
-        "servers.receiving",
-        "servers.sending",
+        "servers.wire",
+        "servers.clients",
     },
     {
         "backends.abstract.moving",
@@ -76,6 +75,9 @@ LAYERS = [
         "openapi.files",
         "logs.options",
         "recalls.options",
+        "servers.lingering",
+        "servers.options",
+        "servers.receiving",
         "recalls.tables",
         "pages.options",
         "servers.supervisor",
@@ -236,6 +238,7 @@ LAYERS = [
         f"{HSM}.archive",
         "pages.readings",
         "servers.request",
+        "servers.tls",
         "web.counting",
         "web.request",
         "web.response",

@@ -258,7 +258,7 @@ def test_a_setting_of_the_wrong_kind_is_shown_as_it_was_written(
         ("server.ssl_certificate: '/dev/null'\nserver.ssl_private_key: '/dev/null'", "server.ssl_certificate"),
         (
             "server.ssl_module: 'pyopenssl'\nserver.ssl_certificate: '{missing}'\nserver.ssl_private_key: '{missing}'",
-            "server.ssl_certificate",
+            "server.ssl_module",
         ),
     ],
 )

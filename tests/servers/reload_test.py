@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.servers.supervisor_test import await_log
-from tests.support.certificates import make_certificate
+from tests.support.certificates import make_self_signed
 from tests.support.processes import LAUNCHER, clean_environment, launcher, refusal
 from tests.support.service import TIMEOUT, free_port
 from tests.support.waiting import await_true
@@ -48,14 +48,14 @@ def await_line(process: "subprocess.Popen[str]", words: str) -> None:
 
 def test_a_reload_reads_certificates_anew(prefix: Path, tmp_path: Path, written: Callable[[str], str]) -> None:
     certificate = tmp_path / "certificate.pem"
-    make_certificate(certificate)
+    make_self_signed(certificate)
     settings = tmp_path / "server.conf"
     keys = ("ssl_certificate", "ssl_private_key")
     settings.write_text("[global]\n" + "".join(f"server.{key}: {str(certificate)!r}\n" for key in keys))
     place = ("127.0.0.1", free_port())
     with launched("-p", str(place[1]), "--prefix", str(prefix), "--cherrypy-config", str(settings)) as process:
         before = ssl.get_server_certificate(place, timeout=TIMEOUT)
-        make_certificate(certificate)
+        make_self_signed(certificate)
         process.send_signal(signal.SIGHUP)
         await_line(process, "reloaded: ")
         after = ssl.get_server_certificate(place, timeout=TIMEOUT)

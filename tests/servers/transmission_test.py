@@ -13,7 +13,7 @@ import requests
 
 from pacifica.archiveinterface.http.server_calls import TRANSMITTED_FROM
 from tests.servers.launcher_test import begin_download
-from tests.support.certificates import make_certificate
+from tests.support.certificates import make_self_signed
 from tests.support.needs import need, refuse_or_skip
 from tests.support.processes import LAUNCHER, UWSGI, Server, launcher, uwsgi
 from tests.support.service import TIMEOUT, await_service, free_port
@@ -196,7 +196,7 @@ def test_a_client_that_leaves_is_forgotten(run: Run, prefix: Path) -> None:
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A certificate of this host with its key, in one file; requests trust it."""
     path = tmp_path / "certificate.pem"
-    make_certificate(path)
+    make_self_signed(path)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
     return path
 

@@ -22,7 +22,7 @@ BIN = Path(sys.executable).parent
 LAUNCHER = str(BIN / "pacifica-archiveinterface")
 UWSGI = str(BIN / "uwsgi")
 
-URL = re.compile(r"(?:serves .* on http://|bound to TCP address )(127\.0\.0\.1:\d+)")
+URL = re.compile(r"(?:serves .* on https?://|bound to TCP address )(127\.0\.0\.1:\d+)")
 _POLL = 0.05  # seconds
 _READY = "the master takes signals"
 
@@ -168,6 +168,9 @@ def _answers(server: Server) -> bool:
     found = URL.search(server.stderr)
     if not found:
         return False
+    if "https://" in found[0]:  # it listens, and may ask for a certificate
+        server.url = f"https://{found[1]}"
+        return True
     server.url = f"http://{found[1]}"
     try:
         requests.get(server.url, timeout=TIMEOUT)

@@ -32,6 +32,7 @@ from pacifica.archiveinterface.http.options import HttpOptions
 from pacifica.archiveinterface.pages.options import PagesOptions
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.servers.launcher import ArchiveServer
+from pacifica.archiveinterface.servers.options import LauncherOptions
 from pacifica.archiveinterface.tape.options import TapeOptions
 from pacifica.archiveinterface.web.application import ArchiveApplication, make_application
 from pacifica.archiveinterface.web.settings import Settings
@@ -222,7 +223,7 @@ def serving(
     quick = {"server.socket_port": 0, "server.thread_pool": 24, "server.socket_timeout": 20}
     settings = {**(settings or {}), "global": {**quick, **(settings or {}).get("global", {})}}
     application = make_application(archive, settings, http, recalls, tape, pages)
-    server = ArchiveServer(application, drain_seconds=5)
+    server = ArchiveServer(application, LauncherOptions(), drain_seconds=5)
     server.expiration_interval = 0.02  # seconds; also how long stopping takes
     server.prepare()
     thread = threading.Thread(target=server.serve)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ..config import Config
 from ..exception import ConfigurationError
 from ..globals import LOG_NAME
 from ..http.headers.request_head import is_loopback
@@ -139,7 +140,7 @@ class _Service(NamedTuple):
         http, tape, pages = config.http, config.tape, config.pages
         application = make_application(site.archive, self.settings, http, site.recalls, tape, pages)
         application.observers += observers
-        return _make_server(application, http.drain_seconds, listener)
+        return _make_server(application, config, listener)
 
     def work(self, assignment: Assignment) -> int:
         """Serve as one of several worker processes."""
@@ -188,9 +189,9 @@ def _supervise(service: _Service, given: argparse.Namespace) -> int:
     return Supervisor(listener, given.processes, configure, watchdog).run(announcement)
 
 
-def _make_server(application: Any, drain_seconds: float, listener: socket.socket | None) -> ArchiveServer:
+def _make_server(application: Any, config: Config, listener: socket.socket | None) -> ArchiveServer:
     try:
-        return ArchiveServer(application, drain_seconds, listener)
+        return ArchiveServer(application, config.launcher, config.http.drain_seconds, listener)
     except (OSError, ImportError) as error:  # the certificate and its key are read here
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(

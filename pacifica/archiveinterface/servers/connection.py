@@ -12,9 +12,10 @@ from cheroot.makefile import MakeFile
 
 from ..globals import LOG_NAME
 from .lingering import linger
+from .patience import Patience
 from .receiving import Receiver
 from .request import Request
-from .sending import Sender
+from .wire import Wire
 
 _NEXT_REQUEST = 5  # milliseconds that a thread waits for another request on the same connection
 _ACCEPT_PAUSE = 0.1  # seconds
@@ -27,21 +28,28 @@ class Connection(cheroot.server.HTTPConnection):
     """A connection that collects the head of a request before a thread is needed for it."""
 
     RequestHandlerClass = Request
+    ssl_env: dict[str, Any] | None = None
 
     def __init__(self, server: Any, connection: socket.socket, makefile: Any = MakeFile) -> None:
         super().__init__(server, connection, makefile)
         self._poll = select.poll()
         self._unwanted = 0  # bytes that are read after the answer
         self._first_byte = 0.0  # when the head began to arrive
-        if server.ssl_adapter is None:
-            self.rfile, self.wfile = Receiver(connection), Sender(connection)
+        patience, adapter = Patience(server.timeout, server.options.minimum_rate), server.ssl_adapter
+        self.wire: Wire = adapter.wire(connection, patience) if adapter else Wire(connection, patience)
+        self.rfile, self.wfile = Receiver(self.wire, server.max_request_header_size), self.wire
 
     def communicate(self) -> bool:
         """Answer requests as long as the client sends the next one at once; return whether the connection stays open.
 
         Handing the connection back and forth between threads takes longer than a small request does.
         """
+        self.wire.patience.begin()
+        if self.wire.is_plain_http:
+            self._refuse_plain_http()
+            return False
         while super().communicate():
+            self.wire.patience.begin()
             if not self._has_next():
                 return True
         return False
@@ -49,7 +57,7 @@ class Connection(cheroot.server.HTTPConnection):
     def _has_next(self) -> bool:
         # A thread does not wait while other connections need one, or when the server stops.
         server = self.server
-        if not server.ready or server.requests.qsize or not isinstance(self.rfile, Receiver):
+        if not server.ready or server.requests.qsize:
             return False
         if not self.rfile.has_data():
             self._poll.register(self.socket, select.POLLIN)
@@ -59,13 +67,16 @@ class Connection(cheroot.server.HTTPConnection):
 
     def has_request(self) -> bool:
         """Return whether a request can be read without waiting for the rest of its head."""
-        if not isinstance(self.rfile, Receiver):
-            return True  # what TLS has received can be found out only by reading
-        if self.rfile.has_data() or self.rfile.collect(self.server.max_request_header_size):
+        is_complete = self.rfile.has_data() or self.rfile.collect()
+        if is_complete or not self.rfile.is_amid():
             self._first_byte = 0.0
-            return True
-        self._first_byte = self._first_byte or time.monotonic()
-        return False
+        else:
+            self._first_byte = self._first_byte or time.monotonic()
+        return is_complete
+
+    def identify(self) -> None:
+        """Put what TLS tells of the connection and its client into the WSGI environment of the requests."""
+        self.ssl_env = self.ssl_env or self.wire.environ()
 
     def is_late(self) -> bool:
         """Return whether the head takes longer than ``server.socket_timeout`` in all."""
@@ -77,11 +88,19 @@ class Connection(cheroot.server.HTTPConnection):
 
     def close(self) -> None:
         """Read what is to be read after the answer, or say that the head came too late, and close the connection."""
+        if self._first_byte:
+            self.wire.patience.end()  # the thread that waits for all connections waits for no one
+            Request(self.server, self).simple_response("408 Request Timeout", "the request came too slowly")
+            self._unwanted = 0
+        self.wire.finish()
         if self._unwanted:
             linger(self.socket, self._unwanted)
-        elif self._first_byte:
-            Request(self.server, self).simple_response("408 Request Timeout", "the request came too slowly")
+        self.server.clients.dismiss(self.remote_addr, self)
         super().close()
+
+    def _refuse_plain_http(self) -> None:
+        self.wfile = Wire(self.socket, self.wire.patience)
+        Request(self.server, self).simple_response("400 Bad Request", "this port takes https only")
 
 
 class Listener(socket.socket):

@@ -1,28 +1,35 @@
 """The HTTP server of the launcher: cheroot's, with a strict reading of requests and bounded waiting.
 
 What differs from cheroot's own: heads are read as `http.request_head` has them, while no thread waits for
-them; ``//12345`` is a path and not a host name; ``100 Continue`` is sent when the body is first read;
-the rest of a refused body is read after the answer, up to a bound; a chunk is read in blocks, whatever
-size it claims; errors of the protocol are JSON like all others; stopping waits for requests in
-flight, for a bounded time.
+them nor for the handshake of TLS; connections that wait, and those of one address, are bounded; ``//12345`` is
+a path and not a host name; ``100 Continue`` is sent when the body is first read; the rest of a refused body is
+read after the answer, up to a bound; a chunk is read in blocks, whatever size it claims; errors of the protocol
+are JSON like all others; stopping waits for requests in flight, for a bounded time.
 """
 
 import logging
 import os
+import resource
 import socket
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
+import cheroot.server
 import cherrypy
 from cheroot.workers.threadpool import WorkerThread
 from cherrypy._cpwsgi_server import CPWSGIServer
 
+from ..exception import ConfigurationError
 from ..globals import LOG_NAME
+from .clients import Clients
 from .connection import Connection, Listener
-from .receiving import Receiver
+from .options import LauncherOptions
 from .request import Gateway, Request
+from .tls import Adapter
 
+_TLS_MODULE = "builtin"  # cheroot's name for Python's own module ssl
+_HANDLES_OF_A_THREAD = 5  # a connection, files, and connections to databases and stores
 _log = logging.getLogger(LOG_NAME)
 
 
@@ -32,18 +39,27 @@ class ArchiveServer(CPWSGIServer):
     ConnectionClass = Connection
     keep_alive_conn_limit = None
 
-    def __init__(self, application: Any, drain_seconds: float, listener: socket.socket | None = None) -> None:
+    def __init__(
+        self, application: Any, options: LauncherOptions, drain_seconds: float, listener: socket.socket | None = None
+    ) -> None:
         """Serve *application*; requests in flight at `stop` have *drain_seconds* to finish.
 
         *listener* is the listening socket of other processes too; without one, `prepare` opens one.
+        Raises ConfigurationError, OSError when TLS cannot be set up.
         """
+        _use_own_adapter()
         super().__init__(cherrypy.server)
+        self.options = options
+        self.clients = Clients(options.connections_per_address)
+        if self.ssl_adapter:
+            self.ssl_adapter.ask_for_certificates(options)
         Connection.RequestHandlerClass = Request  # CherryPy's server puts its own there
         self.gateway = Gateway
         self.wsgi_app = application
         self.shutdown_timeout = drain_seconds
         self.is_draining = False
         self._listener = listener
+        self._most_waiting = min(options.waiting_connections, _spare_handles(self.requests.min))
         self._stopping = threading.Event()
         self._stopped = threading.Event()
 
@@ -79,13 +95,30 @@ class ArchiveServer(CPWSGIServer):
 
         cheroot calls this for a new connection and for one that can be read.
         """
-        is_new = connection.last_used is None and isinstance(connection.rfile, Receiver)
-        if not is_new and connection.has_request():
+        if connection.last_used is None:
+            self._welcome(connection)
+        elif connection.has_request():
             super().process_conn(connection)
         elif connection.is_late():
             connection.close()
         else:
             self.put_conn(connection)
+
+    def _welcome(self, connection: Connection) -> None:
+        """Wait for the first request of a new *connection*, if there is room for it."""
+        if not self.clients.admit(connection.remote_addr, connection):
+            connection.close()
+            return
+        self.put_conn(connection)
+        if len(self._connections._selector) - 1 > self._most_waiting:
+            self._close_longest_waiting()
+
+    def _close_longest_waiting(self) -> None:
+        selector = self._connections._selector
+        with closing(selector.connections) as waiting:  # in the order in which they began to wait
+            descriptor, longest = next((at, other) for at, other in waiting if other is not self)
+        selector.unregister(descriptor)
+        longest.close()
 
     def drain(self) -> None:
         """Accept no more connections, and tell the clients of those there are to send no request after the next."""
@@ -114,6 +147,13 @@ class ArchiveServer(CPWSGIServer):
             _cut_off_workers()
 
 
+def _use_own_adapter() -> None:
+    module = cherrypy.server.ssl_module or _TLS_MODULE
+    if module != _TLS_MODULE:
+        raise ConfigurationError(f"server.ssl_module: {_TLS_MODULE!r} is the only one that is supported")
+    cheroot.server.ssl_adapters[_TLS_MODULE] = Adapter
+
+
 def listen(address: str | tuple[str, int], backlog: int) -> socket.socket:
     """Return a socket that listens on *address*, a path or host and port, for workers to inherit. Raises OSError."""
     listener = _local(address) if isinstance(address, str) else _internet(*address)
@@ -135,6 +175,11 @@ def _local(path: str) -> socket.socket:
     listener.bind(path)
     os.chmod(path, 0o777)  # its directory says who may connect
     return listener
+
+
+def _spare_handles(threads: int) -> int:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, limit - _HANDLES_OF_A_THREAD * threads)
 
 
 def _cut_off_workers() -> None:

@@ -4,8 +4,12 @@ import socket
 import time
 from contextlib import suppress
 
+from .patience import Patience
+from .wire import Wire
+
 _SILENCE = 2  # seconds without a byte
 _SECONDS = 30  # in all
+_SLOWEST = 1000  # bytes a second
 _BLOCK_SIZE = 1 << 16  # bytes
 
 
@@ -17,9 +21,9 @@ def linger(connection: socket.socket, most: int) -> None:
     end, left = time.monotonic() + _SECONDS, most
     with suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(_SILENCE)
+        wire = Wire(connection, Patience(_SILENCE, _SLOWEST))
         while left and time.monotonic() < end:
-            arrived = connection.recv(min(left, _BLOCK_SIZE))
+            arrived = wire.read(min(left, _BLOCK_SIZE))
             if not arrived:
                 return
             left -= len(arrived)

@@ -1,10 +1,10 @@
 """What the launcher reads from a connection: heads without waiting for them, and bodies as they are framed."""
 
-import os
 import re
-import socket
 from collections.abc import Callable
 from typing import BinaryIO, Protocol
+
+from .wire import Wire
 
 _CHUNK_LINE = 4096  # bytes; the size in hex and, rarely, an extension
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
@@ -23,37 +23,42 @@ class Stream(Protocol):
 class Receiver:
     """What arrives on a connection. Heads are collected without blocking; the rest is read as from a file."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        """Receive from *connection*, whose time-out bounds each wait."""
-        self._socket = connection
+    def __init__(self, wire: Wire, longest_head: int) -> None:
+        """Receive from *wire*; a head may have *longest_head* bytes, any number if 0."""
+        self._wire = wire
+        self._longest_head = longest_head
         self._buffer = bytearray()
         self._broken: OSError | None = None
         self.bytes_read = 0
         self.closed = False
 
-    def collect(self, most: int) -> bool:
-        """Take what has arrived; return whether a request can be read: its head is complete, too long, or broken off.
+    def collect(self) -> bool:
+        """Take what has arrived; return whether a request can be read.
 
-        A head may have *most* bytes, any number if 0.
+        Its head is complete, too long, or broken off.
         """
-        looked_at = max(0, len(self._buffer) - 2)
         try:
-            arrived = os.read(self._socket.fileno(), _RECEIVED_AT_ONCE)
+            while not self._collect_once():
+                if not self._wire.holds():
+                    return False
         except BlockingIOError:
-            return False
+            return self._wire.is_stuck()  # a thread waits until the client has taken it
         except OSError:
-            return True  # the next read raises it
-        self._buffer += arrived
-        return not arrived or self._has_head(looked_at) or bool(most and len(self._buffer) > most)
+            pass  # the next read raises it
+        return True
 
     def has_data(self) -> bool:
         """Return whether the head of another request has arrived already."""
-        return self._has_head(0)
+        return self._has_head(0) or (self._wire.holds() and self.collect())
+
+    def is_amid(self) -> bool:
+        """Return whether a head has begun to arrive and is not complete."""
+        return bool(self._buffer) or self._wire.is_amid()
 
     def readline(self, size: int) -> bytes:
         """Return the next line, at most *size* bytes of it; less when the connection ends."""
         while (end := self._buffer.find(b"\n", 0, size)) < 0 and len(self._buffer) < size:
-            arrived = self._socket.recv(_RECEIVED_AT_ONCE)
+            arrived = self._wire.read(_RECEIVED_AT_ONCE)
             if not arrived:
                 break
             self._buffer += arrived
@@ -71,7 +76,7 @@ class Receiver:
         block[:filled] = taken
         with memoryview(block) as room:
             try:
-                while filled < size and (arrived := self._socket.recv_into(room[filled:])):
+                while filled < size and (arrived := self._wire.read_into(room[filled:])):
                     filled += arrived
             except OSError as error:
                 if not filled:
@@ -85,9 +90,18 @@ class Receiver:
         self.closed = True
         self._buffer.clear()
 
+    def _collect_once(self) -> bool:
+        looked_at = max(0, len(self._buffer) - 2)
+        arrived = self._wire.take(_RECEIVED_AT_ONCE)
+        self._buffer += arrived
+        return not arrived or self._has_head(looked_at) or self._is_too_long()
+
     def _has_head(self, start: int) -> bool:
         # An end of a line without CR is malformed; the request is read at once to say so.
         return self._buffer.find(b"\n\r\n", start) >= 0 or self._buffer.find(b"\n\n", start) >= 0
+
+    def _is_too_long(self) -> bool:
+        return bool(self._longest_head) and len(self._buffer) > self._longest_head
 
     def _take(self, size: int) -> bytes:
         taken = bytes(self._buffer[:size])

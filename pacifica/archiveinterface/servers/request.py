@@ -135,8 +135,9 @@ class Gateway(cheroot.wsgi.Gateway_10):
 
     def get_environ(self) -> dict[str, Any]:
         """Return the WSGI environment, with what `http.server_calls` describes."""
-        environ: dict[str, Any] = super().get_environ()
         request = self.req
+        request.conn.identify()
+        environ: dict[str, Any] = super().get_environ()
         if request.chunked_read:
             request.rfile = environ["wsgi.input"] = ChunkedReader(request.conn.rfile)
             environ["wsgi.input_terminated"] = True
@@ -160,5 +161,5 @@ class Gateway(cheroot.wsgi.Gateway_10):
 
 def _transmit(request: Request, part: FilePart, count: Callable[[int], None]) -> None:
     request.ensure_headers_sent()
-    connection = request.conn.socket
-    Transmission(connection.fileno(), part, count).finish(connection.gettimeout())
+    connection = request.conn
+    Transmission(connection.socket.fileno(), part, count).finish(connection.wire.patience)

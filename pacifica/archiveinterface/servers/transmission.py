@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ..exception import archive_error
 from ..http.server_calls import FilePart, ended_early
+from .patience import Patience
 
 _BLOCK_SIZE = 1 << 18  # bytes
 _NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # not from this file system
@@ -41,10 +42,13 @@ class Transmission:
             self._part = self._part._replace(offset=offset + sent, length=left - sent)
         return True
 
-    def finish(self, patience: float | None) -> None:
-        """Send the rest. Raises as `advance`, TimeoutError after *patience* seconds that the client takes nothing."""
+    def finish(self, patience: Patience) -> None:
+        """Send the rest. Raises as `advance`, TimeoutError when the *patience* with the client ends."""
+        left = self._part.length
         while not self.advance():
-            _await_room(self._connection, patience)
+            patience.renew(left - self._part.length)
+            left = self._part.length
+            patience.await_client(self._connection, select.POLLOUT)
 
     def _send(self) -> int:
         try:
@@ -65,21 +69,17 @@ class Transmission:
         return os.write(self._connection, block) if block else 0
 
 
-def send_block(connection: int, block: bytes, patience: float | None) -> None:
+def send_block(connection: int, block: bytes, patience: Patience) -> None:
     """Send *block* through the non-blocking socket *connection*.
 
-    Raises OSError when the connection broke, TimeoutError after *patience* seconds that the client takes nothing.
+    Raises OSError when the connection broke, TimeoutError when the *patience* with the client ends.
     """
     left = memoryview(block)
     while left:
         try:
-            left = left[os.write(connection, left) :]
+            sent = os.write(connection, left)
         except BlockingIOError:
-            _await_room(connection, patience)
-
-
-def _await_room(connection: int, patience: float | None) -> None:
-    poll = select.poll()
-    poll.register(connection, select.POLLOUT)
-    if not poll.poll(None if patience is None else patience * 1000):
-        raise TimeoutError("the client took nothing for too long")
+            patience.await_client(connection, select.POLLOUT)
+        else:
+            patience.renew(sent)
+            left = left[sent:]

@@ -26,12 +26,13 @@ from ..http.response_body import ResponseBody
 from ..http.server_calls import LINGER, TRANSMIT, FilePart
 from ..web.response import ArchiveAnswer
 from .lingering import linger
+from .patience import Patience
 from .transmission import Transmission, send_block
 
 # A reverse proxy that has decoded a chunked body and encoded it anew says so: `X-Pacifica-Chunked: checked`.
 _CHECKED = ("HTTP_X_PACIFICA_CHUNKED", "checked")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_PATIENCE = float(uwsgi.opt.get("socket-timeout", 4))  # seconds; uWSGI's default
+_SOCKET_TIMEOUT = float(uwsgi.opt.get("socket-timeout", 4))  # seconds; uWSGI's default
 _AUTHORITY = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 _LOOK_INTERVAL = 2.0  # seconds
 _WITH_RECALLER = (1, 2)  # numbers of workers
@@ -137,6 +138,7 @@ class _Connection:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._patience = Patience(_SOCKET_TIMEOUT)
         self._unwanted = 0  # bytes that are read after the answer
 
     @cached_property
@@ -151,15 +153,15 @@ class _Connection:
 
     def ask(self) -> None:
         """Ask the client for the body that it waits to send."""
-        send_block(self._descriptor, _CONTINUE, _PATIENCE)
+        send_block(self._descriptor, _CONTINUE, self._patience)
 
     def send(self, block: bytes) -> None:
         """Send *block*, whatever signals arrive."""
-        send_block(self._descriptor, block, _PATIENCE)
+        send_block(self._descriptor, block, self._patience)
 
     def transmit(self, part: FilePart, count: Callable[[int], None]) -> None:
         """Send *part* once the head is sent, whatever signals arrive."""
-        Transmission(self._descriptor, part, count).finish(_PATIENCE)
+        Transmission(self._descriptor, part, count).finish(self._patience)
 
     def linger_for(self, most: int) -> None:
         """After the answer, read up to *most* bytes of what the client still sends."""

@@ -1,6 +1,5 @@
 """Connections to a database server that wants TLS, with certificates of a private authority."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,27 +15,11 @@ from pacifica.archiveinterface.database import connections_to
 from pacifica.archiveinterface.exception import ConfigurationError
 from tests.backends.oracle_hsm_sideband.stand import FILE, standing
 from tests.samqfs_emulator.host import READER, READER_PASSWORD, SCHEMA, HsmHost
+from tests.support.certificates import make_authority, make_certificate
 from tests.support.mariadb import MariaDB
 from tests.support.needs import need
 
 ANSWERED, SILENT = (18, 18), (18, 0)  # the database knows of the archive copy
-EC_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-
-
-def make_authority(path: Path, name: str) -> None:
-    key, certificate = str(path / f"{name}.key"), str(path / f"{name}.pem")
-    openssl("req", "-x509", *EC_KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", certificate)
-
-
-def make_certificate(path: Path, name: str, names: str) -> None:
-    """Make a certificate that the authority ``ca`` has signed."""
-    signer = ["-CA", str(path / "ca.pem"), "-CAkey", str(path / "ca.key")]
-    files = ["-keyout", str(path / f"{name}.key"), "-out", str(path / f"{name}.pem")]
-    openssl("req", "-x509", *EC_KEY, "-subj", f"/CN={name}", "-addext", f"subjectAltName={names}", *signer, *files)
-
-
-def openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")

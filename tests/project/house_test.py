@@ -98,6 +98,7 @@ LAYERS = [
         f"{S3}.calls.client",
         f"{S3}.notes",
     },
+    {f"{S3}.calls.direct"},
     {
         "backends.abstract.precondition",
         "logs.access",

@@ -74,7 +74,11 @@ class S3Options:
     connect_timeout: float = option("5", "seconds to wait for a connection to the store", at_least(0.1, float))
     read_timeout: float = option("60", "seconds to wait for an answer of the store", at_least(0.1, float))
     attempts: int = option("4", "number of times that a call is tried", at_least(1, int))
-    pool_size: int = option("100", "most connections to the store that are kept open", at_least(1, int))
+    pool_size: int = option(
+        "100",
+        "most connections to the store that are kept open for GET and HEAD of files, and for all other calls",
+        at_least(1, int),
+    )
     encryption: str = option(
         "", "server-side encryption of new objects: `AES256` or `aws:kms`; empty: as the bucket has it"
     )

@@ -7,9 +7,10 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ....exception import BackendUnavailableError, MissingFileError, StorageError
+from ....exception import BackendUnavailableError, MissingFileError, OfflineError, StorageError
 from ..options import S3Options
 from .client import client_of
+from .direct import direct_to
 from .errors import StoreConditionError, translated_store_errors
 
 Answer = Mapping[str, Any]
@@ -72,15 +73,15 @@ class Bucket:
 
     def head(self, key: str) -> Answer:
         """Return what the store says of the object *key*."""
-        return self._call("head_object", Key=key)
+        return self._call_whole("head_object", key)
 
     def get(self, key: str, first: int = 0, match: str = "") -> Answer:
         """Return the object *key* from its byte *first* on, with a stream in Body; *match* is its entity tag.
 
         Raises StorageError when the store ignores either.
         """
-        span = {"Range": f"bytes={first}-"} if first else {}
-        answer = self._call("get_object", Key=key, **span, **Condition(match).parameters)
+        parameters = {**({"Range": f"bytes={first}-"} if first else {}), **Condition(match).parameters}
+        answer = self._call("get_object", Key=key, **parameters) if parameters else self._call_whole("get_object", key)
         begins = str(answer.get("ContentRange", "bytes 0-"))
         if match not in ("", answer["ETag"]) or not begins.startswith(f"bytes {first}-"):
             answer["Body"].close()
@@ -204,9 +205,18 @@ class Bucket:
         client = client_of(self.options)
         with translated_store_errors():
             answer: Answer = getattr(client, name)(Bucket=self.name, **parameters)
-        if not all(part in answer for part in _ANSWERED.get(name, ())):
-            raise BackendUnavailableError("the answer of the storage is incomplete, try again later")
-        return answer
+        return _complete(name, answer)
+
+    def _call_whole(self, name: str, key: str) -> Answer:
+        """Call *name*, GET or HEAD of a whole object, once without the client, which repeats what has failed."""
+        try:
+            with translated_store_errors():
+                return _complete(name, direct_to(self.options, self.name).call(name, key))
+        except (BackendUnavailableError, StorageError) as error:
+            if isinstance(error, OfflineError) or self.options.attempts == 1:
+                raise
+        rest = replace(self.options, attempts=self.options.attempts - 1)
+        return Bucket(self.name, rest)._call(name, Key=key)
 
     def _publish(self, name: str, **parameters: Any) -> Answer:
         try:
@@ -214,6 +224,13 @@ class Bucket:
         except MissingFileError as error:
             # The object whose entity tag was named has been removed.
             raise StoreConditionError("the file was removed meanwhile") from error
+
+
+def _complete(name: str, answer: Answer) -> Answer:
+    """Return the *answer* to the call *name* if it has all that is needed."""
+    if not all(part in answer for part in _ANSWERED.get(name, ())):
+        raise BackendUnavailableError("the answer of the storage is incomplete, try again later")
+    return answer
 
 
 def _checksums(answer: Answer) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import botocore.session
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.compat import HAS_CRT
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
@@ -42,17 +43,48 @@ def client_of(options: S3Options) -> Any:
     return _client(os.getpid(), options)
 
 
+def session_of(options: S3Options) -> botocore.session.Session:
+    """Return the session of `client_of`, which has its credentials."""
+    return _session(os.getpid(), options)
+
+
+def request_to(options: S3Options, bucket: str) -> AWSPreparedRequest:
+    """Return the signed request with which the client asks for the *bucket*. It is not sent."""
+    try:
+        client_of(options).head_bucket(Bucket=bucket)
+    except _ShownError as shown:
+        return shown.request
+    raise AssertionError
+
+
+class _ShownError(Exception):
+    def __init__(self, request: AWSPreparedRequest) -> None:
+        super().__init__()
+        self.request = request
+
+
+def _show(request: AWSPreparedRequest, **_: object) -> None:
+    raise _ShownError(request)
+
+
 @lru_cache(maxsize=8)
 def _client(process: int, options: S3Options) -> Any:
     # One for each process: a fork would share its connections.
+    client = boto3.session.Session(
+        botocore_session=_session(process, options), region_name=options.region or None
+    ).client("s3", endpoint_url=options.endpoint_url or None, config=_config(options))
+    client.meta.events.register("before-send.s3.HeadBucket", _show)
+    return client
+
+
+@lru_cache(maxsize=8)
+def _session(process: int, options: S3Options) -> botocore.session.Session:
     session = botocore.session.Session(profile=options.profile or None)
     session.register_component("data_loader", _descriptions)
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time_of)
     if options.credentials_file:
         session.set_config_variable("credentials_file", options.credentials_file)
-    return boto3.session.Session(botocore_session=session, region_name=options.region or None).client(
-        "s3", endpoint_url=options.endpoint_url or None, config=_config(options)
-    )
+    return session
 
 
 def _config(options: S3Options) -> Config:

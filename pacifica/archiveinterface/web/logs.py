@@ -16,7 +16,7 @@ _handler = logging.StreamHandler()
 def log_to_stderr() -> None:
     """Send what the service and CherryPy log to standard error, a line each."""
     form_log("text")
-    _handler.setStream(sys.stderr)
+    _handler.stream = sys.stderr  # setStream() flushes the old one, which may be closed
     logging.basicConfig(handlers=[_handler], level=logging.WARNING)
     logging.getLogger(LOG_NAME).setLevel(logging.INFO)
     # One line a request, into the file that log.access_file names or nowhere.

@@ -134,7 +134,7 @@ def test_the_unit_of_an_archive_elsewhere_names_no_directory(
 def test_the_command_of_the_manual_writes_the_files(tmp_path: Path) -> None:
     places = {"/opt/pacifica-archiveinterface/bin": str(BIN), "archive-setup": str(tmp_path)}
     printed = typed("docs/installation.md", "setup", 8080, os.environ, places=places)
-    assert f"install -D -m 644 -t /etc/nginx/conf.d {tmp_path}/nginx.conf" in printed
+    assert f"install -D -m 644 {tmp_path}/nginx.conf /etc/nginx/conf.d/{UNIT}.conf\n" in printed
     assert {"config.ini", "nginx.conf", f"{UNIT}.service"} < {path.name for path in tmp_path.iterdir()}
 
 
@@ -208,7 +208,7 @@ def test_a_terminal_is_asked_for_what_no_option_says(tmp_path: Path) -> None:
 def test_a_file_that_has_not_what_is_to_be_replaced_is_refused() -> None:
     host = Host("posix", "/data", "a", "a", "::1", 1, "launcher", 1, "", {})
     with pytest.raises(ConfigurationError, match=r"uwsgi\.ini of this installation has no 'User=root'"):
-        HostFile("uwsgi.ini", "/etc", 0o640, ("User=root\n",)).text(host)
+        HostFile("uwsgi.ini", "/etc/uwsgi.ini", 0o640, ("User=root\n",)).text(host)
 
 
 def test_an_address_of_version_6_is_written_as_each_file_wants_it() -> None:

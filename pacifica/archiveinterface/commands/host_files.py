@@ -20,9 +20,7 @@ UWSGI = "uwsgi"
 SERVERS = (LAUNCHER, UWSGI)
 
 _PACKAGE = __name__.rpartition(".commands.")[0]
-_SETTINGS = "/etc/pacifica"
-_UNITS = "/etc/systemd/system"
-_SITES = "/etc/nginx/conf.d"
+_NAME = "pacifica-archiveinterface"
 
 # What the files call that which differs between hosts.
 _PROGRAMS = "/opt/pacifica-archiveinterface"
@@ -41,7 +39,7 @@ _PLACE = "127.0.0.1:8080"
 _SITE = "archive.example.com"
 _INCLUDE = "# include /etc/nginx/nginx-sendfile.conf;"
 _FILES = "alias /srv/archive/;"
-_SCRUB = "pacifica-archiveinterface-scrub"
+_SCRUB = f"{_NAME}-scrub"
 _IN_UNITS = (_PROGRAMS, _MOUNT, _WRITABLE, _USER, _GROUP)
 
 
@@ -83,7 +81,7 @@ class Host:
     @property
     def unit(self) -> str:
         """The name of the systemd unit of the service."""
-        return "pacifica-archiveinterface" if self.server == LAUNCHER else f"pacifica-archiveinterface-{self.server}"
+        return _NAME if self.server == LAUNCHER else f"{_NAME}-{self.server}"
 
     @property
     def units(self) -> list[str]:
@@ -93,10 +91,10 @@ class Host:
 
 @dataclass(frozen=True)
 class HostFile:
-    """A file of ``deploy/``, the directory it goes to and its mode there, and which texts in it are replaced."""
+    """A file of ``deploy/``, the path it goes to and its mode there, and which texts in it are replaced."""
 
     name: str
-    directory: str
+    path: str
     mode: int
     replaced: tuple[str, ...] = ()
 
@@ -113,19 +111,27 @@ class HostFile:
 
 def host_files(host: Host) -> Iterator[HostFile]:
     """Yield the files that *host* needs."""
-    yield HostFile("config.ini", _SETTINGS, 0o640)
-    yield HostFile("server.conf", _SETTINGS, 0o640, (_HOST, _PORT))
-    yield HostFile("archiveinterface.env", _SETTINGS, 0o640, (_BACKEND, _PREFIX))
+    yield _setting("config.ini")
+    yield _setting("server.conf", _HOST, _PORT)
+    yield _setting("archiveinterface.env", _BACKEND, _PREFIX)
     if host.server == UWSGI:
-        yield HostFile("uwsgi.ini", _SETTINGS, 0o640, (_PLACE,))
+        yield _setting("uwsgi.ini", _PLACE)
     listening = (_LISTENING, _PROCESSES) if host.server == LAUNCHER else ()
-    yield HostFile(f"{host.unit}.service", _UNITS, 0o644, (*_IN_UNITS, *listening))
-    yield HostFile(f"{_SCRUB}.service", _UNITS, 0o644, _IN_UNITS)
-    yield HostFile(f"{_SCRUB}.timer", _UNITS, 0o644)
+    yield _unit(f"{host.unit}.service", *_IN_UNITS, *listening)
+    yield _unit(f"{_SCRUB}.service", *_IN_UNITS)
+    yield _unit(f"{_SCRUB}.timer")
     if host.site:
-        yield HostFile("nginx.conf", _SITES, 0o644, (_PLACE, _SITE, _INCLUDE))
+        yield HostFile("nginx.conf", f"/etc/nginx/conf.d/{_NAME}.conf", 0o644, (_PLACE, _SITE, _INCLUDE))
     if host.sends_by_nginx:
-        yield HostFile("nginx-sendfile.conf", "/etc/nginx", 0o644, (_FILES,))
+        yield HostFile("nginx-sendfile.conf", "/etc/nginx/nginx-sendfile.conf", 0o644, (_FILES,))
+
+
+def _setting(name: str, *replaced: str) -> HostFile:
+    return HostFile(name, f"/etc/pacifica/{name}", 0o640, replaced)  # it may hold a password
+
+
+def _unit(name: str, *replaced: str) -> HostFile:
+    return HostFile(name, f"/etc/systemd/system/{name}", 0o644, replaced)
 
 
 def check_options(options: Mapping[tuple[str, str], str]) -> None:

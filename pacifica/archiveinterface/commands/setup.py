@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -179,10 +178,9 @@ def _commands(host: Host, output: Path, written: Sequence[HostFile]) -> Iterator
         yield f"useradd --system --user-group --no-create-home --home-dir {_HOME} {host.user}"
     directories = " ".join(filter(None, [host.directory, _HOME]))
     yield f"install -d -m 750 -o {host.user} -g {host.group} {directories}"
-    for (directory, mode), files in groupby(written, lambda file: (file.directory, file.mode)):
-        group = f" -g {host.group}" if mode == 0o640 else ""
-        names = " ".join(shlex.quote(str(output / file.name)) for file in files)
-        yield f"install -D -m {mode:o}{group} -t {directory} {names}"
+    for file in written:
+        group = f" -g {host.group}" if file.mode == 0o640 else ""
+        yield f"install -D -m {file.mode:o}{group} {shlex.quote(str(output / file.name))} {file.path}"
     if host.server == UWSGI and not Path(sys.prefix, "bin", "uwsgi").exists():
         yield f"{sys.prefix}/bin/pip install uwsgi"
     yield "systemctl daemon-reload"

@@ -22,6 +22,8 @@ try:
     share_cells(_choice.config.pages.metrics_directory)
     _site = _choice.site()
     _site.prepare()
+    if "uwsgi" not in sys.modules or _site.archive.is_shared_by_forks:
+        _site.require_layout()
     _config = _choice.config
     application = make_application(
         _site.archive, read_settings(), _config.http, _site.recalls, _config.tape, _config.pages
@@ -30,11 +32,13 @@ except ConfigurationError as error:
     sys.exit(fail("wsgi", error))
 
 if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
-    from .servers.uwsgi import UwsgiAnswer, at_worker_start, end_with_master, start_recaller
+    from .servers.uwsgi import UwsgiAnswer, at_worker_start, end_with_master, start_recaller, stop_if_refused
 
     application.wsgiapp.response_class = UwsgiAnswer
     application.observers += unqueued_access_log(_config.log)  # threads may not run between requests
     at_worker_start(end_with_master)
+    if not _site.archive.is_shared_by_forks:
+        at_worker_start(lambda: stop_if_refused(_site.require_layout))
     at_worker_start(_site.sweep)  # what a worker that was killed has left
     if _site.archive.has_tape:
         at_worker_start(start_recaller)

@@ -93,9 +93,9 @@ def test_a_first_start_marks_an_empty_archive_and_the_other_layout_is_refused_th
 def test_files_without_a_marker_tell_the_layout(prefix: Path, config: Callable[[str], str], layout: str) -> None:
     fill(prefix, layout)
     with pytest.raises(ConfigurationError, match=f"is a file in the layout {layout}, and the options say"):
-        choose("posix", str(prefix), config(OTHER[layout])).site().prepare()
+        choose("posix", str(prefix), config(OTHER[layout])).site().require_layout()
     assert marker(prefix) == []
-    choose("posix", str(prefix), config(layout)).site().prepare()
+    choose("posix", str(prefix), config(layout)).site().require_layout()
     assert marker(prefix) == [layout]
 
 
@@ -120,18 +120,18 @@ def test_a_sample_of_the_files_decides(
         site = choose("posix", str(prefix), config(layout)).site()
         if layout in refused:
             with pytest.raises(ConfigurationError, match="is a file in the layout"):
-                site.prepare()
+                site.require_layout()
         else:
-            site.prepare()
+            site.require_layout()
             (prefix / ".layout" / layout).rmdir()
 
 
 def test_a_read_only_archive_is_compared_and_gets_no_marker(prefix: Path, written: Callable[[str], str]) -> None:
     fill(prefix, "tree")
     read_only = "[archive]\nread_only = true\n"
-    choose("posix", str(prefix), written(f"{read_only}[posix]\nuse_id2filename = true\n")).site().prepare()
+    choose("posix", str(prefix), written(f"{read_only}[posix]\nuse_id2filename = true\n")).site().require_layout()
     with pytest.raises(ConfigurationError, match="layout tree"):
-        choose("posix", str(prefix), written(read_only)).site().prepare()
+        choose("posix", str(prefix), written(read_only)).site().require_layout()
     assert set(os.listdir(prefix)) == {path.split("/")[0] for path in NAMES["tree"].values()}
 
 
@@ -140,7 +140,7 @@ def test_nodes_that_start_at_once_on_an_empty_archive_agree(prefix: Path, config
 
     def start(layout: str) -> None:
         try:
-            sites[layout].prepare()
+            sites[layout].require_layout()
         except ConfigurationError:
             die(None)
 
@@ -188,7 +188,7 @@ def test_a_conversion_that_is_killed_anywhere_is_completed_by_the_next(
         if "-to-" in "".join(marker(archive)):
             for each in OTHER:
                 with pytest.raises(ConfigurationError, match=f"run .* convert --to {OTHER[layout]} again"):
-                    choose("posix", str(archive), config(each)).site().prepare()
+                    choose("posix", str(archive), config(each)).site().require_layout()
             assert cmd(["convert", "--to", layout, "--prefix", str(archive)]) == 2
         assert cmd([*convert, str(archive)]) == 0
         assert files_in(archive) == expected(OTHER[layout])

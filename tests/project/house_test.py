@@ -204,11 +204,13 @@ LAYERS = [
         "backends.posix.sweeping",
         f"{HSM}.tape.choosing",
         f"{HPSS}.store",
+        f"{S3}.layout",
     },
     {
         "backends.posix.layout",
         "backends.posix.placing",
         f"{HPSS}.transfers.publishing",
+        f"{HPSS}.layout",
         f"{HPSS}.tape.purging",
         f"{S3}.file",
         "web.writing",

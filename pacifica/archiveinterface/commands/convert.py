@@ -13,13 +13,7 @@ from typing import NamedTuple
 
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..backends.abstract.layout import FLAT, PATH_OF, TREE, LayoutKeeper, conversion, has_only_a_name, id_in
-from ..exception import (
-    ArchiveInterfaceError,
-    BackendUnavailableError,
-    ConfigurationError,
-    ConflictError,
-    MissingFileError,
-)
+from ..exception import ArchiveInterfaceError, BackendUnavailableError, ConfigurationError, ConflictError
 from ..printing import printable
 from .inventory import archived_entries
 from .output import write_line
@@ -91,8 +85,6 @@ class _Conversion(NamedTuple):
                 continue
             try:
                 act(entry.path, PATH_OF[self.target](file_id))
-            except MissingFileError:  # another process has moved it
-                continue
             except BackendUnavailableError:
                 raise
             except ArchiveInterfaceError as error:

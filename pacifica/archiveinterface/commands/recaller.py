@@ -25,7 +25,11 @@ _log = logging.getLogger(LOG_NAME)
 
 
 def work(site: Site, given: argparse.Namespace) -> int:
-    """Recall files until SIGTERM or SIGINT; return 0. At SIGHUP begin anew, with the configuration as it is then."""
+    """Recall files until SIGTERM or SIGINT; return 0. At SIGHUP begin anew, with the configuration as it is then.
+
+    Raises ConfigurationError.
+    """
+    site.require_layout()
     signals = _signals(signal.SIGHUP)
     with site.recalls.at_work():
         notify_ready("recalls files")
@@ -60,7 +64,9 @@ def main() -> int:
     try:
         choice = choose()
         form_log(choice.config.log.format)
-        _work_beside(int(sys.argv[1]), choice.site().recalls)
+        site = choice.site()
+        site.require_layout()
+        _work_beside(int(sys.argv[1]), site.recalls)
     except ConfigurationError as error:
         return fail("recaller", error)
     return 0

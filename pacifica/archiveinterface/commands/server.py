@@ -132,6 +132,7 @@ class _Service(NamedTuple):
         """Raise ConfigurationError when a start would."""
         site = self.choice.site()
         site.prepare()
+        site.require_layout()
         self.server(site, [])
 
     def server(self, site: Site, observers: list[Observer], listener: socket.socket | None = None) -> ArchiveServer:
@@ -147,8 +148,7 @@ class _Service(NamedTuple):
         site = self.choice.site()
         if assignment.sweeps:
             site.prepare()
-        else:
-            site.require_layout()
+        site.require_layout()
         with access_log(self.choice.config.log) as observers:
             server = self.server(site, observers, assignment.listener)
             server.prepare()
@@ -161,6 +161,7 @@ class _Service(NamedTuple):
 def _serve(service: _Service) -> int:
     site = service.choice.site()
     site.prepare()
+    site.require_layout()
     with access_log(service.choice.config.log) as observers:
         server = service.server(site, observers, service.listener())
         server.prepare()

@@ -43,15 +43,12 @@ class Site(NamedTuple):
     recalls: RecallService
 
     def prepare(self) -> None:
-        """Check that files can be stored and have the layout of the options, and remove what processes that died left.
-
-        Nothing is written when the archive is read-only.
+        """Check that files can be stored, and remove what processes that died left; not when the archive is read-only.
 
         Raises ConfigurationError.
         """
         if not self.archive.archive_options.read_only:
             self.archive.require_usable()
-        self.require_layout()
         self.sweep()
 
     def require_layout(self) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import uwsgi
 
-from ..exception import ArchiveInterfaceError
+from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..globals import LOG_NAME, python_program
 from ..http.response_body import ResponseBody
 from ..http.server_calls import LINGER, TRANSMIT, FilePart
@@ -61,6 +61,15 @@ def end_with_master() -> None:
     sockets, and uWSGI for it. Like all threads, this one runs between requests only with ``enable-threads``.
     """
     threading.Thread(target=_end_with_master, name="stop", daemon=True).start()
+
+
+def stop_if_refused(check: Callable[[], None]) -> None:
+    """Do the *check* in a worker; uWSGI stops when it raises ConfigurationError."""
+    try:
+        check()
+    except ConfigurationError as error:
+        _log.error("the service stops: %s", error)
+        os.kill(uwsgi.masterpid(), signal.SIGINT)
 
 
 def _end_with_master() -> None:

@@ -66,6 +66,7 @@ class AbstractBackendArchive(ABC):
     has_tape: bool = True  # whether files may be offline; without tape no recaller is needed
     use_id2filename: bool = True
     has_local_files: bool = False  # whether any program on this host can open a file's filepath
+    is_shared_by_forks: bool = True  # whether storage may be asked before a process is forked that asks it too
     has_presigned_urls: bool = False  # whether files have a `presigned_url`
     layout_keeper: LayoutKeeper | None = None
     """What keeps the marker of the layout; None on a backend that has none."""

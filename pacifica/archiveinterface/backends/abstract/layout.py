@@ -15,6 +15,7 @@ from ...id2filename import parse_file_id
 from .naming import id_of_path, name_of_path, path_of_id
 
 FLAT, TREE = "flat", "tree"
+LAYOUT = ".layout"  # below the prefix, on storage with directories; ids and plain file names start with no dot
 PATH_OF: Mapping[str, Callable[[str], str]] = {FLAT: str, TREE: path_of_id}
 """By layout: what returns the path of an id."""
 
@@ -34,6 +35,11 @@ def _plain_id(path: str) -> str | None:
 def has_only_a_name(path: str) -> bool:
     """Return whether the file *path* can be asked for in the flat layout and has no id."""
     return name_of_path(path) is not None and id_in(FLAT, path) is None and id_in(TREE, path) is None
+
+
+def is_directory_of_tree(name: str) -> bool:
+    """Return whether a directory of the tree can have this *name*: one byte in hex."""
+    return len(name) == 2 and not set(name) - set("0123456789abcdef")
 
 
 def layouts_of(paths: Iterable[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from ..abstract.recalls import RecallTraits
 from ..abstract.residency import RecallState, Residency
 from ..abstract.walking import files_below
 from .file import HpssFile
+from .layout import HpssLayoutKeeper
 from .listing import children, stale_files
 from .options import HpssOptions
 from .places import PARTIAL
@@ -27,6 +28,7 @@ class HpssBackendArchive(AbstractBackendArchive):
     name = "hpss"
     section = "hpss"
     options_type = HpssOptions
+    is_shared_by_forks = False
 
     def __init__(
         self, prefix: str, archive_options: ArchiveOptions | None = None, options: HpssOptions | None = None
@@ -38,6 +40,7 @@ class HpssBackendArchive(AbstractBackendArchive):
                 "[archive] reserve_bytes: HPSS does not support it; its classes of service have limits of their own"
             )
         self._store = Store(self.prefix, self.archive_options, options or HpssOptions())
+        self.layout_keeper = HpssLayoutKeeper(self._store)
         self.recall_traits = RecallTraits(batch=self._store.recalls.batch, releases=True, tells_state=True)
 
     def file(self, file_id: str) -> HpssFile:

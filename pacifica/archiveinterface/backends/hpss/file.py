@@ -16,6 +16,7 @@ from ...exception import (
     translated_os_errors,
 )
 from ..abstract.file import PUBLISHED_MODE, ArchiveFile
+from ..abstract.layout import LAYOUT
 from ..abstract.moving import allowed_place
 from ..abstract.naming import id_of_path
 from ..abstract.notes import Notes
@@ -196,7 +197,7 @@ class HpssFile(ArchiveFile):
     def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
         """Make the file at *old_path* this file: renamed, or copied from another file set."""
         roots = (self._store.prefix, *self.options.move_roots)
-        root, path = allowed_place(old_path, roots, (PARTIAL,), str.encode)
+        root, path = allowed_place(old_path, roots, (PARTIAL, LAYOUT), str.encode)
         place = root.rstrip("/")
         source = f"{place}/{path}"
         self._store.require_prompt_server()

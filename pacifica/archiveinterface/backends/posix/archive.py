@@ -13,7 +13,7 @@ from ...digests import SUPPORTED, Digests, Hasher
 from ...exception import ConfigurationError, DamagedFileError, MissingFileError, translated_os_errors
 from ..abstract.archive import AbstractBackendArchive, Entry, Space, absolute_prefix
 from ..abstract.file import PUBLISHED_MODE, ArchiveFile
-from ..abstract.layout import FLAT, TREE
+from ..abstract.layout import FLAT, LAYOUT, TREE
 from ..abstract.moving import allowed_place, require_directories
 from ..abstract.notes import Notes
 from ..abstract.options import ArchiveOptions
@@ -22,7 +22,7 @@ from ..abstract.status import AbstractStatus
 from ..abstract.undoing import UndoOnError
 from ..abstract.walking import files_below
 from .extendedfile import PosixReader, PosixWriter
-from .layout import LAYOUT, PosixLayoutKeeper
+from .layout import PosixLayoutKeeper
 from .moving import Source, moving, roots_of
 from .notes import NOTES, forget_sidecar, read_notes, write_notes
 from .options import PosixOptions

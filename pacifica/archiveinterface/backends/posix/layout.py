@@ -14,12 +14,10 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 
 from ...exception import ConflictError, MissingFileError, translated_os_errors
-from ..abstract.layout import FLAT, TREE, LayoutKeeper
+from ..abstract.layout import FLAT, LAYOUT, TREE, LayoutKeeper, is_directory_of_tree
 from .durability import sync_file_system
 from .partial import exclusive
 from .tree import Tree, children, split, stat_regular
-
-LAYOUT = ".layout"  # below the prefix; ids and plain file names start with no dot
 
 _MODE = 0o700
 _LOOKED_AT, _ENTERED = 10_000, 3  # of each directory: names, directories
@@ -83,7 +81,7 @@ class PosixLayoutKeeper(LayoutKeeper):
                 path = os.path.join(directory, child.name)
                 if child.is_file(follow_symlinks=False):
                     yield path
-                elif child.is_dir(follow_symlinks=False) and _is_of_tree(child.name):
+                elif child.is_dir(follow_symlinks=False) and is_directory_of_tree(child.name):
                     directories.append(path)
         for path in directories[:_ENTERED]:
             yield from self._files(path)
@@ -117,7 +115,7 @@ class PosixLayoutKeeper(LayoutKeeper):
 
     def _remove_empty(self, directory: str) -> None:
         for name, is_directory in children(self._tree, directory, ""):
-            if is_directory and _is_of_tree(name):
+            if is_directory and is_directory_of_tree(name):
                 path = os.path.join(directory, name)
                 self._remove_empty(path)
                 with suppress(OSError), self._tree.directory(directory) as parent:  # something is in it
@@ -136,11 +134,6 @@ class PosixLayoutKeeper(LayoutKeeper):
         with translated_os_errors(), self._directory() as directory:
             _lock(directory, fcntl.LOCK_EX, "a service or another conversion is using the archive: stop it first")
             yield
-
-
-def _is_of_tree(name: str) -> bool:
-    """Return whether a directory of the tree can have this name, one byte in hex."""
-    return len(name) == 2 and not set(name) - set("0123456789abcdef")
 
 
 def _found(parent: int, name: str) -> os.stat_result | None:

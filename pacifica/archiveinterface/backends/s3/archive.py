@@ -15,6 +15,7 @@ from ..abstract.residency import Residency
 from .calls.client import require_client
 from .calls.errors import reason_of
 from .file import S3File
+from .layout import S3LayoutKeeper
 from .listing import entries, sweep
 from .options import S3Options
 from .probing import require_usable
@@ -45,6 +46,7 @@ class S3BackendArchive(AbstractBackendArchive):
             raise ConfigurationError("[archive] offline_read = wait: a restore in S3 takes minutes to days")
         require_client(options or S3Options())
         self._store = Store(self.prefix, self.archive_options, options or S3Options())
+        self.layout_keeper = S3LayoutKeeper(self._store)
         has_end = self._store.s3.restore_days > 0
         self.recall_traits = RecallTraits(pins=has_end, tells_state=True, slowest_seconds=_SLOWEST_RESTORE)
 

@@ -99,9 +99,10 @@ class Bucket:
         parameters = {**self._creation(metadata), **self._check(content), **condition.parameters}
         return self._publish("put_object", Key=key, Body=content, **parameters)
 
-    def put_notes(self, key: str, content: bytes) -> None:
-        """Store *content* as the object *key*, in the class that is read at once."""
-        self._call("put_object", Key=key, Body=content, **self._encryption(), **self._check(content))
+    def put_notes(self, key: str, content: bytes, condition: Condition = ALWAYS) -> None:
+        """Store *content* as the object *key*, in the class that is read at once, if the *condition* holds."""
+        parameters = {**self._encryption(), **self._check(content), **condition.parameters}
+        self._publish("put_object", Key=key, Body=content, **parameters)
 
     def create_upload(self, key: str, metadata: Mapping[str, str]) -> str:
         """Begin an upload in parts to *key* and return its id."""

@@ -3,6 +3,7 @@
 # make packages   as root: the Debian packages that the tests need; make test does it too
 # make test-user   as an ordinary user: the tests of what depends on who owns and may open a file
 # make test-fresh-machine   as root: that scripts/fresh-machine keeps its promises
+# make test-original   archives that release 0.4.2 makes, served, converted and verified
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make test-fuzz   $(FUZZ_REQUESTS) random requests to the launcher and to uWSGI, compared with an oracle of the framing
 # make test-openapi   $(OPENAPI_CASES) requests for each operation of the OpenAPI document, to the launcher and to uWSGI
@@ -64,7 +65,7 @@ NODES_SECONDS ?= 300
 # Tests start the service hundreds of times: it is not compiled anew each time, whatever the developer's shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape run-s3-demo test test-user test-fresh-machine \
+.PHONY: run packages run-hpss-demo hpss-demo-tape run-hsm-demo hsm-demo-tape run-s3-demo test test-user test-fresh-machine test-original \
   test-powerloss test-faults test-s3-faults test-fuzz test-openapi test-leaks test-recalls test-nodes test-mutation bench bench-quick bench-change bench-publish bench-change-publish bench-durability bench-recalls bench-s3 check docs deployment-test clean
 
 run: $(VENV)/.run
@@ -104,6 +105,9 @@ test-user: $(VENV)/.test
 
 test-fresh-machine: $(VENV)/.test
 	$(BIN)/python -m pytest tests/project/fresh_machine.py
+
+test-original: $(VENV)/.test $(ORIGINAL)/.made
+	$(BIN)/python -m pytest tests/project/original_archives.py
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal $(if $(CI),$(COVERAGE))

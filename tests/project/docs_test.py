@@ -26,6 +26,7 @@ PAGES = [
     "docs/backup.md",
     "docs/exampleusage.md",
     "docs/http.md",
+    "docs/layout.md",
     "docs/metrics.md",
     "docs/operations.md",
     "docs/s3.md",

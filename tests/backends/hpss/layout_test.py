@@ -14,7 +14,7 @@ from tests.backends.hpss.conftest import Installation
 from tests.backends.hpss.support import NEWEST, archive_on, client_of, installed, write_config
 from tests.hpss_simulator import Simulator
 from tests.support.crashes import Points, die, runs_to_the_end
-from tests.support.processes import uwsgi
+from tests.support.processes import Server, uwsgi
 from tests.support.service import TIMEOUT
 
 CONTENTS = {"5": b"five", "39": b"thirty-nine", "12345": b"a longer file"}
@@ -129,10 +129,14 @@ def test_uwsgi_stops_when_the_layout_is_another_one(
         "HPSS_SIM_ROOT": str(simulator.root),
         "HPSS_SIM_NAMES": "/",
     }
-    options = ("--pythonpath", str(installation(NEWEST)))
     with (
         pytest.raises(RuntimeError, match="convert --to tree"),
-        uwsgi(directory, *options, env=environment) as server,
+        uwsgi(directory, "--pythonpath", str(installation(NEWEST)), env=environment) as server,
     ):
-        server.process.wait(TIMEOUT)
-        raise RuntimeError(server.stderr)
+        raise RuntimeError(ended(server))
+
+
+def ended(server: Server) -> str:
+    """Return what *server* has written, once it has ended."""
+    server.process.wait(TIMEOUT)
+    return server.stderr

@@ -95,7 +95,7 @@ def test_the_verbs_by_curl(running: Server, curl: Curl, place: Path, tmp_path: P
     assert curl(f"{running.url}/6") == CONTENT
     assert json.loads(curl("-X", "DELETE", f"{running.url}/5")) == {"message": "File deleted"}
     curl("-X", "DELETE", f"{running.url}/6")
-    assert objects_below(store, "s3://archive/service") == []
+    assert objects_below(store, "s3://archive/service") == [".notes/layout"]
 
 
 def test_a_chunked_upload_of_unknown_length_by_curl(running: Server, curl: Curl) -> None:

@@ -79,5 +79,5 @@ def notes_of_nothing(store: S3Server, prefix: str) -> list[str]:
     keys, client = objects_below(store, prefix), client_of(store)
     files = [key for key in keys if not key.startswith(".notes/")]
     tokens = {key: client.head_object(**split(f"{prefix}/{key}"))["Metadata"]["pacifica-token"] for key in files}
-    own = {f".notes/{key}/{token}" for key, token in tokens.items()}
+    own = {".notes/layout", *(f".notes/{key}/{token}" for key, token in tokens.items())}
     return [key for key in keys if key not in own and key not in tokens]

@@ -53,7 +53,8 @@ SERVER_PACKAGES = $(C_PACKAGES) $(PYTHON_HEADERS) apxs=apache2-dev apache2=apach
 GRID_PACKAGES := davix-put=davix gfal-copy=gfal2-util-scripts \
   /etc/gfal2.d/http_plugin.conf=gfal2-plugin-http /usr/share/doc/gfal2-plugin-file=gfal2-plugin-file
 SYSTEM_PACKAGES = $(BENCH_PACKAGES) $(HSM_PACKAGES) $(UWSGI_PACKAGES) pkg-config=pkg-config valgrind=valgrind \
-  $(SERVER_PACKAGES) $(GRID_PACKAGES) $(DATABASE_PACKAGES) $(BACKUP_PACKAGES) strace=strace mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd promtool=prometheus
+  $(SERVER_PACKAGES) $(GRID_PACKAGES) $(DATABASE_PACKAGES) $(BACKUP_PACKAGES) strace=strace mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount systemd-analyze=systemd \
+  promtool=prometheus logrotate=logrotate apparmor_parser=apparmor
 ROUNDS ?= 5
 ORIGINAL := build/original
 BENCH = $(BIN)/python -m benchmarks.compare --place tmpfs=/dev/shm --place disk=build/bench $(if $(BEFORE),--before $(BEFORE))

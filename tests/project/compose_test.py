@@ -24,7 +24,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 # Options whose values differ from place to place.
 PLACES = {"-ip", "-ip.bind", "-port", "-port.grpc", "-master", "-filer", "-config"}
-DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+CONTAINERFILE = (DEPLOY / "Containerfile").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_nginx_knows_all_nodes(tmp_path: Path) -> None:
 
 
 def test_the_image_has_what_its_build_needs(tmp_path: Path) -> None:
-    names = re.findall("^!(.*)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
+    names = re.findall("^!(.*)$", (DEPLOY / "Containerfile.dockerignore").read_text(), re.MULTILINE)
     source = tmp_path / "source"
     source.mkdir()
     for path in (DEPLOY.parent / name for name in names):
@@ -108,13 +108,12 @@ def test_the_image_has_what_its_build_needs(tmp_path: Path) -> None:
 
 
 def _copied_in_the_image() -> Iterator[str]:
-    for words in re.findall(r"install -D .* -t /etc/pacifica (.*) \\$", DOCKERFILE, re.MULTILINE):
-        for word in words.split():
-            yield word.removeprefix("/usr/src/archiveinterface/")
+    for words in re.findall("^COPY (.*) /etc/pacifica/$", CONTAINERFILE, re.MULTILINE):
+        yield from words.split()
 
 
 def test_the_image_listens_outside_of_its_container() -> None:
-    (change,) = re.findall(r"sed -i '(.*)' /etc/pacifica/uwsgi.ini", DOCKERFILE)
+    (change,) = re.findall(r"sed -i '(.*)' /etc/pacifica/uwsgi.ini", CONTAINERFILE)
     changed = subprocess.run(
         ["sed", change, DEPLOY / "uwsgi.ini"], check=True, capture_output=True, text=True, timeout=TIMEOUT
     )

@@ -47,7 +47,7 @@ class ForkedServer:
 @contextmanager
 def forked_launcher(prefix: Path, *options: str, user: str | None = None) -> Iterator[ForkedServer]:
     """Run the launcher on a free port until the block is left, as *user* if root asks."""
-    arguments = ("-t", "posix", "-p", "0", "--prefix", str(prefix), *options)
+    arguments = ("-t", "posix", "-p", "0", "--prefix", str(prefix), "--processes", "0", *options)
     with tempfile.NamedTemporaryFile() as output:
         process = _started(arguments, {}, output.name, user)
         try:

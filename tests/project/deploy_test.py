@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -72,6 +73,16 @@ class Deployment:
         with running(command, self.port, environment) as process:
             self.pid = process.pid
             yield process
+
+    def reload(self, unit: str) -> int:
+        """Do what ``systemctl reload`` of the *unit* does; return the first exit code that is not 0, or 0."""
+        text = self.shipped(unit).read_text().replace("$MAINPID", str(self.pid))
+        _, environment = self.command(unit)
+        for command in re.findall("^ExecReload=(.*)$", text, re.MULTILINE):
+            code = subprocess.run(shlex.split(command), env=environment, timeout=TIMEOUT).returncode
+            if code:
+                return code
+        return 0
 
     def command(self, unit: str) -> tuple[list[str], dict[str, str]]:
         """Return the command of the systemd *unit*, with the unit's restrictions, and its environment."""
@@ -184,6 +195,28 @@ def test_errors_pass_as_json(deployment: Deployment) -> None:
     assert (answer.status_code, answer.json()["status"]) == (404, "404 Not Found")
 
 
+@pytest.mark.parametrize("unit", SERVING)
+def test_a_reload_takes_the_new_configuration_and_refuses_a_wrong_one(unit: str, tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path, "head = documented")
+    (deployment.prefix / "1").write_bytes(b"x")
+    url = f"http://127.0.0.1:{deployment.port}/1"
+    with deployment.service(unit):
+        await_true(lambda: _catches(deployment.pid, signal.SIGHUP))
+        deployment.options = "head = perhaps"
+        assert deployment.reload(unit) == 2
+        assert requests.head(url, timeout=TIMEOUT).status_code == 204
+        deployment.options = "head = standard"
+        assert deployment.reload(unit) == 0
+        await_true(lambda: requests.head(url, timeout=TIMEOUT).status_code == 200)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_each_unit_that_stays_can_be_reloaded_and_says_when_it_is_ready(unit: Path) -> None:
+    stays = unit.name != SCRUB
+    assert ("\nExecReload=/bin/sh -c 'kill -HUP $MAINPID'\n" in unit.read_text()) == stays
+    assert ("\nType=notify\n" in unit.read_text()) == stays
+
+
 def test_events_pass_at_once(deployment: Deployment) -> None:
     # With the launcher the answer goes on: what nginx collects would not come.
     with requests.get(f"{deployment.url}/-/recalls/events", stream=True, timeout=TIMEOUT) as answer:
@@ -218,7 +251,7 @@ def test_the_recaller_works_until_it_is_stopped(tmp_path: Path) -> None:
     command, environment = Deployment(tmp_path).command(RECALLER)
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         # Without tape it has nothing to log: it is up when it has taken over the signals.
-        await_true(lambda: _catches(process, signal.SIGTERM))
+        await_true(lambda: _catches(process.pid, signal.SIGTERM))
         process.terminate()
         assert (process.wait(TIMEOUT), process.stderr.read() if process.stderr else "") == (0, "")
 
@@ -250,8 +283,8 @@ def test_a_scrub_that_finds_damage_makes_its_unit_fail_and_reports_it(tmp_path: 
     assert accepted == str(INTERRUPTED)
 
 
-def _catches(process: subprocess.Popen[str], number: signal.Signals) -> bool:
-    [caught] = re.findall(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+def _catches(pid: int, number: signal.Signals) -> bool:
+    [caught] = re.findall(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return bool(int(caught, 16) & 1 << number - 1)
 
 

@@ -37,6 +37,7 @@ systemctl() {{ echo "systemctl $*"; }}
 nginx() {{ unshare --net nginx "$@"; }}
 {commands}
 systemd-analyze verify /etc/systemd/system/{unit}.service /etc/systemd/system/*-scrub.timer
+logrotate --debug /etc/logrotate.d/{name}
 stat -c '%a %U:%G %n' /etc/pacifica/* /srv/data
 set -a
 . /etc/pacifica/archiveinterface.env
@@ -71,14 +72,14 @@ def commands_in(printed: str) -> str:
 @pytest.mark.parametrize("server", ["launcher", "uwsgi"])
 def test_the_commands_install_a_service_that_runs(server: str, run: Run, tmp_path: Path) -> None:
     require_mounts()
-    need("unshare", "nginx", "systemd-analyze", "useradd", BIN / "uwsgi")
+    need("unshare", "nginx", "systemd-analyze", "useradd", "logrotate", BIN / "uwsgi")
     port, output = free_port(), tmp_path / "files"
     options = ["--user", "keeper", "--port", str(port), "--server", server, "--nginx", "archive.example.org"]
     options += ["--set", "archive.delete=refuse", "--set", "http.sendfile=x-accel-redirect"]
     written = run("--prefix", "/srv/data", *options, "--output", output)
     assert written.returncode == 0, written.stderr
     unit = UNIT if server == "launcher" else f"{UNIT}-{server}"
-    script = OWN_HOST.format(home=tmp_path, unit=unit, commands=commands_in(written.stdout))
+    script = OWN_HOST.format(home=tmp_path, name=UNIT, unit=unit, commands=commands_in(written.stdout))
     log = tmp_path / "log"
     with log.open("w") as screen:
         host = subprocess.Popen(
@@ -109,7 +110,7 @@ def shown(run: Run, tmp_path: Path) -> dict[str, str]:
 
 
 def test_nothing_in_the_files_is_that_of_another_host(shown: dict[str, str]) -> None:
-    others = ["/srv/archive", "8080", "127.0.0.1", "archive.example.com", "User=pacifica", "/opt/pacifica"]
+    others = ["/srv/archive", "8080", "127.0.0.1", "archive.example.com", "=pacifica", "su pacifica", "/opt/pacifica"]
     assert [(name, text) for name in shown for text in others if text in shown[name]] == []
     assert f"Group={_group_of('nobody')}\n" in shown[f"{UNIT}.service"]
 

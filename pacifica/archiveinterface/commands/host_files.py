@@ -31,6 +31,7 @@ _MOUNT = "RequiresMountsFor=/srv/archive\n"
 _WRITABLE = "ReadWritePaths=/srv/archive\n"
 _USER = "User=pacifica\n"
 _GROUP = "Group=pacifica\n"
+_ROTATION = "su pacifica pacifica\n"
 _LISTENING = "-a 127.0.0.1 -p 8080"
 _PROCESSES = "--processes 2"
 _HOST = 'server.socket_host: "127.0.0.1"\n'
@@ -120,6 +121,7 @@ def host_files(host: Host) -> Iterator[HostFile]:
     yield _unit(f"{host.unit}.service", *_IN_UNITS, *listening)
     yield _unit(f"{_SCRUB}.service", *_IN_UNITS)
     yield _unit(f"{_SCRUB}.timer")
+    yield HostFile("logrotate.conf", f"/etc/logrotate.d/{_NAME}", 0o644, (_ROTATION,))
     if host.site:
         yield HostFile("nginx.conf", f"/etc/nginx/conf.d/{_NAME}.conf", 0o644, (_PLACE, _SITE, _INCLUDE))
     if host.sends_by_nginx:
@@ -155,6 +157,7 @@ def _changes(host: Host) -> dict[str, str]:
         "/srv/archive": host.prefix,
         _USER: f"User={host.user}\n",
         _GROUP: f"Group={host.group}\n",
+        _ROTATION: f"su {host.user} {host.group}\n",
         "the user pacifica": f"the user {host.user}",
         _LISTENING: f"-a {host.address} -p {host.port}",
         _PROCESSES: f"--processes {host.processes}",

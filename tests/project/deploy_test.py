@@ -22,6 +22,7 @@ import requests
 from pacifica.archiveinterface.commands.startup import INTERRUPTED
 from pacifica.archiveinterface.config import Config
 from tests.servers.launcher_test import await_partials
+from tests.support.crowd import crowd
 from tests.support.needs import need
 from tests.support.nginx import nginx_command
 from tests.support.process_tree import descendants
@@ -59,7 +60,7 @@ class Deployment:
         for directory in ("/run", "/var/lib"):
             text = text.replace(f"{directory}/pacifica-archiveinterface", str(self.home))
         if "x-accel-redirect" in self.options:
-            text = text.replace("# include /etc/nginx/", f"include {self.home}/")
+            text = text.replace("# include /etc/nginx/nginx-sendfile", f"include {self.home}/nginx-sendfile")
         text = text.replace("/srv/archive", str(self.prefix)).replace("/etc/pacifica", str(self.home))
         text = text.replace("/opt/pacifica-archiveinterface/bin", str(BIN))
         copy = self.home / name
@@ -193,6 +194,14 @@ def test_the_service_runs_under_the_restrictions_of_its_unit(deployment: Deploym
 def test_errors_pass_as_json(deployment: Deployment) -> None:
     answer = requests.get(f"{deployment.url}/404", timeout=TIMEOUT)
     assert (answer.status_code, answer.json()["status"]) == (404, "404 Not Found")
+
+
+def test_500_silent_or_dripping_clients_delay_nobody(deployment: Deployment) -> None:
+    requests.put(f"{deployment.url}/6", data=b"seven b", timeout=TIMEOUT)
+    with crowd(("127.0.0.1", deployment.public_port)) as clients:
+        for byte in b"GET":
+            assert requests.get(f"{deployment.url}/6", timeout=TIMEOUT).content == b"seven b"
+            clients.send(bytes([byte]))
 
 
 @pytest.mark.parametrize("unit", SERVING)

@@ -1,0 +1,158 @@
+"""Clients of the launcher that are silent or slow, and clients that are too many: the others are answered."""
+
+import select
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from pacifica.archiveinterface.servers.clients import Clients
+from tests.support.certificates import make_self_signed
+from tests.support.crowd import crowd
+from tests.support.forked import forked_launcher
+from tests.support.processes import launcher
+from tests.support.waiting import TIMEOUT, await_true
+
+CONTENT = b"x" * (1 << 26)
+LATE = "server.socket_timeout: 3600\n"  # seconds: whoever waits for a silent client waits too long for the test
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"  # the first bytes of a handshake
+HEAD = b"GET / HTTP/1.1\r\n"
+Options = Callable[[str, str], list[str]]
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """The directory of an archive with a small and a large file."""
+    path = tmp_path / "archive"
+    path.mkdir()
+    (path / "1").write_bytes(b"small")
+    (path / "2").write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    """Return what writes settings to server.conf and options to config.ini, and returns how the launcher is told."""
+
+    def write(settings: str, launcher_options: str) -> list[str]:
+        (tmp_path / "server.conf").write_text(f"[global]\n{settings}")
+        (tmp_path / "config.ini").write_text(f"[launcher]\n{launcher_options}")
+        return ["--cherrypy-config", str(tmp_path / "server.conf"), "-c", str(tmp_path / "config.ini")]
+
+    return write
+
+
+def address_of(url: str) -> tuple[str, int]:
+    host, port = url.partition("://")[2].split(":")
+    return host, int(port)
+
+
+def test_500_clients_without_a_whole_head_delay_nobody(prefix: Path, options: Options) -> None:
+    with forked_launcher(prefix, *options(LATE, "")) as server, crowd(address_of(server.url)) as clients:
+        assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"  # beside silent ones
+        for byte in HEAD[:3]:
+            clients.send(bytes([byte]))
+            assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"
+
+
+def test_500_clients_without_a_whole_handshake_delay_nobody(prefix: Path, options: Options, tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    make_self_signed(certificate)
+    settings = f"server.ssl_certificate: '{certificate}'\nserver.ssl_private_key: '{certificate}'\n{LATE}"
+    with launcher(prefix, *options(settings, "")) as server, crowd(address_of(server.url)) as clients:
+        url, trust = f"{server.url}/1", str(certificate)
+        assert requests.get(url, verify=trust, timeout=TIMEOUT).content == b"small"
+        for byte in HELLO[:3]:
+            clients.send(bytes([byte]))
+            assert requests.get(url, verify=trust, timeout=TIMEOUT).content == b"small"
+
+
+def test_an_upload_that_drips_gives_its_thread_back(prefix: Path, options: Options) -> None:
+    told = options("server.thread_pool: 1\nserver.socket_timeout: 1\n", "")
+    with forked_launcher(prefix, *told) as server:
+        with socket.create_connection(address_of(server.url), TIMEOUT) as slow:
+            slow.sendall(b"PUT /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+            await_true(lambda: answer_after_a_byte(slow))
+            assert slow.recv(1 << 16).startswith(b"HTTP/1.1 4")
+        assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"
+        assert not (prefix / "3").exists()
+
+
+def answer_after_a_byte(connection: socket.socket) -> bool:
+    """Send a byte, wait a moment, and return whether there is an answer."""
+    connection.sendall(b"x")
+    return bool(select.select([connection], [], [], 0.1)[0])
+
+
+def test_a_download_that_drips_gives_its_thread_back(prefix: Path, options: Options) -> None:
+    told = options("server.thread_pool: 1\nserver.socket_timeout: 1\n", "minimum_rate = 100000000\n")
+    with forked_launcher(prefix, *told) as server:
+        with socket.create_connection(address_of(server.url), TIMEOUT) as slow:
+            slow.sendall(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"
+            received = len(b"".join(iter(lambda: slow.recv(1 << 20), b"")))
+        assert received < len(CONTENT)
+
+
+def test_one_address_has_so_many_connections(prefix: Path, options: Options) -> None:
+    with (
+        forked_launcher(prefix, *options(LATE, "connections_per_address = 3\n")) as server,
+        ExitStack() as stack,
+    ):
+        address = address_of(server.url)
+        first, *_ = (stack.enter_context(from_address("127.0.0.2", address)) for _ in range(3))
+        with from_address("127.0.0.2", address) as refused:
+            assert refused.recv(1) == b""
+        assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"  # from 127.0.0.1
+        first.close()
+        await_true(lambda: is_answered(address))
+
+
+def from_address(host: str, address: tuple[str, int]) -> socket.socket:
+    return socket.create_connection(address, TIMEOUT, source_address=(host, 0))
+
+
+def is_answered(address: tuple[str, int]) -> bool:
+    with from_address("127.0.0.2", address) as connection:
+        try:
+            connection.sendall(b"GET /1 HTTP/1.0\r\n\r\n")
+            return connection.recv(100).startswith(b"HTTP/1.1 200 ")
+        except ConnectionError:
+            return False
+
+
+def test_the_connection_that_waits_longest_makes_room(prefix: Path, options: Options) -> None:
+    with (
+        forked_launcher(prefix, *options(LATE, "waiting_connections = 3\n")) as server,
+        ExitStack() as stack,
+    ):
+        address = address_of(server.url)
+        first, second, *_ = (stack.enter_context(from_address("127.0.0.1", address)) for _ in range(4))
+        assert first.recv(1) == b""
+        second.sendall(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert second.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::2:3:4:5", True),  # one network
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        (None, None, False),  # of a local socket
+    ],
+)
+def test_addresses_of_one_client_are_counted_together(one: str | None, other: str | None, is_same: bool) -> None:
+    clients = Clients(most=1)
+    connection = object()
+    assert clients.admit(one, connection)
+    assert clients.admit(other, object()) is not is_same
+    clients.dismiss(one, connection)
+    assert clients.admit(one, object())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.archiveinterface.servers.systemd import Watchdog
+from pacifica.archiveinterface.servers.systemd import Watchdog, notify_ready
 from tests.servers.supervisor_test import Load, await_log
 from tests.support.processes import BIN, clean_environment, launcher, uwsgi
 from tests.support.service import TIMEOUT
@@ -35,14 +35,16 @@ def systemd(tmp_path: Path) -> Iterator[Notified]:
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])
-def test_the_launcher_says_when_it_serves_and_when_it_stops(prefix: Path, processes: str) -> None:
+def test_the_launcher_says_when_it_serves_that_it_answers_and_when_it_stops(prefix: Path, processes: str) -> None:
     with notified() as systemd:  # an abstract name
-        with launcher(prefix, "--processes", processes, env=systemd.environment) as server:
-            message = systemd.next()
-            assert message["READY"] == "1"
+        variables = {**systemd.environment, "WATCHDOG_USEC": "400000"}
+        with launcher(prefix, "--processes", processes, env=variables) as server:
+            message = systemd.until("READY")
             assert f"serves {prefix} on {server.url}" in message["STATUS"]
+            for _ in range(2):
+                systemd.until("WATCHDOG")
             assert server.stop() == 0
-        assert systemd.next()["STOPPING"] == "1"
+        assert systemd.until("STOPPING")["STOPPING"] == "1"
 
 
 def test_a_reload_begins_and_ends(systemd: Notified, prefix: Path, written: Callable[[str], str]) -> None:
@@ -60,14 +62,6 @@ def test_a_reload_begins_and_ends(systemd: Notified, prefix: Path, written: Call
             assert message["READY"] == "1"
             assert said in message["STATUS"]
             assert "\n" not in message["STATUS"]
-
-
-@pytest.mark.parametrize("processes", ["0", "1"])
-def test_the_watchdog_hears_of_a_service_that_answers(systemd: Notified, prefix: Path, processes: str) -> None:
-    variables = {**systemd.environment, "WATCHDOG_USEC": "400000"}
-    with launcher(prefix, "--processes", processes, env=variables):
-        for _ in range(2):
-            systemd.until("WATCHDOG")
 
 
 def test_the_watchdog_of_another_process_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +100,12 @@ def _accepted(listener: socket.socket) -> object:
         return None
 
 
-def test_a_socket_that_is_not_there_does_not_end_the_service(prefix: Path) -> None:
-    with launcher(prefix, env={"NOTIFY_SOCKET": "/nonexistent/notify"}) as server:
-        assert "systemd cannot be told READY=1 at /nonexistent/notify: No such file" in server.stderr
+def test_a_socket_that_is_not_there_is_told_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/missing/notify")
+    notify_ready("serves")
+    assert "systemd cannot be told READY=1 at /missing/notify: No such file" in caplog.text
 
 
 def test_uwsgi_says_when_it_serves_and_reloads_without_losing_a_request(systemd: Notified, prefix: Path) -> None:

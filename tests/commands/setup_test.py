@@ -110,7 +110,7 @@ def shown(run: Run, tmp_path: Path) -> dict[str, str]:
 
 
 def test_nothing_in_the_files_is_that_of_another_host(shown: dict[str, str]) -> None:
-    others = ["/srv/archive", "8080", "127.0.0.1", "archive.example.com", "=pacifica", "su pacifica", "/opt/pacifica"]
+    others = ["/srv/archive", "8080", "127.0.0.1", "archive.example.com", "=pacifica\n", "su pacifica", "/opt/pacifica"]
     assert [(name, text) for name in shown for text in others if text in shown[name]] == []
     assert f"Group={_group_of('nobody')}\n" in shown[f"{UNIT}.service"]
 

@@ -104,10 +104,10 @@ def test_files_without_a_marker_tell_the_layout(prefix: Path, config: Callable[[
     [
         (["12345", "39/3039"], ["flat", "tree"]),
         (["README", "39/3039"], ["flat"]),
-        (["README"], ["tree"]),
+        (["README"], []),
         ([".bashrc", "directory/7", "lost+found/x"], []),
         (["file.5"], ["flat"]),
-        (["007"], ["tree"]),
+        (["007"], []),
     ],
 )
 def test_a_sample_of_the_files_decides(

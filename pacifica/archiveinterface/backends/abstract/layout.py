@@ -45,16 +45,9 @@ def is_directory_of_tree(name: str) -> bool:
 def layouts_of(paths: Iterable[str]) -> dict[str, str]:
     """Return the layouts that the files *paths* have, each with a path as an example.
 
-    A name that is no id tells of the flat layout only if no other file tells of any.
+    A name that is no id tells of none: it may be a file of the site, such as its config.ini.
     """
-    found, named = {}, {}
-    for path in paths:
-        for layout in (FLAT, TREE):
-            if id_in(layout, path) is not None:
-                found[layout] = path
-        if has_only_a_name(path):
-            named[FLAT] = path
-    return found or named
+    return {layout: path for path in paths for layout in (FLAT, TREE) if id_in(layout, path) is not None}
 
 
 def conversion(source: str, target: str) -> str:

@@ -65,7 +65,7 @@ def test_what_is_not_known_is_a_hyphen() -> None:
 
 def test_the_json_form_has_names_for_the_same() -> None:
     assert json.loads(json_line(PLAIN)) == {
-        "time": "2026-09-21T14:13:20.250+00:00",
+        "time": "2026-09-21T14:13:20.250Z",
         "type": "access",
         "request_id": "cart-42",
         "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -83,7 +83,8 @@ def test_the_json_form_has_names_for_the_same() -> None:
         "bytes_sent": 3,
         "complete": True,
     }
-    assert not {"user", "referer", "trace_id"} & json.loads(json_line(BARE)).keys()
+    told = json.loads(json_line(BARE))
+    assert [told[name] for name in ("client", "user", "referer", "trace_id", "complete")] == ["", "", "", "", False]
 
 
 @pytest.mark.parametrize("field", ["target", "client", "user", "referer", "user_agent", "method", "protocol"])

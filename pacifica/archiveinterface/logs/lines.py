@@ -8,13 +8,12 @@ import json
 import re
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from functools import lru_cache
 
 from ..web.exchange import Exchange
 
 LONGEST_LINE = 4096  # bytes, its end included
-_LONGEST_VALUES = (1000, 100)  # characters: the second when a line with the first is too long
+_LONGEST_VALUES = (1000, 80)  # characters: the second when a line with the first is too long
 _PLAIN = re.compile(r"[ !#-\[\]-~]{0,2000}")  # printable ASCII without quotes and backslashes
 
 Line = Callable[[Exchange], str]
@@ -26,84 +25,82 @@ def combined_line(exchange: Exchange) -> str:
 
     That is: seconds, bytes received, whether the answer is ``complete`` or ``broken``, request id and trace id.
     """
-    for most in _LONGEST_VALUES:
-        line = _combined(exchange, most)
-        if len(line) <= LONGEST_LINE:
-            break
-    return line
-
-
-def _combined(exchange: Exchange, most: int) -> str:
-    client, user = _word(exchange.client, most), _word(exchange.user or "", most)
-    request = _quotable(f"{exchange.method} {exchange.target}", most)
-    return (
-        f'{client} - {user} [{_date(int(exchange.begun))}] "{request} {_quotable(exchange.protocol, most)}"'
-        f' {exchange.status} {exchange.sent} "{_quotable(exchange.referer, most) or "-"}"'
-        f' "{_quotable(exchange.user_agent, most) or "-"}" {exchange.seconds:.6f} {exchange.received}'
-        f" {'broken' if exchange.broke_off else 'complete'} {exchange.request_id} {exchange.trace_id or '-'}\n"
-    )
+    return _line(exchange, _combined, _with_escapes)
 
 
 def json_line(exchange: Exchange) -> str:
     """Return the line as a JSON object."""
+    return _line(exchange, _json, _with_json_escapes)
+
+
+def iso_time(seconds: float) -> str:
+    """Return the moment in UTC, as RFC 3339 has it."""
+    return f"{_utc(int(seconds))}.{int(seconds % 1 * 1000):03}Z"
+
+
+def _line(exchange: Exchange, form: Callable[..., str], escape: Callable[[str], str]) -> str:
+    given = (
+        exchange.client,
+        exchange.user or "",
+        exchange.method,
+        exchange.target,
+        exchange.protocol,
+        exchange.referer,
+        exchange.user_agent,
+    )
+    if _PLAIN.fullmatch("".join(given)):
+        return form(exchange, *given)
     for most in _LONGEST_VALUES:
-        line = json.dumps(_members(exchange, most)) + "\n"
+        line = form(exchange, *[escape(text if len(text) <= most else f"{text[:most]}...") for text in given])
         if len(line) <= LONGEST_LINE:
             break
     return line
 
 
-def _members(exchange: Exchange, most: int) -> dict[str, object]:
-    texts = {
-        "request_id": exchange.request_id,
-        "trace_id": exchange.trace_id,
-        "client": exchange.client,
-        "user": exchange.user,
-        "method": exchange.method,
-        "target": exchange.target,
-        "protocol": exchange.protocol,
-        "referer": exchange.referer,
-        "user_agent": exchange.user_agent,
-    }
-    return {
-        "time": iso_time(exchange.begun),
-        "type": "access",
-        **{name: _cut(_decoded(text), most) for name, text in texts.items() if text},
-        "status": exchange.status,
-        "seconds": round(exchange.seconds, 6),
-        "first_byte_seconds": round(exchange.first_byte, 6),
-        "bytes_received": exchange.received,
-        "bytes_sent": exchange.sent,
-        "complete": not exchange.broke_off,
-    }
+def _combined(
+    exchange: Exchange, client: str, user: str, method: str, target: str, protocol: str, referer: str, user_agent: str
+) -> str:
+    return (
+        f"{_word(client)} - {_word(user)} [{_local(int(exchange.begun))}]"
+        f' "{method} {target} {protocol}" {exchange.status} {exchange.sent} "{referer or "-"}" "{user_agent or "-"}"'
+        f" {exchange.seconds:.6f} {exchange.received} {'broken' if exchange.broke_off else 'complete'}"
+        f" {exchange.request_id} {exchange.trace_id or '-'}\n"
+    )
 
 
-def iso_time(seconds: float) -> str:
-    """Return the moment in UTC, as RFC 3339 has it."""
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+def _json(
+    exchange: Exchange, client: str, user: str, method: str, target: str, protocol: str, referer: str, user_agent: str
+) -> str:
+    return (
+        f'{{"time": "{iso_time(exchange.begun)}", "type": "access", "request_id": "{exchange.request_id}",'
+        f' "trace_id": "{exchange.trace_id}", "client": "{client}", "user": "{user}", "method": "{method}",'
+        f' "target": "{target}", "protocol": "{protocol}", "status": {exchange.status},'
+        f' "seconds": {exchange.seconds:.6f}, "first_byte_seconds": {exchange.first_byte:.6f},'
+        f' "bytes_received": {exchange.received}, "bytes_sent": {exchange.sent},'
+        f' "complete": {"false" if exchange.broke_off else "true"},'
+        f' "referer": "{referer}", "user_agent": "{user_agent}"}}\n'
+    )
+
+
+def _word(text: str) -> str:
+    return text.replace(" ", "\\x20") or "-"
+
+
+def _with_escapes(text: str) -> str:
+    return text.encode("unicode_escape").decode().replace('"', '\\"')
+
+
+def _with_json_escapes(text: str) -> str:
+    # WSGI has bytes in the guise of characters (PEP 3333); most of them are UTF-8.
+    told = text if text.isascii() else text.encode("latin-1", "replace").decode(errors="backslashreplace")
+    return json.dumps(told)[1:-1]
 
 
 @lru_cache(maxsize=64)
-def _date(second: int) -> str:
+def _local(second: int) -> str:
     return time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(second))
 
 
-def _word(text: str, most: int) -> str:
-    return _quotable(text, most).replace(" ", "\\x20") or "-"
-
-
-def _quotable(text: str, most: int) -> str:
-    """Return *text*, of *most* characters, with escapes as a quoted part of a line needs them."""
-    shown = _cut(text, most)
-    if _PLAIN.fullmatch(shown):
-        return shown
-    return shown.encode("unicode_escape").decode().replace('"', '\\"')
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}..."
-
-
-def _decoded(text: str) -> str:
-    """Return a text that WSGI has as bytes in the guise of characters (PEP 3333), read as UTF-8."""
-    return text if text.isascii() else text.encode("latin-1", "replace").decode(errors="backslashreplace")
+@lru_cache(maxsize=64)
+def _utc(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

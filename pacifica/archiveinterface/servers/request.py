@@ -3,7 +3,7 @@
 import logging
 import select
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -151,12 +151,15 @@ class Gateway(cheroot.wsgi.Gateway_10):
 
     def respond(self) -> None:
         """Send the answer, and close it; cheroot would not if not even the head can be sent."""
-        with closing(self.req.server.wsgi_app(self.env, self.start_response)) as answer:
+        answer = self.req.server.wsgi_app(self.env, self.start_response)
+        try:
+            for block in filter(None, answer):
+                self.write(block)
+        finally:
             try:
-                for block in filter(None, answer):
-                    self.write(block)
-            finally:
                 self.req.ensure_headers_sent()
+            finally:
+                answer.close()
 
 
 def _transmit(request: Request, part: FilePart, count: Callable[[int], None]) -> None:

@@ -13,7 +13,7 @@ from pacifica.archiveinterface.backends.abstract.moving import allowed_place
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.abstract.precondition import Precondition
 from pacifica.archiveinterface.backends.abstract.replacing import OtherBytesError, refuse_early
-from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
+from pacifica.archiveinterface.backends.abstract.status import AbstractStatus, Replaced
 from pacifica.archiveinterface.digests import Digests
 from pacifica.archiveinterface.exception import MissingFileError, NotARegularFileError
 
@@ -139,16 +139,17 @@ class MemoryFile(ArchiveFile):
         refuse_early(self.options, precondition, self._existing(), length)
         return MemoryWriter(self, precondition)
 
-    def remove(self, precondition: Precondition | None = None) -> None:
-        """Remove the file. Raises MissingFileError."""
+    def remove(self, precondition: Precondition | None = None) -> Replaced:
+        """Remove the file and return what it was. Raises MissingFileError."""
         with self._archive.lock:
             status = self.status()
             if precondition:
                 precondition.check(status)
             del self._archive.stored[self.filepath]
+        return Replaced.of(status)
 
-    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
-        """Let the file at *old_path* become this file."""
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> Replaced:
+        """Let the file at *old_path* become this file; return what this one was."""
         root, path = allowed_place(old_path, (self._archive.prefix,), closed=())
         source = f"{root}/{path}"
         with self._archive.lock:
@@ -159,6 +160,7 @@ class MemoryFile(ArchiveFile):
             kept.status.version = moved.status.version  # the same content
             if self.filepath != source:
                 del self._archive.stored[source]
+        return kept.status.replaced
 
     def keep(
         self, content: bytes, mod_time: float, digests: Digests, precondition: Precondition | None = None
@@ -173,6 +175,7 @@ class MemoryFile(ArchiveFile):
                     raise OtherBytesError
                 return existing
             status = MemoryStatus(mod_time, time.time(), (len(content),), len(content))
+            status.replaced = Replaced.of(existing.status if existing else None)
             status.filepath = self.filepath
             status.digests = digests
             status.version = str(next(_versions))

@@ -21,6 +21,7 @@ from .http.answers import (
     status_answer,
     stored_answer,
 )
+from .http.changes import Author, log_deleted, log_moved, log_stored
 from .http.file_answers import file_answer, redirect_answer, refuse_damaged
 from .http.headers.conditions import Conditions
 from .http.headers.dates import get_http_modified_time
@@ -100,6 +101,7 @@ class ArchiveInterfaceGenerator:
             status = self._archive.file(file_id).store(
                 blocks, mod_time, checked, length=body.length, precondition=_precondition()
             )
+        log_stored(file_id, status, _author())
         return write(stored_answer(request_headers, status))
 
     def POST(self, /, *_path: str, **_query: Any) -> Any:
@@ -112,13 +114,15 @@ class ArchiveInterfaceGenerator:
         """Move the file that the JSON body names, ``{"path": ...}``, to this id: 200."""
         self._archive.archive_options.require_writable()
         file_id, body = self._required_file_id(), _required_body()
-        self._archive.patch(file_id, path_in(body, _request_headers()), _precondition())
+        old_path = path_in(body, _request_headers())
+        log_moved(file_id, old_path, self._archive.patch(file_id, old_path, _precondition()), _author())
         return write(json_answer({"message": "File Moved Successfully"}))
 
     def DELETE(self, /, *_path: str, **_query: Any) -> Any:
         """Remove the file: 200."""
         self._archive.archive_options.require_deletable()
-        self._archive.file(self._required_file_id()).remove(_precondition())
+        file_id = self._required_file_id()
+        log_deleted(file_id, self._archive.file(file_id).remove(_precondition()), _author())
         return write(json_answer({"message": "File deleted"}))
 
     def OPTIONS(self, /, *_path: str, **_query: Any) -> Any:
@@ -180,6 +184,11 @@ def _request_headers() -> Mapping[str, str]:
     # names in title case, and not Content-MD5.
     headers: Mapping[str, str] = cherrypy.serving.request.headers
     return headers
+
+
+def _author() -> Author:
+    request = cherrypy.serving.request
+    return Author(request.remote.ip, request.login or "")
 
 
 def _body() -> RequestBody:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.archiveinterface.backends.abstract.precondition import Precondition
-from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
+from pacifica.archiveinterface.backends.abstract.status import AbstractStatus, Replaced
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive, PosixFile
 from pacifica.archiveinterface.backends.posix.extendedfile import PosixReader, PosixWriter
 from pacifica.archiveinterface.backends.posix.status import PosixStatus
@@ -269,7 +269,7 @@ class TimelessArchive(PosixBackendArchive):
 class UndeletableFile(PosixFile):
     """Is on a disk that fails when it comes to deleting."""
 
-    def remove(self, precondition: Precondition | None = None) -> None:
+    def remove(self, precondition: Precondition | None = None) -> Replaced:
         """Fail."""
         raise StorageError("the disk does not answer")
 
@@ -283,9 +283,9 @@ class UndeletableArchive(PosixBackendArchive):
 class KeptFile(PosixFile):
     """Says that it was removed, and is not."""
 
-    def remove(self, precondition: Precondition | None = None) -> None:
+    def remove(self, precondition: Precondition | None = None) -> Replaced:
         """Do nothing to a file that is there."""
-        self.status()
+        return Replaced.of(self.status())
 
 
 class KeepingArchive(PosixBackendArchive):
@@ -297,9 +297,9 @@ class KeepingArchive(PosixBackendArchive):
 class CopiedFile(PosixFile):
     """Is copied where it should be moved."""
 
-    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> Replaced:
         """Put the content of the old file under the new id."""
-        self.store([Path(old_path).read_bytes()], 0.0)
+        return self.store([Path(old_path).read_bytes()], 0.0).replaced
 
 
 class CopyingArchive(PosixBackendArchive):

@@ -192,6 +192,7 @@ LAYERS = [
         f"{S3}.writing.publishing",
     },
     {
+        "http.changes",
         "http.errors",
         "http.event_stream",
         "http.file_answers",

@@ -16,7 +16,7 @@ from pacifica.archiveinterface.backends.abstract.file import ArchiveFile, Reader
 from pacifica.archiveinterface.backends.abstract.precondition import Precondition
 from pacifica.archiveinterface.backends.abstract.recalls import RecallTraits
 from pacifica.archiveinterface.backends.abstract.residency import Place, RecallState, Residency
-from pacifica.archiveinterface.backends.abstract.status import AbstractStatus
+from pacifica.archiveinterface.backends.abstract.status import AbstractStatus, Replaced
 from pacifica.archiveinterface.exception import (
     ArchiveInterfaceError,
     BackendUnavailableError,
@@ -224,10 +224,10 @@ class TapeFile(ArchiveFile):
     def open_writer(self, length: int | None = None, precondition: Precondition | None = None) -> Writer:
         _never_called()
 
-    def remove(self, precondition: Precondition | None = None) -> None:
+    def remove(self, precondition: Precondition | None = None) -> Replaced:
         _never_called()
 
-    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> Replaced:
         _never_called()
 
 

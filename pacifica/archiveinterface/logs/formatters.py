@@ -42,7 +42,8 @@ class JsonFormatter(logging.Formatter):
             "traceback": self.formatException(record.exc_info)[-_LONGEST_TRACEBACK:] if record.exc_info else "",
         }
         members = {"time": iso_time(record.created), "type": "service", "level": record.levelname}
-        return json.dumps({**members, **{name: text for name, text in texts.items() if text}})
+        told = {**texts, **getattr(record, "members", {})}  # facts that a message has as text
+        return json.dumps({**members, **{name: text for name, text in told.items() if text}})
 
 
 def _message_of(record: logging.LogRecord) -> str:

@@ -15,6 +15,7 @@ from .options import ArchiveOptions
 from .precondition import Precondition
 from .recalls import RecallTraits
 from .residency import Residency
+from .status import Replaced
 
 T = TypeVar("T")
 
@@ -143,9 +144,9 @@ class AbstractBackendArchive(ABC):
                 return self.file(file_id).open_reader()
         raise BeingStagedError("the file is being staged from tape, try again later")
 
-    def patch(self, file_id: str, old_path: str, precondition: Precondition | None = None) -> None:
-        """Move the file at *old_path*, an absolute path on the backend, to the id *file_id*."""
-        self.file(file_id).move_in(old_path, precondition)
+    def patch(self, file_id: str, old_path: str, precondition: Precondition | None = None) -> Replaced:
+        """Move the file at *old_path*, an absolute path on the backend, to *file_id*; return what had this id."""
+        return self.file(file_id).move_in(old_path, precondition)
 
     def residencies(self, file_ids: Iterable[str]) -> dict[str, Residency | ArchiveInterfaceError]:
         """Return where the bytes of each of *file_ids* are, or why that cannot be told. Never waits for a tape."""

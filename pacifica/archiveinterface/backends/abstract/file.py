@@ -12,7 +12,7 @@ from ...exception import OfflineError
 from .options import ArchiveOptions
 from .precondition import Precondition
 from .residency import Residency
-from .status import AbstractStatus
+from .status import AbstractStatus, Replaced
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -216,12 +216,12 @@ class ArchiveFile(ABC):
         return writer.status()
 
     @abstractmethod
-    def remove(self, precondition: Precondition | None = None) -> None:
-        """Remove the file. Raises PreconditionError unless the *precondition* holds."""
+    def remove(self, precondition: Precondition | None = None) -> Replaced:
+        """Remove the file and return what it was. Raises PreconditionError unless the *precondition* holds."""
 
     @abstractmethod
-    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
-        """Let the file at *old_path*, an absolute path on the backend, become this file.
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> Replaced:
+        """Let the file at *old_path*, an absolute path on the backend, become this file; return what this one was.
 
         Raises ForbiddenPathError outside the prefix and ``move_roots``, NotARegularFileError, MissingFileError,
         PreconditionError; a failure leaves both as they were.

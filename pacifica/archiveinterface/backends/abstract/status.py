@@ -1,10 +1,32 @@
 """What is known of a stored file."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ...digests import COLLISION_RESISTANT, Digests
 from .residency import Place, RecallState, Residency
+
+
+class Replaced(NamedTuple):
+    """A file that has given way to another one or was removed, for the log: nobody can look at it any more.
+
+    *was_there* is None if the storage does not tell; *digests* are those that were kept with it.
+    """
+
+    was_there: bool | None = None
+    digests: Mapping[str, bytes] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, existing: AbstractStatus | None) -> Replaced:
+        """Return what is known of the file with the status *existing*, None for no file."""
+        return cls(True, existing.digests) if existing else NOTHING_REPLACED
+
+
+NOTHING_REPLACED = Replaced(False)
 
 
 class AbstractStatus(ABC):
@@ -13,8 +35,10 @@ class AbstractStatus(ABC):
     mtime and ctime are epoch seconds, sizes are bytes. *filepath* is the file's place on the
     backend, *digests* are those stored with it, *damaged* says how it is known to be bad.
     *version* changes whenever the content may have changed. *places*, *recall*, *recall_error*, *is_available* and
-    *disk_seconds* belong to the residency.
+    *disk_seconds* belong to the residency. *replaced*, of a file that was just stored, is what had its name before.
     """
+
+    replaced = Replaced()
 
     def __init__(self, mtime: float, ctime: float, bytes_per_level: Sequence[int], filesize: int) -> None:
         """Keep what the backend found; bytes_per_level counts in the order of define_levels()."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ..abstract.archive import AbstractBackendArchive
+from ..abstract.status import Replaced
 from .base import ArchiveSuite, get, put
 
 
@@ -54,3 +55,16 @@ class FixitySuite(ArchiveSuite):
     ) -> None:
         archive.patch("7", place("incoming/upload", b"moved"))
         assert archive.file("7").status().digests == {}
+
+    def test_what_gives_way_is_told_for_the_log_if_the_storage_knows(
+        self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str]
+    ) -> None:
+        digests = {"sha-256": bytes(range(32))}
+        first = archive.file("7").store([b"first"], 7.0, lambda: digests).replaced
+        second = archive.file("7").store([b"second"], 7.0).replaced
+        moved = archive.patch("7", place("incoming/upload", b"moved"))
+        assert first.was_there is not True
+        assert second in (Replaced(), Replaced(True, digests))
+        assert moved in (Replaced(), Replaced(True, {}))
+        assert archive.file("7").remove() in (Replaced(), Replaced(True, {}))
+        assert archive.patch("8", place("incoming/upload", b"moved")).was_there is not True

@@ -23,6 +23,7 @@ from ..abstract.notes import Notes
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError, refuse_early
 from ..abstract.residency import Residency
+from ..abstract.status import NOTHING_REPLACED, Replaced
 from ..abstract.undoing import UndoOnError
 from .notes import remove_notes, write_notes
 from .places import PARTIAL, in_directory, mode_of
@@ -161,7 +162,7 @@ class HpssFile(ArchiveFile):
         status = self._store.describe(writer.filepath)
         status.filepath = self.filepath
         try:
-            publish(self._store, writer.filepath, self.filepath, precondition)
+            status.replaced = publish(self._store, writer.filepath, self.filepath, precondition)
         except FileExistsError:
             return self._equal_stored_file(writer)
         return status
@@ -172,6 +173,7 @@ class HpssFile(ArchiveFile):
         if stored.filesize != writer.position or not self._is_content_of(stored, writer):
             raise OtherBytesError
         writer.discard()
+        stored.replaced = NOTHING_REPLACED
         return stored
 
     def _is_content_of(self, stored: HpssStatus, writer: HpssWriter) -> bool:
@@ -188,14 +190,14 @@ class HpssFile(ArchiveFile):
                 md5.update(block)
         return md5.hexdigest()
 
-    def remove(self, precondition: Precondition | None = None) -> None:
-        """Remove the file; who is reading it reads on."""
+    def remove(self, precondition: Precondition | None = None) -> Replaced:
+        """Remove the file and return what it was; who is reading it reads on."""
         self._store.require_prompt_server()
         with translated_os_errors():
-            withdraw(self._store, self.filepath, precondition)
+            return withdraw(self._store, self.filepath, precondition)
 
-    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
-        """Make the file at *old_path* this file: renamed, or copied from another file set."""
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> Replaced:
+        """Make the file at *old_path* this file: renamed, or copied from another file set; return what this one was."""
         roots = (self._store.prefix, *self.options.move_roots)
         root, path = allowed_place(old_path, roots, (PARTIAL, LAYOUT), str.encode)
         place = root.rstrip("/")
@@ -208,27 +210,28 @@ class HpssFile(ArchiveFile):
             notes = Notes({}) if is_archived else remove_notes(self._session, source)
             with UndoOnError(partial(self._restore, source, mode, notes)):
                 self._store.call(self._client.chmod, source, PUBLISHED_MODE)
-                self._move_here(source, precondition)
+                return self._move_here(source, precondition)
 
     def _restore(self, source: str, mode: int, notes: Notes) -> None:
         self._store.call(self._client.chmod, source, mode)
         if notes != Notes({}):
             write_notes(self._session, source, notes)
 
-    def _move_here(self, source: str, precondition: Precondition | None) -> None:
+    def _move_here(self, source: str, precondition: Precondition | None) -> Replaced:
         moved, existing = self._store.describe(source), self._store.existing(self.filepath)
         if existing and existing.bitfile == moved.bitfile:  # renaming does nothing between two names of one file
             if precondition:
                 precondition.check(existing)
             if source != self.filepath:
                 self._store.call(self._client.unlink, source)
-            return
+            return NOTHING_REPLACED
         try:
             publish(self._store, source, self.filepath, precondition)
         except self._client.HPSSError as error:
             if error.errno != errno.EXDEV:
                 raise
             self._copy_here(moved, precondition)
+        return Replaced.of(existing)
 
     def _copy_here(self, source: HpssStatus, precondition: Precondition | None) -> None:
         """Move a file from another file set, by a copy that is published whole."""

@@ -22,7 +22,7 @@ from ..abstract.naming import path_of_id
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import Precondition
 from ..abstract.residency import Residency
-from ..abstract.status import AbstractStatus
+from ..abstract.status import AbstractStatus, Replaced
 from ..posix.archive import PosixBackendArchive, PosixFile
 from ..posix.extendedfile import PosixReader
 from ..posix.moving import Source
@@ -94,10 +94,10 @@ class HsmSidebandFile(PosixFile):
         with self._mounted():
             return HsmSidebandWriter(self._store, self.path, length, precondition, recall=self.stage)
 
-    def _copy_here(self, source: Source, precondition: Precondition | None) -> None:
+    def _copy_here(self, source: Source, precondition: Precondition | None) -> Replaced:
         if not self._store.tree.is_at_hand(os.fstat(source.fd)):
             raise ConflictError("the file to move is on tape; it has to be staged first")
-        super()._copy_here(source, precondition)
+        return super()._copy_here(source, precondition)
 
     def described(self) -> HsmSidebandStatus:
         """Return what stat tells, without the digests, which are in another file. Raises MissingFileError."""

@@ -18,7 +18,7 @@ from ..abstract.moving import allowed_place, require_directories
 from ..abstract.notes import Notes
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import Precondition
-from ..abstract.status import AbstractStatus
+from ..abstract.status import NOTHING_REPLACED, AbstractStatus, Replaced
 from ..abstract.undoing import UndoOnError
 from ..abstract.walking import files_below
 from .extendedfile import PosixReader, PosixWriter
@@ -65,8 +65,8 @@ class PosixFile(ArchiveFile):
         """Start to replace the file. Raises PreconditionError, NoSpaceError."""
         return PosixWriter(self._store, self.path, length, precondition)
 
-    def remove(self, precondition: Precondition | None = None) -> None:
-        """Remove the file. Raises MissingFileError."""
+    def remove(self, precondition: Precondition | None = None) -> Replaced:
+        """Remove the file and return what it was. Raises MissingFileError."""
         tree, (directory, name) = self._store.tree, split(self.path)
         with translated_os_errors(), ExitStack() as stack:
             parent = stack.enter_context(tree.directory(directory))
@@ -75,13 +75,15 @@ class PosixFile(ArchiveFile):
                 old = stack.enter_context(self._store.admitted(precondition, parent, name, self.path))
                 os.unlink(name, dir_fd=parent)
             self._store.durability.sync_names(tree, [directory])
+            removed = self._store.replaced(old)
             if old and old.found.st_nlink == 1:
                 forget_sidecar(tree, old.found)
+        return removed
 
-    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> Replaced:
         """Let the file at *old_path* become this file; between file systems by a copy that is published whole.
 
-        A failure leaves both as they were.
+        Return what this file was; a failure leaves both as they were.
         """
         root, path = allowed_place(
             old_path, roots_of((self._store.tree.root, *self.options.move_roots)), (PARTIAL, NOTES, LAYOUT)
@@ -89,11 +91,12 @@ class PosixFile(ArchiveFile):
         self._store.tree.require_root()
         with translated_os_errors(), moving(self._store.tree, root, path) as source:
             if self._is_place_of(source, precondition):
-                return
+                return NOTHING_REPLACED
             # Of several names of a file, PATCH changes only the one it moves.
-            if source.found.st_nlink > 1 or not self._link_here(source, precondition):
-                self._copy_here(source, precondition)
+            has_one_name = source.found.st_nlink == 1
+            replaced = (has_one_name and self._link_here(source, precondition)) or self._copy_here(source, precondition)
             self._store.durability.sync_names(source.tree, [source.path])
+        return replaced
 
     def _is_place_of(self, source: Source, precondition: Precondition | None) -> bool:
         """Return whether *source* has the name of this file already, and may have it."""
@@ -107,14 +110,14 @@ class PosixFile(ArchiveFile):
         except (FileNotFoundError, MissingFileError):
             return False
 
-    def _link_here(self, source: Source, precondition: Precondition | None) -> bool:
-        """Move *source* within the file system and return True; False when only a copy of it can be stored."""
+    def _link_here(self, source: Source, precondition: Precondition | None) -> Replaced | None:
+        """Move *source* within the file system, return what it replaced; None when only a copy of it can be stored."""
         try:
             link = LinkedPartial(self._store.tree, source.directory, source.name)
         except OSError as error:
             if error.errno not in (errno.EXDEV, *NO_LINKS):
                 raise
-            return False
+            return None
         with closing(link), UndoOnError(link.remove):
             source.require_same(link.fd)
             try:
@@ -122,12 +125,11 @@ class PosixFile(ArchiveFile):
             except PermissionError:  # another owner's file
                 link.remove()
                 source.look_again()
-                return False
+                return None
             with UndoOnError(lambda: os.fchmod(link.fd, stat.S_IMODE(source.found.st_mode))):
-                self._place_link(source, link, precondition)
-        return True
+                return self._place_link(source, link, precondition)
 
-    def _place_link(self, source: Source, link: LinkedPartial, precondition: Precondition | None) -> None:
+    def _place_link(self, source: Source, link: LinkedPartial, precondition: Precondition | None) -> Replaced:
         changed = [split(self.path)[0]]
         if not self._is_archived(source):
             # Its attributes were not written by this service: a digest in them may be wrong.
@@ -137,12 +139,13 @@ class PosixFile(ArchiveFile):
             placement.take(precondition)
             self._store.durability.sync_names(self._store.tree, changed)
             source.remove_into(self._store.tree)
+        return placement.replaced
 
     def _is_archived(self, source: Source) -> bool:
         path = f"{source.path}/{source.name}" if source.path else source.name
         return source.tree.root == self._store.tree.root and self._archive.id_of(path) is not None
 
-    def _copy_here(self, source: Source, precondition: Precondition | None) -> None:
+    def _copy_here(self, source: Source, precondition: Precondition | None) -> Replaced:
         known = read_notes(self._store.tree, source.fd).digests if self._is_archived(source) else {}
         known = {name: value for name, value in known.items() if name in SUPPORTED}
         hasher = Hasher({*self.options.digests, *known})
@@ -159,6 +162,7 @@ class PosixFile(ArchiveFile):
             blocks = iter(partial(os.read, source.fd, _COPY_SIZE), b"")
             writer.fill(hasher.hashed(blocks), source.found.st_mtime_ns / 1e9, digests)
         writer.close_with(lambda: source.remove_into(self._store.tree))
+        return writer.status().replaced
 
 
 class PosixBackendArchive(AbstractBackendArchive):

@@ -10,7 +10,7 @@ from ..abstract.file import PUBLISHED_MODE, Reader, Writer
 from ..abstract.notes import Notes
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError, refuse_early
-from ..abstract.status import AbstractStatus
+from ..abstract.status import NOTHING_REPLACED, AbstractStatus
 from ..abstract.undoing import UndoOnError
 from .durability import preallocate
 from .notes import add_notes, forget_sidecar, read_notes, write_notes
@@ -195,7 +195,9 @@ class PosixWriter(Writer):
                 return stored
             self._store.durability.sync_names(self._store.tree, changed)
             action()
-        return self._store.status_with(Notes(self._digests), self._fd, self._path)
+        published = self._store.status_with(Notes(self._digests), self._fd, self._path)
+        published.replaced = placement.replaced
+        return published
 
     def _equal_stored_file(self) -> AbstractStatus:
         """Return the status of the file in the way if it holds the same bytes; it stays either way."""
@@ -205,7 +207,9 @@ class PosixWriter(Writer):
                 if not block:
                     self._remove_partial()
                     self._store.durability.sync_names(self._store.tree, [split(self._path)[0]])
-                    return stored.status()
+                    found = stored.status()
+                    found.replaced = NOTHING_REPLACED
+                    return found
         raise OtherBytesError
 
     def _remove_partial(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ...exception import ArchiveInterfaceError
 from ...globals import LOG_NAME
 from ..abstract.precondition import Precondition
+from ..abstract.status import NOTHING_REPLACED
 from .notes import forget_sidecar
 from .partial import Partial, exclusive
 from .store import Old, Store, entry
@@ -37,6 +38,7 @@ class Placement:
         self._path = path
         self._directory, self._name = split(path)
         self._old: Old | None = None
+        self.replaced = NOTHING_REPLACED
         self._kept = ""  # the second name of the old file
         self._is_taken = False
         self._open = ExitStack()
@@ -46,6 +48,7 @@ class Placement:
         with self._store.tree.directory(self._directory, create=True) as parent, exclusive(self._store.tree):
             self._old = self._open.enter_context(self._store.admitted(precondition, parent, self._name, self._path))
             if self._old and self._store.options.may_replace:
+                self.replaced = self._store.replaced(self._old)
                 self._keep(self._old, parent)
             self._partial.move_to(parent, self._name, replace=self._store.options.may_replace)
             self._is_taken = True

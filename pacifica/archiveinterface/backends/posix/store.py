@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+from ...digests import Digests
 from ...exception import (
     ConflictError,
     ForbiddenPathError,
@@ -17,7 +18,7 @@ from ...exception import (
 from ..abstract.notes import Notes
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import Precondition
-from ..abstract.status import AbstractStatus
+from ..abstract.status import NOTHING_REPLACED, AbstractStatus, Replaced
 from .durability import Durability
 from .notes import read_notes
 from .status import PosixStatus
@@ -101,6 +102,16 @@ class Store:
         finally:
             if fd is not None:
                 os.close(fd)
+
+    def replaced(self, old: Old | None) -> Replaced:
+        """Return what is known of the *old* file, None for no file, that is being replaced or removed."""
+        if old is None:
+            return NOTHING_REPLACED
+        digests: Digests = {}
+        if old.fd is not None:
+            with suppress(OSError):  # notes that cannot be read do not keep a file from being removed
+                digests = read_notes(self.tree, old.fd).digests
+        return Replaced(True, digests)
 
     def check_space(self, fd: int, length: int) -> None:
         """Raise NoSpaceError when *length* more bytes would use the reserve that is to be kept free."""

@@ -7,6 +7,7 @@ from ..abstract.file import ArchiveFile
 from ..abstract.precondition import Precondition
 from ..abstract.replacing import refuse_early
 from ..abstract.residency import Residency
+from ..abstract.status import Replaced
 from ..abstract.undoing import UndoOnError
 from .changes.moving import move
 from .changes.removing import remove
@@ -60,10 +61,11 @@ class S3File(ArchiveFile):
             refuse_early(self.options, precondition, self._store.existing(self.filepath), length)
         return S3Writer(self._store, self.filepath, length, partial(publish, self._store, precondition=precondition))
 
-    def remove(self, precondition: Precondition | None = None) -> None:
-        """Remove the object, and what is kept with it."""
+    def remove(self, precondition: Precondition | None = None) -> Replaced:
+        """Remove the object, and what is kept with it; return what it was."""
         existing = self._store.describe(self.filepath)
         remove(self._store, existing, condition_for(self._store, existing, precondition))
+        return Replaced.of(existing)
 
     def presigned_url(self, seconds: int) -> str:
         """Return a URL at which anybody can read the object for so many *seconds*. The store is not asked."""
@@ -77,10 +79,9 @@ class S3File(ArchiveFile):
         """Have a restored copy stay for *seconds*; the store counts whole days."""
         keep(self._store, self.filepath, seconds)
 
-    def move_in(self, old_path: str, precondition: Precondition | None = None) -> None:
-        """Make the object ``s3://bucket/key`` or the local file at *old_path* this file."""
+    def move_in(self, old_path: str, precondition: Precondition | None = None) -> Replaced:
+        """Make the object ``s3://bucket/key`` or the local file at *old_path* this file; return what this one was."""
         require_usable(self._store)
         if old_path.startswith(SCHEME):
-            move(self._store, old_path, self.filepath, precondition)
-        else:
-            move_up(self, old_path, precondition)
+            return move(self._store, old_path, self.filepath, precondition)
+        return move_up(self, old_path, precondition)

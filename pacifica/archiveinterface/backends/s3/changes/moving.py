@@ -10,6 +10,7 @@ from ....globals import LOG_NAME
 from ...abstract.moving import allowed_place
 from ...abstract.naming import id_of_path
 from ...abstract.precondition import Precondition
+from ...abstract.status import NOTHING_REPLACED, Replaced
 from ...abstract.undoing import UndoOnError
 from ..calls.bucket import Condition
 from ..calls.errors import StoreConditionError
@@ -23,8 +24,8 @@ from .removing import remove
 _log = logging.getLogger(LOG_NAME)
 
 
-def move(store: Store, old_path: str, filepath: str, precondition: Precondition | None) -> None:
-    """Make the object *old_path*, ``s3://bucket/key``, the file *filepath*.
+def move(store: Store, old_path: str, filepath: str, precondition: Precondition | None) -> Replaced:
+    """Make the object *old_path*, ``s3://bucket/key``, the file *filepath*; return what that was.
 
     Raises ForbiddenPathError, NotARegularFileError, MissingFileError, PreconditionError, ConflictError.
     """
@@ -32,17 +33,18 @@ def move(store: Store, old_path: str, filepath: str, precondition: Precondition 
     if source.filepath == filepath:
         if precondition:
             precondition.check(source)
-        return
+        return NOTHING_REPLACED
     if source.is_archived:
         raise ConflictError("the file is on tape only: have it staged before it is moved")
     kept = source.kept._replace(token=new_token(), mtime=source.mtime, size=source.filesize, damaged=source.damaged)
     copy = Copy(store, source, filepath, kept)
     with UndoOnError(copy.discard):
-        publish(store, copy, precondition)
+        replaced = publish(store, copy, precondition).replaced
     try:
         remove(store, source, Condition(source.store_etag))
     except StoreConditionError:
         _log.warning("%s: another object was stored here while it was moved, and stays", source.filepath)
+    return replaced
 
 
 def _source(store: Store, old_path: str) -> S3Status:

@@ -7,6 +7,7 @@ from ....digests import Digests
 from ....exception import ArchiveInterfaceError, BackendUnavailableError, MissingFileError, StorageError
 from ...abstract.precondition import Precondition
 from ...abstract.replacing import OtherBytesError
+from ...abstract.status import NOTHING_REPLACED, Replaced
 from ..calls.bucket import ALWAYS, Answer, Condition
 from ..calls.dates import time_of
 from ..calls.errors import ConcurrentWriteError, StoreConditionError
@@ -77,6 +78,8 @@ def publish(store: Store, new: Publishable, precondition: Precondition | None) -
         else:
             if existing and (existing.has_notes or new.is_in_parts):
                 forget(store, existing, new.token)
+            if is_looked_at:
+                status.replaced = Replaced.of(existing)
             return status
     raise AssertionError
 
@@ -120,6 +123,7 @@ def _told(store: Store, new: Publishable, answer: Answer) -> S3Status:
 
 def _same(store: Store, existing: S3Status, new: Publishable) -> S3Status:
     """Return *existing* if it has the bytes that were written. Raises OtherBytesError."""
+    existing.replaced = NOTHING_REPLACED
     if existing.kept.token == new.token:
         return existing
     if existing.filesize != new.size or not _is_content_of(store, existing, new.content_digests()):

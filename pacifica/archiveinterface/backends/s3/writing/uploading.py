@@ -15,6 +15,7 @@ from ....globals import LOG_NAME
 from ...abstract.file import ArchiveFile
 from ...abstract.moving import allowed_place
 from ...abstract.precondition import Precondition
+from ...abstract.status import Replaced
 from ...posix.moving import Source, removable, roots_of
 from ...posix.partial import lock
 
@@ -22,8 +23,8 @@ _BLOCK_SIZE = 1 << 20  # bytes
 _log = logging.getLogger(LOG_NAME)
 
 
-def move_up(file: ArchiveFile, old_path: str, precondition: Precondition | None) -> None:
-    """Make the local file *old_path*, which lies in one of ``move_roots``, the *file*.
+def move_up(file: ArchiveFile, old_path: str, precondition: Precondition | None) -> Replaced:
+    """Make the local file *old_path*, which lies in one of ``move_roots``, the *file*; return what that was.
 
     Raises ForbiddenPathError, NotARegularFileError, MissingFileError, PreconditionError, ConflictError, StorageError
     when the local file cannot be removed.
@@ -38,8 +39,9 @@ def move_up(file: ArchiveFile, old_path: str, precondition: Precondition | None)
 
         blocks = hasher.hashed(iter(partial(os.read, source.fd, _BLOCK_SIZE), b""))
         mod_time, length = source.found.st_mtime, source.found.st_size
-        file.store(blocks, mod_time, digests, length=length, precondition=precondition)
+        stored = file.store(blocks, mod_time, digests, length=length, precondition=precondition)
         _remove(source)
+    return stored.replaced
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from .commands.startup import choose, fail, read_settings
 from .exception import ConfigurationError
 from .logs.access import access_log, unqueued_access_log
+from .logs.tracing import span_observers
 from .metrics.definitions import share_cells
 from .web.application import make_application
 from .web.logs import form_log, log_to_stderr
@@ -31,6 +32,8 @@ try:
 except ConfigurationError as error:
     sys.exit(fail("wsgi", error))
 
+_at_work = ExitStack()
+application.observers += _at_work.enter_context(span_observers())
 if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
     from .servers.uwsgi import UwsgiAnswer, at_worker_start, end_with_master, start_recaller, stop_if_refused
 
@@ -43,7 +46,6 @@ if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
     if _site.archive.has_tape:
         at_worker_start(start_recaller)
 else:
-    _at_work = ExitStack()
     application.observers += _at_work.enter_context(access_log(_config.log))
     _at_work.enter_context(_site.recalls.at_work())
-    atexit.register(_at_work.close)
+atexit.register(_at_work.close)

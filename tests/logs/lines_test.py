@@ -24,9 +24,10 @@ PLAIN = Exchange(
     broke_off=False,
     referer="http://site/page",
     user_agent="curl/8",
-    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+    traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    scheme="http",
 )
-BARE = PLAIN._replace(user=None, client="", referer="", user_agent="", trace_id="", broke_off=True)
+BARE = PLAIN._replace(user=None, client="", referer="", user_agent="", traceparent="", broke_off=True)
 COMBINED = re.compile(
     r'(?P<client>\S+) - (?P<user>\S+) \[(?P<date>[^\]]+)\] "(?P<request>(?:[^"\\]|\\.)*)"'
     r' (?P<status>\d{3}) (?P<sent>\d+) "(?P<referer>(?:[^"\\]|\\.)*)" "(?P<agent>(?:[^"\\]|\\.)*)"'

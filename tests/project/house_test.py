@@ -91,6 +91,7 @@ LAYERS = [
         "config",
         "backends.abstract.layout",
         "logs.formatters",
+        "logs.spans",
         "logs.writing",
         "backends.abstract.status",
         "openapi.document",
@@ -102,6 +103,7 @@ LAYERS = [
     {
         "backends.abstract.precondition",
         "logs.access",
+        "logs.tracing",
         "web.logs",
         "http.headers.file_headers",
         f"{S3}.calls.bucket",

@@ -11,6 +11,7 @@ from ..exception import ConfigurationError
 from ..globals import LOG_NAME
 from ..http.headers.request_head import is_loopback
 from ..logs.access import access_log
+from ..logs.tracing import span_observers
 from ..metrics.definitions import share_cells
 from ..servers.launcher import ArchiveServer, listen
 from ..servers.running import Running
@@ -149,8 +150,8 @@ class _Service(NamedTuple):
         if assignment.sweeps:
             site.prepare()
         site.require_layout()
-        with access_log(self.choice.config.log) as observers:
-            server = self.server(site, observers, assignment.listener)
+        with access_log(self.choice.config.log) as access, span_observers() as spans:
+            server = self.server(site, [*access, *spans], assignment.listener)
             server.prepare()
             running = Running(server, assignment.supervisor)
             assignment.ready()
@@ -162,8 +163,8 @@ def _serve(service: _Service) -> int:
     site = service.choice.site()
     site.prepare()
     site.require_layout()
-    with access_log(service.choice.config.log) as observers:
-        server = service.server(site, observers, service.listener())
+    with access_log(service.choice.config.log) as access, span_observers() as spans:
+        server = service.server(site, [*access, *spans], service.listener())
         server.prepare()
         running = Running(server)
         announcement = service.announcement(server.bind_addr)

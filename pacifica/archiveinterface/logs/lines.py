@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
+from ..http.headers.trace_context import trace_id_of
 from ..web.exchange import Exchange
 
 LONGEST_LINE = 4096  # bytes, its end included
@@ -64,7 +65,7 @@ def _combined(
         f"{_word(client)} - {_word(user)} [{_local(int(exchange.begun))}]"
         f' "{method} {target} {protocol}" {exchange.status} {exchange.sent} "{referer or "-"}" "{user_agent or "-"}"'
         f" {exchange.seconds:.6f} {exchange.received} {'broken' if exchange.broke_off else 'complete'}"
-        f" {exchange.request_id} {exchange.trace_id or '-'}\n"
+        f" {exchange.request_id} {trace_id_of(exchange.traceparent) or '-'}\n"
     )
 
 
@@ -73,8 +74,8 @@ def _json(
 ) -> str:
     return (
         f'{{"time": "{iso_time(exchange.begun)}", "type": "access", "request_id": "{exchange.request_id}",'
-        f' "trace_id": "{exchange.trace_id}", "client": "{client}", "user": "{user}", "method": "{method}",'
-        f' "target": "{target}", "protocol": "{protocol}", "status": {exchange.status},'
+        f' "trace_id": "{trace_id_of(exchange.traceparent)}", "client": "{client}", "user": "{user}",'
+        f' "method": "{method}", "target": "{target}", "protocol": "{protocol}", "status": {exchange.status},'
         f' "seconds": {exchange.seconds:.6f}, "first_byte_seconds": {exchange.first_byte:.6f},'
         f' "bytes_received": {exchange.received}, "bytes_sent": {exchange.sent},'
         f' "complete": {"false" if exchange.broke_off else "true"},'

@@ -10,8 +10,8 @@ class Exchange(NamedTuple):
     *target* is as the client wrote it, *client* its address, or what a proxy tells of it where ``tools.proxy`` is on.
     *begun* is in seconds since the epoch; from then on count *first_byte*, until the answer began to be sent, and
     *seconds*, until its end. *received* and *sent* are bytes of the bodies, without their framing; of a block
-    that broke off on its way to the client none is counted. *referer*, *user_agent* and *trace_id*, of the W3C's
-    ``traceparent``, are empty if not sent.
+    that broke off on its way to the client none is counted. *referer*, *user_agent* and *traceparent*, that of
+    the W3C, are empty if not sent. *scheme* is that of the URL.
 
     There is none for a request that did not reach the application: the server itself answers a malformed head.
     """
@@ -31,7 +31,8 @@ class Exchange(NamedTuple):
     broke_off: bool
     referer: str
     user_agent: str
-    trace_id: str
+    traceparent: str
+    scheme: str
 
 
 Observer = Callable[[Exchange], None]

@@ -9,7 +9,6 @@ from cherrypy._cprequest import Request, Response
 from cherrypy._cpwsgi import AppResponse
 
 from ..http.headers.request_head import target_of
-from ..http.headers.trace_context import trace_id_of
 from ..http.response_body import ResponseBody
 from ..http.server_calls import TRANSMIT
 from ..logs.context import NO_REQUEST, answered
@@ -96,5 +95,6 @@ class ArchiveAnswer(AppResponse):
             not self._is_complete,
             environ.get("HTTP_REFERER", ""),
             environ.get("HTTP_USER_AGENT", ""),
-            trace_id_of(answered.get().traceparent),
+            answered.get().traceparent,
+            environ["wsgi.url_scheme"],
         )

@@ -31,7 +31,7 @@ def test_a_replacement_has_old_and_new_digest_and_the_client(
     service.request("PUT", "/7", data=b"old")
     assert changes_in(caplog) == []
     service.request("PUT", "/7", data=b"new", headers={"X-Request-Id": "mine"})
-    assert changes_in(caplog) == [f"replaced '7': old digest '{OLD}', new digest '{NEW}', client '127.0.0.1'"]
+    assert changes_in(caplog) == [f"replaced '7': client '127.0.0.1', old digest '{OLD}', new digest '{NEW}'"]
     members = {"change": "replaced", "id": "7", "old_digest": OLD, "new_digest": NEW, "client": "127.0.0.1"}
     assert [vars(record)["members"] for record in caplog.records if "members" in vars(record)] == [members]
 
@@ -43,8 +43,8 @@ def test_a_deletion_has_the_digest(service: Service, caplog: pytest.LogCaptureFi
     service.request("DELETE", "/8")
     service.request("DELETE", "/8")
     assert changes_in(caplog) == [
-        f"deleted '7': old digest '{OLD}', client '127.0.0.1'",
-        "deleted '8': old digest 'unknown', client '127.0.0.1'",
+        f"deleted '7': client '127.0.0.1', old digest '{OLD}'",
+        "deleted '8': client '127.0.0.1', old digest 'unknown'",
     ]
 
 
@@ -56,8 +56,8 @@ def test_a_move_has_the_old_path_and_what_it_replaced(
         source.write_bytes(b"new")
         service.request("PATCH", "/7", json={"path": str(source)})
     assert changes_in(caplog) == [
-        f"moved '7': from '{source}', client '127.0.0.1'",
-        f"moved '7': from '{source}', old digest 'unknown', client '127.0.0.1'",
+        f"moved '7': client '127.0.0.1', from '{source}'",
+        f"moved '7': client '127.0.0.1', old digest 'unknown', from '{source}'",
     ]
 
 
@@ -66,7 +66,7 @@ def test_a_name_cannot_pretend_to_be_more_of_the_line(service: Service, caplog: 
     service.request("PUT", f"/{name}", data=b"old")
     service.request("DELETE", f"/{name}")
     (line,) = changes_in(caplog)
-    assert line == rf"""deleted "7': old digest 'forged\ndeleted": old digest '{OLD}', client '127.0.0.1'"""
+    assert line == rf"""deleted "7': old digest 'forged\ndeleted": client '127.0.0.1', old digest '{OLD}'"""
 
 
 def test_a_file_that_is_not_changed_has_no_line(service: Service, caplog: pytest.LogCaptureFixture) -> None:
@@ -86,7 +86,7 @@ def test_a_storage_that_is_not_asked_leaves_open_what_was_replaced(
         service.request("PUT", "/7", data=b"new", headers={"If-Match": "*"})
         service.request("DELETE", "/7")
     assert changes_in(caplog) == [
-        f"stored, perhaps replaced '7': old digest 'unknown', new digest '{OLD}', client '127.0.0.1'",
-        f"replaced '7': old digest '{OLD}', new digest '{NEW}', client '127.0.0.1'",
-        f"deleted '7': old digest '{NEW}', client '127.0.0.1'",
+        f"stored, perhaps replaced '7': client '127.0.0.1', old digest 'unknown', new digest '{OLD}'",
+        f"replaced '7': client '127.0.0.1', old digest '{OLD}', new digest '{NEW}'",
+        f"deleted '7': client '127.0.0.1', old digest '{NEW}'",
     ]

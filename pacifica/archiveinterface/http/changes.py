@@ -31,14 +31,14 @@ def log_deleted(file_id: str, removed: Replaced, author: Author) -> None:
 
 def log_moved(file_id: str, old_path: str, replaced: Replaced, author: Author) -> None:
     """Log that the file at *old_path* was moved here, and *replaced* another one."""
-    _log_change("moved", file_id, {"from": old_path, **({} if replaced.was_there is False else _old(replaced))}, author)
+    _log_change("moved", file_id, {**({} if replaced.was_there is False else _old(replaced)), "from": old_path}, author)
 
 
 def _log_change(change: str, file_id: str, facts: dict[str, str], author: Author) -> None:
-    by = {name: text for name, text in author._asdict().items() if text}
-    members = {"change": change, "id": file_id, **facts, **by}
-    told = ", ".join(f"{name.replace('_', ' ')} {text!a}" for name, text in {**facts, **by}.items())
-    _log.info("%s %a: %s", change, file_id, told, extra={"members": members})
+    # What may be too long for a line comes last: a path.
+    told = {**{name: text for name, text in author._asdict().items() if text}, **facts}
+    shown = ", ".join(f"{name.replace('_', ' ')} {text!a}" for name, text in told.items())
+    _log.info("%s %a: %s", change, file_id, shown, extra={"members": {"change": change, "id": file_id, **told}})
 
 
 def _old(replaced: Replaced) -> dict[str, str]:

@@ -42,7 +42,8 @@ class JsonFormatter(logging.Formatter):
             "traceback": self.formatException(record.exc_info)[-_LONGEST_TRACEBACK:] if record.exc_info else "",
         }
         members = {"time": iso_time(record.created), "type": "service", "level": record.levelname}
-        told = {**texts, **getattr(record, "members", {})}  # facts that a message has as text
+        facts = getattr(record, "members", {})  # those of the message, by their names
+        told = {**texts, **{name: text[:_LONGEST_MESSAGE] for name, text in facts.items()}}
         return json.dumps({**members, **{name: text for name, text in told.items() if text}})
 
 

@@ -172,7 +172,7 @@ def _changes(host: Host) -> dict[str, str]:
 def _with_options(text: str, options: Mapping[tuple[str, str], str]) -> str:
     """Return the *text* of config.ini with *options* in the place of the defaults."""
     for (section, name), value in options.items():
-        pattern = rf"(^\[{section}\]\n(?:[^\[].*\n)*?{name} =).*$"
+        pattern = rf"(^\[{section}\]\n(?:[^\[\n].*\n)*?{name} =).*$"
         found = re.search(pattern, text, re.MULTILINE)
         if not found:
             raise _missing("config.ini", f"[{section}] {name}")

@@ -472,7 +472,7 @@ def test_tracebacks_are_shown_on_demand(backend: Backend, prefix: Path) -> None:
 
 
 def test_16_clients_on_different_ids(service: Service) -> None:
-    contents = {number: os.urandom(400_000 + number) for number in range(64)}
+    contents = {number: os.urandom(100_000 + number) for number in range(32)}
 
     def round_trip(number: int) -> bool:
         service.request("PUT", f"/{number}", data=contents[number])
@@ -484,12 +484,12 @@ def test_16_clients_on_different_ids(service: Service) -> None:
 
 
 def test_16_clients_on_one_id(service: Service) -> None:
-    contents = [bytes([number]) * (200_000 + number) for number in range(16)]
+    contents = [bytes([number]) * (100_000 + number) for number in range(16)]
 
     def round_trip(content: bytes) -> bool:
         stored = service.request("PUT", "/7", data=content)
         return stored.json()["total_bytes"] == str(len(content)) and service.request("GET", "/7").content in contents
 
     with ThreadPoolExecutor(16) as pool:
-        assert all(pool.map(round_trip, contents * 3))
+        assert all(pool.map(round_trip, contents * 2))
     assert service.request("GET", "/7").content in contents

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support.forked import forked_launcher
 from tests.support.processes import Server, launcher, uwsgi
 from tests.support.service import TIMEOUT
 from tests.support.waiting import await_true
@@ -53,7 +54,7 @@ def json_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     prefix = tmp_path_factory.mktemp("archive")
     config = tmp_path_factory.mktemp("config") / "config.ini"
     config.write_text(JSON)
-    with launcher(prefix, "-c", str(config)) as server:
+    with forked_launcher(prefix, "-c", str(config)) as server:
         yield server
 
 
@@ -73,7 +74,7 @@ def test_both_kinds_of_lines_are_json(json_server: Server) -> None:
 def test_no_line_if_none_is_wanted(tmp_path: Path) -> None:
     config = tmp_path / "config.ini"
     config.write_text("[log]\naccess = off\n")
-    with launcher(tmp_path, "-c", str(config)) as server:
+    with forked_launcher(tmp_path, "-c", str(config)) as server:
         requests.get(f"{server.url}/404", timeout=TIMEOUT)
         server.stop()
         assert "GET" not in server.stderr

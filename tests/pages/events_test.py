@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from tests.pages.recalls_test import Events, content_of
-from tests.support.processes import Server, launcher
+from tests.support.forked import forked_launcher
+from tests.support.processes import Server
 from tests.support.service import TIMEOUT
 
 
@@ -32,7 +33,7 @@ def listening(server: Server) -> Events:
 @pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["threads", "workers"])
 def test_a_service_that_stops_ends_the_answer_to_a_listener(prefix: Path, config: Path, options: tuple[str]) -> None:
     prefix.mkdir()
-    with launcher(prefix, "-c", str(config), *options) as server, closing(listening(server)) as events:
+    with forked_launcher(prefix, "-c", str(config), *options) as server, closing(listening(server)) as events:
         assert content_of(events.next())["volumes"] == []
         assert server.stop() == 0
         assert events.answer.read() == b""  # IncompleteRead, if it was cut off
@@ -40,7 +41,7 @@ def test_a_service_that_stops_ends_the_answer_to_a_listener(prefix: Path, config
 
 def test_a_worker_that_is_replaced_ends_the_answer_to_a_listener(prefix: Path, config: Path) -> None:
     prefix.mkdir()
-    with launcher(prefix, "-c", str(config), "--processes", "2") as server, closing(listening(server)) as events:
+    with forked_launcher(prefix, "-c", str(config), "--processes", "2") as server, closing(listening(server)) as events:
         events.next()
         os.kill(server.pid, signal.SIGHUP)
         assert events.answer.read() == b""

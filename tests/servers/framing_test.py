@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from tests import fuzz
-from tests.support.processes import launcher
+from tests.support.forked import forked_launcher
 from tests.support.service import POSIX_FLAT, TIMEOUT, Service, serving, tree_of
 from tests.support.tracing import Call, require_tracing, traced
 
@@ -375,7 +375,7 @@ def test_a_head_that_takes_too_long_is_given_up(prefix: Path, service: Service) 
 
 def test_accepting_pauses_and_says_so_when_no_descriptor_is_left(tmp_path: Path) -> None:
     require_tracing()
-    with launcher(tmp_path) as server, ExitStack() as stack:
+    with forked_launcher(tmp_path) as server, ExitStack() as stack:
         host, port = server.url.removeprefix("http://").split(":")
         open_now = len(os.listdir(f"/proc/{server.pid}/fd"))
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (open_now + 4, 4096))

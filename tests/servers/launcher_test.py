@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.forked import refusal_of_main
+from tests.support.forked import forked_launcher, refusal_of_main
 from tests.support.processes import LAUNCHER, Server, launcher, refusal
-from tests.support.service import TIMEOUT, tree_of
+from tests.support.service import TIMEOUT, stored_files
 
 DEPLOYED = """
 [global]
@@ -88,7 +88,7 @@ def test_the_cherrypy_file_that_sites_deploy_is_taken_as_it_is(
     text = "\n".join(line.replace(":", separator, 1) for line in DEPLOYED.format(tmp=tmp_path).splitlines())
     prefix = tmp_path / "archive"
     prefix.mkdir()
-    with launcher(prefix, "--cherrypy-config", written("server.conf", text)) as server:
+    with forked_launcher(prefix, "--cherrypy-config", written("server.conf", text)) as server:
         assert ":9" not in server.url  # the command line beats the file
         requests.put(f"{server.url}/7", data=b"x")
         assert requests.get(f"{server.url}/7").headers["Content-Type"] == "application/octet-stream"
@@ -112,7 +112,7 @@ tools.gzip.mime_types: ['*/*']
 request.process_request_body: True
 request.show_tracebacks: True
 """
-    with launcher(tmp_path, "--cherrypy-config", written("server.conf", settings)) as server:
+    with forked_launcher(tmp_path, "--cherrypy-config", written("server.conf", settings)) as server:
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         put = requests.put(f"{server.url}/7", data=b"a=b", headers=form)
         got = requests.get(f"{server.url}/7?x=1", headers={"Accept-Encoding": "gzip"})
@@ -140,7 +140,7 @@ def test_tools_that_look_at_body_or_entity_tag_work(tmp_path: Path, written: Cal
     settings = f"[global]\nlog.access_file: '{log}'\n{TOOLS}"
     prefix = tmp_path / "archive"
     prefix.mkdir()
-    with launcher(prefix, "--cherrypy-config", written("server.conf", settings)) as server:
+    with forked_launcher(prefix, "--cherrypy-config", written("server.conf", settings)) as server:
         forged = {"X-Forwarded-For": "6.6.6.6", "Content-Type": "application/json"}
         assert requests.put(f"{server.url}/7", data=b"{}", headers=forged).status_code == 201
         got = requests.get(f"{server.url}/7", headers=forged)
@@ -166,7 +166,7 @@ def test_what_clients_send_is_escaped_and_bounded_in_the_log(
 ) -> None:
     prefix = tmp_path / "archive"
     prefix.mkdir()
-    with launcher(prefix, "-c", written("config.ini", "[archive]\nverify_reads = true\n")) as server:
+    with forked_launcher(prefix, "-c", written("config.ini", "[archive]\nverify_reads = true\n")) as server:
         url = f"{server.url}/x%1b]0;%0aFAKE%0d"
         assert requests.put(url, data=b"x").status_code == 201
         (prefix / "x\x1b]0;\nFAKE\r").chmod(0o644)
@@ -186,18 +186,22 @@ def test_what_clients_send_is_escaped_and_bounded_in_the_log(
 def test_a_misspelt_section_of_old_files_is_a_warning_that_names_the_right_one(
     tmp_path: Path, written: Callable[[str, str], str]
 ) -> None:
-    config = written("config.ini", "[posix]\nuse_id2filename = true\n[hms_sideband]\nuser = x\n")
-    with launcher(tmp_path, "-c", config) as server:
+    config, prefix = (
+        written("config.ini", "[posix]\nuse_id2filename = true\n[hms_sideband]\nuser = x\n"),
+        tmp_path / "a",
+    )
+    prefix.mkdir()
+    with forked_launcher(prefix, "-c", config) as server:
         requests.put(f"{server.url}/12345", data=b"x")
         assert "[hms_sideband]" in server.stderr
         assert "[hsm_sideband]" in server.stderr
-    assert (tmp_path / "39" / "3039").exists()
+    assert (prefix / "39" / "3039").exists()
 
 
 def test_no_section_is_suggested_for_one_that_resembles_none(
     tmp_path: Path, written: Callable[[str, str], str]
 ) -> None:
-    with launcher(tmp_path, "-c", written("config.ini", "[quux]\nregion = x\n")) as server:
+    with forked_launcher(tmp_path, "-c", written("config.ini", "[quux]\nregion = x\n")) as server:
         assert "unknown section [quux] is ignored\n" in server.stderr
 
 
@@ -283,7 +287,8 @@ def test_the_environment_names_backend_prefix_and_files(tmp_path: Path, written:
         assert requests.put(f"{server.url}/8", data=b"x" * 11).status_code == 413
         assert requests.head(f"{server.url}/7").status_code == 200
     assert "no-such" in refusal_of_main(PAI_BACKEND_TYPE="no-such", PAI_PREFIX=str(tmp_path))
-    assert "/nonexistent" in refusal_of_main(PAI_BACKEND_TYPE="POSIX", PAI_PREFIX="/nonexistent")
+    missing = str(tmp_path / "missing")
+    assert missing in refusal_of_main(PAI_BACKEND_TYPE="POSIX", PAI_PREFIX=missing)
 
 
 def test_an_empty_variable_names_no_file(tmp_path: Path) -> None:
@@ -346,7 +351,7 @@ def test_a_wrong_cherrypy_setting_is_named(
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     missing, file = str(tmp_path / "missing"), tmp_path / "file"
     file.write_bytes(b"\xff\xfe")
-    assert missing in refusal("--prefix", missing)
+    assert missing in refusal("-p", "0", "--prefix", missing)
     assert "not a directory" in refusal_of_main("--prefix", str(file))
     assert missing in refusal_of_main("--prefix", str(tmp_path), "-c", missing)
     assert missing in refusal_of_main("--prefix", str(tmp_path), "--cherrypy-config", missing)
@@ -356,14 +361,14 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    with launcher(tmp_path) as server:
+    with forked_launcher(tmp_path) as server:
         port = server.url.rpartition(":")[2]
         assert f"127.0.0.1:{port}: address already in use" in refusal_of_main("--prefix", str(tmp_path), "-p", port)
 
 
 def test_a_stop_lets_requests_in_flight_finish(tmp_path: Path) -> None:
     (tmp_path / "8").write_bytes(os.urandom(1 << 25))
-    with launcher(tmp_path) as server:
+    with forked_launcher(tmp_path) as server:
         upload = begin_upload(server, 7)
         await_partials(tmp_path, 1)
         download = requests.get(f"{server.url}/8", stream=True, timeout=TIMEOUT)
@@ -390,7 +395,7 @@ def await_closed_port(server: Server) -> None:
 
 def test_a_stop_waits_for_no_request_for_ever(tmp_path: Path, written: Callable[[str, str], str]) -> None:
     (tmp_path / "8").write_bytes(os.urandom(1 << 25))
-    with launcher(tmp_path, "-c", written("config.ini", "[http]\ndrain_seconds = 1\n")) as server:
+    with forked_launcher(tmp_path, "-c", written("config.ini", "[http]\ndrain_seconds = 1\n")) as server:
         upload = begin_upload(server, 7)
         download = begin_download(server, 8)
         await_partials(tmp_path, 1)
@@ -411,7 +416,7 @@ def begin_download(server: Server, file_id: int) -> socket.socket:
 
 
 def test_40_stalled_uploads_keep_nobody_waiting(tmp_path: Path) -> None:
-    with launcher(tmp_path) as server:
+    with forked_launcher(tmp_path) as server:
         stalled = [begin_upload(server, number) for number in range(40)]
         await_partials(tmp_path, 40)
         for number in range(100, 120):
@@ -426,10 +431,10 @@ def test_stalled_uploads_are_timed_out(tmp_path: Path, written: Callable[[str, s
     settings = written("server.conf", "[global]\nserver.socket_timeout: 1\n")
     prefix = tmp_path / "archive"
     prefix.mkdir()
-    with launcher(prefix, "--cherrypy-config", settings) as server:
+    with forked_launcher(prefix, "--cherrypy-config", settings) as server:
         stalled = [begin_upload(server, number) for number in range(40)]
         assert all(connection.recv(65536).startswith(b"HTTP/1.1 400 ") for connection in stalled)
-    assert tree_of(prefix) == {}
+    assert stored_files(prefix) == []
 
 
 @pytest.fixture
@@ -445,7 +450,7 @@ def test_with_no_thread_left_uploads_are_stored_and_a_stop_stops(ordinary_user: 
             account = pwd.getpwnam(ordinary_user)
             os.chown(directory, account.pw_uid, account.pw_gid)
             identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        with launcher(directory, user=ordinary_user) as server:
+        with forked_launcher(directory, user=ordinary_user) as server:
             subprocess.run(["prlimit", f"--pid={server.pid}", "--nproc=1:1"], check=True, **identity)
             for number in range(3):
                 assert requests.put(f"{server.url}/{number}", data=b"x" * 3_000_000).status_code == 201
@@ -453,14 +458,14 @@ def test_with_no_thread_left_uploads_are_stored_and_a_stop_stops(ordinary_user: 
 
 
 def test_what_a_killed_process_left_is_swept_and_never_served(tmp_path: Path) -> None:
-    with launcher(tmp_path) as server:
+    with forked_launcher(tmp_path) as server:
         requests.put(f"{server.url}/7", data=b"old")
         with begin_upload(server, 7):
             left = await_partials(tmp_path, 1)[0]
             server.process.kill()
             server.process.wait()
     assert left.exists()
-    with launcher(tmp_path) as server:
+    with forked_launcher(tmp_path) as server:
         assert not left.exists()
         assert requests.get(f"{server.url}/7").content == b"old"
         assert requests.get(f"{server.url}/.partial/{left.name}").status_code == 400
@@ -468,10 +473,10 @@ def test_what_a_killed_process_left_is_swept_and_never_served(tmp_path: Path) ->
 
 
 def test_a_starting_process_spares_the_uploads_of_a_living_one(tmp_path: Path) -> None:
-    with launcher(tmp_path) as first:
+    with forked_launcher(tmp_path) as first:
         upload = begin_upload(first, 7)
         await_partials(tmp_path, 1)
-        with launcher(tmp_path):
+        with forked_launcher(tmp_path):
             upload.sendall(b"56789")
             assert upload.recv(65536).startswith(b"HTTP/1.1 201 ")
     assert (tmp_path / "7").read_bytes() == b"0123456789"
@@ -479,7 +484,7 @@ def test_a_starting_process_spares_the_uploads_of_a_living_one(tmp_path: Path) -
 
 def test_concurrent_uploads_and_downloads_take_little_memory(tmp_path: Path) -> None:
     content = os.urandom(1 << 25)
-    with launcher(tmp_path) as server:
+    with forked_launcher(tmp_path) as server:
         requests.put(f"{server.url}/1", data=b"warm")
         before = peak_memory(server.pid)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support.forked import forked_launcher, refusal_of_main
 from tests.support.needs import need
-from tests.support.processes import LAUNCHER, launcher, refusal
+from tests.support.processes import LAUNCHER
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def prefix(tmp_path: Path) -> Path:
 
 def test_one_line_tells_how_files_are_kept(prefix: Path, written: Callable[[str], str]) -> None:
     config = written("[archive]\ndurability = file\ndigests = md5 sha-256\noverwrite = refuse\ndelete = refuse\n")
-    with launcher(prefix, "-c", config) as server:
+    with forked_launcher(prefix, "-c", config) as server:
         [line] = [line for line in server.stderr.splitlines() if "serves" in line]
         said = "backend posix, layout flat, durability file, digests md5 sha-256, overwrite refuse, delete refuse"
         assert line.endswith(f"serves {prefix} on {server.url}: {said}, no TLS, no users")
@@ -33,7 +34,7 @@ def test_one_line_tells_how_files_are_kept(prefix: Path, written: Callable[[str]
 def test_a_read_only_archive_says_so_and_is_left_alone(prefix: Path, written: Callable[[str], str]) -> None:
     (prefix / ".partial").mkdir()
     (prefix / ".partial" / "left").write_bytes(b"x")
-    with launcher(prefix, "-c", written("[archive]\nread_only = true\n")) as server:
+    with forked_launcher(prefix, "-c", written("[archive]\nread_only = true\n")) as server:
         assert ", read-only, no TLS" in server.stderr
         assert requests.put(f"{server.url}/7", data=b"x").status_code == 403
     assert (prefix / ".partial" / "left").exists()
@@ -53,9 +54,9 @@ def test_a_place_that_others_reach_is_a_warning(prefix: Path, arguments: tuple[s
 
 
 def test_a_directory_that_cannot_be_written_is_told() -> None:
-    assert "prefix '/proc/sys' cannot be written: " in refusal("--prefix", "/proc/sys")
+    assert "prefix '/proc/sys' cannot be written: " in refusal_of_main("--prefix", "/proc/sys")
 
 
 def test_directories_to_move_from_that_are_not_there_are_told(prefix: Path, written: Callable[[str], str]) -> None:
-    said = refusal("--prefix", str(prefix), "-c", written("[archive]\nmove_roots = /tmp:/nope\n"))
+    said = refusal_of_main("--prefix", str(prefix), "-c", written("[archive]\nmove_roots = /tmp:/nope\n"))
     assert "[archive] move_roots: '/nope' is not a directory" in said

@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from tests.servers.launcher_test import await_closed_port, await_partials, begin_upload
-from tests.support.processes import Server, launcher, refusal, suspend
+from tests.support.forked import forked_launcher, refusal_of_main
+from tests.support.processes import Server, suspend
 from tests.support.service import TIMEOUT, free_port
 from tests.support.waiting import await_true
 
@@ -49,7 +50,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(prefix: Path, config: Path) -> Iterator[Server]:
     """The launcher with two worker processes."""
-    with launcher(prefix, "--processes", "2", "-c", str(config)) as running:
+    with forked_launcher(prefix, "--processes", "2", "-c", str(config)) as running:
         yield running
 
 
@@ -126,7 +127,7 @@ def test_what_a_killed_worker_left_half_written_is_removed_by_the_next(server: S
 
 
 def test_a_worker_that_dies_again_and_again_is_started_once_a_second(prefix: Path) -> None:
-    with launcher(prefix, "--processes", "1") as server:
+    with forked_launcher(prefix, "--processes", "1") as server:
         for deaths in range(1, 4):
             began = time.clock_gettime(time.CLOCK_BOOTTIME)
             await_true(lambda: len(workers(server)) == 1)
@@ -191,7 +192,7 @@ def test_a_wrong_configuration_keeps_the_workers_and_is_one_line_in_the_log(
 def test_what_only_a_worker_can_find_wrong_keeps_the_workers_too(prefix: Path, tmp_path: Path) -> None:
     settings = tmp_path / "server.conf"
     settings.write_text("[global]\n")
-    with launcher(prefix, "--processes", "2", "--cherrypy-config", str(settings)) as server:
+    with forked_launcher(prefix, "--processes", "2", "--cherrypy-config", str(settings)) as server:
         before, said = workers(server), len(server.stderr)
         settings.write_text(f"[global]\nlog.access_file: '{tmp_path}/missing/access.log'\n")
         server.process.send_signal(signal.SIGHUP)
@@ -214,7 +215,7 @@ def test_an_upload_in_flight_survives_a_reload(server: Server, prefix: Path) -> 
 
 def test_a_stop_drains_frees_the_port_and_leaves_no_process(prefix: Path) -> None:
     options = ("--processes", "2", "-p", str(free_port()))
-    with launcher(prefix, *options) as server:
+    with forked_launcher(prefix, *options) as server:
         children = workers(server)
         upload = begin_upload(server, 7)
         await_partials(prefix, 1)
@@ -224,13 +225,13 @@ def test_a_stop_drains_frees_the_port_and_leaves_no_process(prefix: Path) -> Non
         assert upload.recv(65536).startswith(b"HTTP/1.1 201 ")
         assert server.process.wait(TIMEOUT) == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in children)
-    with launcher(prefix, *options) as server:
+    with forked_launcher(prefix, *options) as server:
         assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == b"0123456789"
 
 
 def test_a_stop_waits_for_no_request_for_ever(prefix: Path, config: Path) -> None:
     config.write_text("[http]\ndrain_seconds = 1\n")
-    with launcher(prefix, "--processes", "2", "-c", str(config)) as server, begin_upload(server, 7):
+    with forked_launcher(prefix, "--processes", "2", "-c", str(config)) as server, begin_upload(server, 7):
         await_partials(prefix, 1)
         assert server.stop() == 0
     assert list((prefix / ".partial").iterdir()) == []
@@ -254,11 +255,11 @@ def is_alive(pid: int) -> bool:
 def test_a_configuration_that_a_worker_refuses_ends_the_start(prefix: Path, tmp_path: Path) -> None:
     settings = tmp_path / "server.conf"
     settings.write_text(f"[global]\nlog.access_file: '{tmp_path}/missing/access.log'\n")
-    line = refusal("--prefix", str(prefix), "--processes", "2", "-p", "0", "--cherrypy-config", str(settings))
+    line = refusal_of_main("--prefix", str(prefix), "--processes", "2", "-p", "0", "--cherrypy-config", str(settings))
     assert "access.log cannot be written" in line
 
 
 def test_a_port_that_is_taken_is_named(server: Server, prefix: Path) -> None:
     port = server.url.rpartition(":")[2]
-    line = refusal("--prefix", str(prefix), "--processes", "2", "-p", port)
+    line = refusal_of_main("--prefix", str(prefix), "--processes", "2", "-p", port)
     assert f"127.0.0.1:{port}: address already in use" in line

@@ -1,74 +1,76 @@
-"""The launcher in processes that are forked from one that has loaded it, which is most of the work of a start."""
+"""The launcher, and others, in processes that are forked from one that has loaded them: most of the work of a start."""
 
 import multiprocessing
+import os
+import signal
+import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing.context import ForkServerProcess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import requests
+from typing import Any
 
 from tests.support.loaded import run_main
-from tests.support.processes import LOADED_LATE, URL, clean_environment, refused
+from tests.support.processes import LOADED_LATE, Server, clean_environment, refused, serving
 from tests.support.service import TIMEOUT
-from tests.support.waiting import await_true
 
 _loaded = multiprocessing.get_context("forkserver")
-_loaded.set_forkserver_preload(["tests.support.loaded", *LOADED_LATE])
+_modules = ("homeless", "loaded", "recall_process")
+_loaded.set_forkserver_preload([*(f"tests.support.{name}" for name in _modules), *LOADED_LATE])
 
 
-class ForkedServer:
-    """A service that answers at *url*, which ends in no slash."""
+class ForkedProcess:
+    """A process that runs *target* with *arguments*, and has what tests need of subprocess.Popen."""
 
-    def __init__(self, process: ForkServerProcess, output: Path) -> None:
-        self.url = ""
-        self._process, self._output = process, output
-        await_true(self._answers)
+    def __init__(self, target: Callable[..., Any], *arguments: object) -> None:
+        self._process = _loaded.Process(target=target, args=arguments)
+        self._process.start()
+        self.pid = self._process.pid or 0
 
     @property
-    def pid(self) -> int:
-        """The id of the process."""
-        return self._process.pid or 0
+    def returncode(self) -> int | None:
+        """The exit code, None while it runs."""
+        return self._process.exitcode
 
-    def wait(self) -> None:
-        """Return when the process has ended."""
-        self._process.join(TIMEOUT)
-        assert self._process.exitcode is not None
+    def poll(self) -> int | None:
+        """Return the exit code, None while it runs."""
+        return self._process.exitcode
 
-    def _answers(self) -> bool:
-        said = self._output.read_text()
-        assert self._process.is_alive(), said
-        found = URL.search(said)
-        self.url = f"http://{found[1]}" if found else ""
-        return bool(found) and requests.get(self.url, timeout=TIMEOUT).ok
+    def wait(self, timeout: float = TIMEOUT) -> int:
+        """Return the exit code when the process has ended. Raises TimeoutExpired."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired(self._process.name, timeout)
+        return self._process.exitcode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal unless the process has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.send_signal(signal.SIGKILL)
 
 
 @contextmanager
-def forked_launcher(prefix: Path, *options: str, user: str | None = None) -> Iterator[ForkedServer]:
-    """Run the launcher on a free port until the block is left, as *user* if root asks."""
+def forked_launcher(
+    prefix: Path | str, *options: str, env: Mapping[str, str] | None = None, user: str | None = None
+) -> Iterator[Server]:
+    """Run the launcher, one process, on a free port until the block is left, as *user* if root asks.
+
+    What the interpreter reads of *env* as it starts has no effect.
+    """
     arguments = ("-t", "posix", "-p", "0", "--prefix", str(prefix), "--processes", "0", *options)
-    with tempfile.NamedTemporaryFile() as output:
-        process = _started(arguments, {}, output.name, user)
-        try:
-            yield ForkedServer(process, Path(output.name))
-        finally:
-            process.terminate()
-            process.join(TIMEOUT)
-            process.kill()
+    environment = {**clean_environment(), **(env or {})}
+    with serving(lambda output: ForkedProcess(run_main, arguments, environment, output, user)) as server:
+        yield server
 
 
 def refusal_of_main(*arguments: str, **environment: str) -> str:
     """Return the line with which the launcher refuses to start, with the exit code 2."""
     with tempfile.NamedTemporaryFile() as output:
-        process = _started(arguments, environment, output.name)
-        process.join(TIMEOUT)
-        return refused(process.exitcode, output.read())
-
-
-def _started(
-    arguments: tuple[str, ...], environment: dict[str, str], output: str, user: str | None = None
-) -> ForkServerProcess:
-    process = _loaded.Process(target=run_main, args=(arguments, {**clean_environment(), **environment}, output, user))
-    process.start()
-    return process
+        everywhere = ("-p", "0", *arguments)  # another port may be named, and 8080 be in use
+        process = ForkedProcess(run_main, everywhere, {**clean_environment(), **environment}, output.name, None)
+        return refused(process.wait(), output.read())

@@ -14,6 +14,7 @@ _M_ARENA_MAX = -8  # of mallopt()
 
 def run_main(arguments: Sequence[str], environment: Mapping[str, str], output: str, user: str | None) -> NoReturn:
     """Run the launcher in this process, as *user*; what it writes goes to the file *output*."""
+    os.setsid()  # so that all that it starts can be ended with it
     os.environ.clear()
     os.environ.update(environment)
     # glibc opens a file below /proc when it first shrinks the arena of a thread, whenever that is: a call of no

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, Protocol
 
 import requests
 
@@ -38,21 +38,34 @@ sys.exit(main())
 """
 
 
-class Server:
-    """A service that answers at *url*, which ends in no slash."""
+class Process(Protocol):
+    """What is asked of a subprocess.Popen, or of a process that was forked."""
 
-    def __init__(self, process: subprocess.Popen[bytes], errors: BinaryIO, stop_signal: signal.Signals) -> None:
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float = TIMEOUT) -> int: ...
+
+    def send_signal(self, number: signal.Signals, /) -> Any: ...
+
+    def kill(self) -> Any: ...
+
+
+class Server:
+    """A service that answers at *url*, which ends in no slash; what it writes is in the file *output*."""
+
+    def __init__(self, process: Process, output: Path, stop_signal: signal.Signals) -> None:
         self.url = ""
         self.process = process
         self.pid = process.pid
-        self._errors = errors
+        self._output = output
         self._stop_signal = stop_signal
 
     @property
     def stderr(self) -> str:
         """What the service has written to standard output and error so far."""
-        # Not read(): the service appends at the position that this end shares with it.
-        return os.pread(self._errors.fileno(), 1 << 24, 0).decode(errors="replace")
+        return self._output.read_text(errors="replace")
 
     def await_line(self, words: str) -> None:
         """Wait until the service has written *words*."""
@@ -127,17 +140,28 @@ def uwsgi(
 
 @contextmanager
 def _running(command: Sequence[str], env: Mapping[str, str], stop_signal: signal.Signals) -> Iterator[Server]:
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            command,
-            env={**clean_environment(), **env},
-            stdin=subprocess.DEVNULL,
-            stdout=errors,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that uWSGI's workers end with their master
-        )
+    def start(output: str) -> Process:
+        with Path(output).open("ab") as file:
+            return subprocess.Popen(
+                command,
+                env={**clean_environment(), **env},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that uWSGI's workers end with their master
+            )
+
+    with serving(start, stop_signal) as server:
+        yield server
+
+
+@contextmanager
+def serving(start: Callable[[str], Process], stop_signal: signal.Signals = signal.SIGTERM) -> Iterator[Server]:
+    """Yield the server that *start* makes in a session of its own, given the file that it writes to; then end it."""
+    with tempfile.NamedTemporaryFile() as output:
+        process = start(output.name)
         try:
-            server = Server(process, errors, stop_signal)
+            server = Server(process, Path(output.name), stop_signal)
             _await(server)
             yield server
             if process.poll() is None:
@@ -145,6 +169,7 @@ def _running(command: Sequence[str], env: Mapping[str, str], stop_signal: signal
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
 
 
@@ -158,7 +183,7 @@ def _await(server: Server) -> None:
     deadline = time.monotonic() + TIMEOUT
     while not _answers(server):
         if server.process.poll() is not None:
-            raise RuntimeError(f"the service ended with {server.process.returncode}:\n{server.stderr}")
+            raise RuntimeError(f"the service ended with {server.process.poll()}:\n{server.stderr}")
         if time.monotonic() > deadline:
             raise TimeoutError(f"the service did not start:\n{server.stderr}")
         time.sleep(_POLL)

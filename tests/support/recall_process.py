@@ -1,17 +1,14 @@
-"""A recaller as a process of its own: ``python -m tests.support.recall_process URL TAPE``, until SIGTERM."""
+"""A recaller as a process of its own, until SIGTERM."""
 
 import logging
-import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.forked import ForkedProcess
 from tests.support.recall_site import Site
-from tests.support.service import TIMEOUT
 from tests.support.tape import Tape
 from tests.support.waiting import await_true
 
@@ -22,7 +19,7 @@ _WORKS = "this process recalls files from tape"
 class RecallProcess:
     """A process with a recaller, which is at work or stands by."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    def __init__(self, process: ForkedProcess, log: Path) -> None:
         self.process, self._log = process, log
 
     @property
@@ -42,21 +39,19 @@ class RecallProcess:
     def kill(self) -> None:
         """End it as a crash would."""
         self.process.kill()
-        self.process.wait(TIMEOUT)
+        self.process.wait()
 
 
 @contextmanager
 def recall_process(url: str, tape: Tape) -> Iterator[RecallProcess]:
     """Run a recaller for the *tape* with the database at *url* until the block is left."""
     with tempfile.NamedTemporaryFile(suffix=".log") as log:
-        command = [sys.executable, "-m", "tests.support.recall_process", url, str(tape.path)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = ForkedProcess(_recall, url, tape.path, log.name)
         try:
             yield RecallProcess(process, Path(log.name))
         finally:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
-            process.wait(TIMEOUT)
+            process.kill()
+            process.wait()
 
 
 def wait_for_work(*processes: RecallProcess) -> RecallProcess:
@@ -65,13 +60,9 @@ def wait_for_work(*processes: RecallProcess) -> RecallProcess:
     return next(process for process in processes if process.is_at_work)
 
 
-def _main(url: str, path: str) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    site = Site(url, Tape(Path(path)), lease_seconds=LEASE, database_timeout=2.0)
+def _recall(url: str, tape: Path, log: str) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", filename=log)
+    site = Site(url, Tape(tape), lease_seconds=LEASE, database_timeout=2.0)
     site.archive.is_quick = True
     signal.signal(signal.SIGTERM, lambda *_: site.recaller.stop())
     site.recaller.run()
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

@@ -41,7 +41,7 @@ def kill_at(call: Call, ordeal: Ordeal, site: Site, file_id: int) -> list[str]:
     ordeal.prepare(site, file_id)
     with traced(site.server.pid, [call.name], f"{call.name}:signal=SIGKILL:when={call.number}"):
         answer = ordeal.send(site, file_id)
-        site.server.wait()
+        site.server.process.wait()
     site.start()
     faults = list(ordeal.faults(site, file_id, answer))
     faults += [f"and then: {fault}" for fault in ordeal.repeat(site, file_id)]

@@ -13,7 +13,8 @@ from typing import Any
 
 import requests
 
-from tests.support.forked import ForkedServer, forked_launcher
+from tests.support.forked import forked_launcher
+from tests.support.processes import Server
 from tests.support.service import TIMEOUT
 from tests.support.tracing import Call, traced
 
@@ -42,7 +43,7 @@ class Site:
         )
         self._settings.write_text(f"[global]\nserver.thread_pool: {threads}\n")
         self._stack = ExitStack()
-        self.server: ForkedServer
+        self.server: Server
 
     def start(self) -> None:
         """Start the service, anew if it has died."""

@@ -87,7 +87,8 @@ class Supervisor:
             notify_ready(name)
             while True:
                 self._reap()
-                self._fill_vacancies()
+                if self._fill_vacancies():
+                    continue  # the signals of workers that ended meanwhile are taken already
                 if self._reload_is_due:
                     self._reload(name)
                 else:
@@ -169,7 +170,8 @@ class Supervisor:
                 self._vacancies.append(worker.begun + self._interval)
                 _log.error("worker process %d has ended (%s), another one takes its place", worker.pid, end)
 
-    def _fill_vacancies(self) -> None:
+    def _fill_vacancies(self) -> bool:
+        """Start the workers that are due, and return whether there were any."""
         due = [moment for moment in self._vacancies if moment <= time.monotonic()]
         for moment in due:
             self._vacancies.remove(moment)
@@ -181,6 +183,7 @@ class Supervisor:
             except ConfigurationError as error:
                 self._interval = min(2 * self._interval, _LONGEST_INTERVAL)
                 _log.error("a worker process does not start: %s; next attempt in %d seconds", error, self._interval)
+        return bool(due)
 
     def _dismiss(self, workers: list[_Worker], number: int) -> None:
         for worker in workers:

@@ -61,6 +61,8 @@ def _derived(kind: type[T], names: Iterable[str], **methods: Callable[..., Any])
 
 
 def _timed(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    cell = BACKEND_SECONDS.cell(name)
+
     @wraps(method)
     def call(*arguments: Any, **options: Any) -> Any:
         began = perf_counter()
@@ -71,7 +73,7 @@ def _timed(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
                 CELLS.add(BACKEND_FAILURES.change(name))
             raise
         finally:
-            CELLS.add(*BACKEND_SECONDS.changes(perf_counter() - began, name))
+            CELLS.add(*BACKEND_SECONDS.changes(cell, perf_counter() - began))
 
     return call
 

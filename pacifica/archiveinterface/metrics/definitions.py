@@ -157,7 +157,7 @@ class Timed:
 
     def __init__(self, histogram: Histogram, *values: str) -> None:
         """Count in *histogram*."""
-        self._histogram, self._values = histogram, values
+        self._histogram, self._cell = histogram, histogram.cell(*values)
         self._began = 0.0
 
     def __enter__(self) -> None:
@@ -166,4 +166,4 @@ class Timed:
 
     def __exit__(self, *_: object) -> None:
         """Count, even what failed."""
-        CELLS.add(*self._histogram.changes(perf_counter() - self._began, *self._values))
+        CELLS.add(*self._histogram.changes(self._cell, perf_counter() - self._began))

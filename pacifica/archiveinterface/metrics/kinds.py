@@ -39,9 +39,13 @@ class Counter:
         self._begin = begin
         return begin + len(self._first_of) * self._width
 
-    def change(self, *values: str, by: float = 1) -> Change:
-        """Return what adds *by* with these *values* of the labels."""
-        return self._begin + self._first_of[values], by
+    def cell(self, *values: str) -> int:
+        """Return the first cell of these *values* of the labels."""
+        return self._begin + self._first_of[values]
+
+    def change(self, *values: str) -> Change:
+        """Return what counts one more with these *values* of the labels."""
+        return self.cell(*values), 1
 
     def samples(self, cells: Sequence[float]) -> Iterator[Sample]:
         """Yield what *cells* hold; where there are many combinations of values, only what was ever counted."""
@@ -59,9 +63,8 @@ class Histogram(Counter):
         """Count what *meaning* says."""
         super().__init__(name, meaning, labels, (*bounds, inf))
 
-    def changes(self, seconds: float, *values: str) -> tuple[Change, Change]:
-        """Return what counts *seconds* with these *values* of the labels."""
-        first = self._begin + self._first_of[values]
+    def changes(self, first: int, seconds: float) -> tuple[Change, Change]:
+        """Return what counts *seconds* in the cells from *first* on, the `cell` of the values of the labels."""
         return (first, seconds), (first + 1 + bisect_left(self.bounds, seconds), 1)
 
 

@@ -1,5 +1,8 @@
 """Counting requests while they are answered, and when they have been."""
 
+from functools import cache
+from typing import NamedTuple
+
 from ..http.errors import TAPE_API
 from ..metrics.definitions import (
     CELLS,
@@ -20,6 +23,17 @@ _METHODS = frozenset(METHODS)
 _UNAVAILABLE = STATUSES[-1]
 
 
+class _Cells(NamedTuple):
+    """Where requests with the same labels are counted."""
+
+    requests: int
+    seconds: int
+    first_byte: int
+    received: int
+    sent: int
+    broken: int
+
+
 def count_arrival() -> None:
     """Count a request that is going to be answered."""
     CELLS.add((IN_FLIGHT_CELL, 1))
@@ -28,20 +42,37 @@ def count_arrival() -> None:
 def count_exchange(exchange: Exchange) -> None:
     """Count a request that was answered, or whose answer broke off."""
     method = exchange.method if exchange.method in _METHODS else OTHER
-    request = (_resource_of(exchange.target), method)
-    answer = (*request, _UNAVAILABLE if exchange.status == 503 else STATUSES[exchange.status // 100 - 1])
-    CELLS.add(
+    cells = _cells(_resource_of(exchange.target), method, exchange.status)
+    changes = [
         (IN_FLIGHT_CELL, -1),
-        HTTP_REQUESTS.change(*answer),
-        *HTTP_SECONDS.changes(exchange.seconds, *answer),
-        *HTTP_FIRST_BYTE.changes(exchange.first_byte, *answer),
-        HTTP_RECEIVED.change(*request, by=exchange.received),
-        HTTP_SENT.change(*request, by=exchange.sent),
-        HTTP_BROKEN.change(*request, by=exchange.broke_off),
-    )
+        (cells.requests, 1),
+        *HTTP_SECONDS.changes(cells.seconds, exchange.seconds),
+        *HTTP_FIRST_BYTE.changes(cells.first_byte, exchange.first_byte),
+    ]
+    if exchange.sent:
+        changes.append((cells.sent, exchange.sent))
+    if exchange.received:
+        changes.append((cells.received, exchange.received))
+    if exchange.broke_off:
+        changes.append((cells.broken, 1))
+    CELLS.add(*changes)
 
 
 def _resource_of(target: str) -> str:
     if target.startswith("/-/"):
         return "page"
     return "tape" if target.startswith(TAPE_API) else "file"
+
+
+@cache
+def _cells(resource: str, method: str, status: int) -> _Cells:
+    request = (resource, method)
+    answer = (*request, _UNAVAILABLE if status == 503 else STATUSES[status // 100 - 1])
+    return _Cells(
+        HTTP_REQUESTS.cell(*answer),
+        HTTP_SECONDS.cell(*answer),
+        HTTP_FIRST_BYTE.cell(*answer),
+        HTTP_RECEIVED.cell(*request),
+        HTTP_SENT.cell(*request),
+        HTTP_BROKEN.cell(*request),
+    )

@@ -1,8 +1,11 @@
 """Who may read the pages: everybody, clients on this host, those with the token; on every port or on one."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,9 @@ from pacifica.archiveinterface.pages.options import LOCAL, OPEN, TOKEN, PagesOpt
 from pacifica.archiveinterface.recalls.options import RecallOptions
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
-from tests.support.service import Client, serving
+from tests.support.metrics import Metrics
+from tests.support.processes import launcher, uwsgi
+from tests.support.service import Client, free_port, serving
 
 ALWAYS_OPEN = ["/-/health", "/-/ready", "/-/version"]
 Serve = Callable[[PagesOptions], Client]
@@ -94,3 +99,28 @@ def test_pages_that_have_their_own_port_are_found_nowhere_else(serve: Serve) -> 
     for page in ALWAYS_OPEN:
         assert service.request("GET", page).status_code == 200
     assert service.request("PUT", "/1", data=b"x").status_code == 201
+
+
+@pytest.mark.parametrize("start", [launcher, uwsgi])
+def test_a_port_for_the_pages_has_nothing_else(tmp_path: Path, start: Any) -> None:
+    port = free_port()
+    prefix, config = tmp_path / "archive", tmp_path / "config.ini"
+    prefix.mkdir()
+    config.write_text(f"[pages]\naddress = 127.0.0.1:{port}\n")
+    options = ["--http-socket", f"127.0.0.1:{port}"] if start is uwsgi else ["--processes", "2", "-c", str(config)]
+    with start(prefix, *options, env={"ARCHIVEINTERFACE_CONFIG": str(config)}) as server:
+        if start is launcher:
+            os.kill(server.pid, signal.SIGHUP)
+            server.await_line("reloaded")
+        files, pages = Client(int(server.url.rpartition(":")[2])), Client(port)
+        assert files.request("PUT", "/1", data=b"x").status_code == 201
+        for method in ("PUT", "GET", "DELETE"):
+            assert pages.request(method, "/1", data=b"y").status_code == 404
+        assert pages.request("GET", "/").status_code == 404
+        assert pages.request("GET", "/api/v1/stage/1").status_code == 404
+        assert files.request("GET", "/1").content == b"x"
+        for page in ("/-/metrics", "/-/recalls"):
+            assert (pages.request("GET", page).status_code, files.request("GET", page).status_code) == (200, 404)
+        for page in ALWAYS_OPEN:
+            assert (pages.request("GET", page).status_code, files.request("GET", page).status_code) == (200, 200)
+        assert Metrics(pages.url)("http_requests_total", method="PUT", status="2xx") == 1

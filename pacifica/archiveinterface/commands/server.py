@@ -4,6 +4,7 @@ import argparse
 import logging
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..config import Config
@@ -112,13 +113,22 @@ class _Service(NamedTuple):
         """Whether the server itself does TLS."""
         return bool(self.setting("server.ssl_certificate"))
 
-    def listener(self) -> socket.socket:
-        """Return a socket that listens. Raises ConfigurationError."""
+    @property
+    def pages_address(self) -> tuple[str, int] | None:
+        """The host and the port of the pages, if they have a port of their own."""
+        return self.choice.config.pages.address
+
+    def listeners(self) -> list[socket.socket]:
+        """Return the socket that listens for clients and, if there is one, that of the pages."""
+        addresses = [self.address, *([self.pages_address] if self.pages_address else [])]
+        return [self._listener(address) for address in addresses]
+
+    def _listener(self, address: str | tuple[str, int]) -> socket.socket:
         try:
-            return listen(self.address, self.setting("server.socket_queue_size"))
+            return listen(address, self.setting("server.socket_queue_size"))
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise ConfigurationError(f"cannot listen on {_place(self.address)}: {reason}") from error
+            raise ConfigurationError(f"cannot listen on {_place(address)}: {reason}") from error
 
     def announcement(self, address: Any) -> str:
         """Return the line that says what is served at *address*; warn of one that others reach."""
@@ -134,26 +144,30 @@ class _Service(NamedTuple):
         site = self.choice.site()
         site.prepare()
         site.require_layout()
-        self.server(site, [])
+        self.servers(site, [], [None])
 
-    def server(self, site: Site, observers: list[Observer], listener: socket.socket | None = None) -> ArchiveServer:
-        """Return a server of *site*, whose requests *observers* are told of. Raises ConfigurationError."""
+    def servers(
+        self, site: Site, observers: list[Observer], listeners: Sequence[socket.socket | None]
+    ) -> list[ArchiveServer]:
+        """Return a server of *site* for each of *listeners*; *observers* are told of requests.
+
+        Raises ConfigurationError.
+        """
         config = self.choice.config
         http, tape, pages = config.http, config.tape, config.pages
         application = make_application(site.archive, self.settings, http, site.recalls, tape, pages)
         application.observers += observers
-        return _make_server(application, config, listener)
+        return [_make_server(application, config, listener) for listener in listeners]
 
-    def work(self, assignment: Assignment) -> int:
-        """Serve as one of several worker processes."""
+    def work(self, pages: Sequence[socket.socket], assignment: Assignment) -> int:
+        """Serve as one of several worker processes; *pages* are listening sockets beside the one assigned."""
         site = self.choice.site()
         if assignment.sweeps:
             site.prepare()
         site.require_layout()
         with access_log(self.choice.config.log) as access, span_observers() as spans:
-            server = self.server(site, [*access, *spans], assignment.listener)
-            server.prepare()
-            running = Running(server, assignment.supervisor)
+            server, *others = self.servers(site, [*access, *spans], [assignment.listener, *pages])
+            running = _prepared(server, others, assignment.supervisor)
             assignment.ready()
             with site.recalls.at_work():
                 return running.serve()
@@ -164,9 +178,8 @@ def _serve(service: _Service) -> int:
     site.prepare()
     site.require_layout()
     with access_log(service.choice.config.log) as access, span_observers() as spans:
-        server = service.server(site, [*access, *spans], service.listener())
-        server.prepare()
-        running = Running(server)
+        server, *others = service.servers(site, [*access, *spans], service.listeners())
+        running = _prepared(server, others)
         announcement = service.announcement(server.bind_addr)
         _log.info(announcement)
         with site.recalls.at_work():
@@ -175,20 +188,25 @@ def _serve(service: _Service) -> int:
 
 
 def _supervise(service: _Service, given: argparse.Namespace) -> int:
-    listener = service.listener()
+    listener, *pages = service.listeners()
     watchdog = Watchdog(listener)
-
     share_cells(service.choice.config.pages.metrics_directory)
 
     def configure() -> Work:
         read = _Service.read(given)
-        if read.address != service.address:
+        if (read.address, read.pages_address) != (service.address, service.pages_address):
             _log.warning("the new address and port take effect when the service is restarted")
         watchdog.encrypted = read.is_encrypted
-        return read.work
+        return partial(read.work, pages)
 
     announcement = service.announcement(listener.getsockname())
     return Supervisor(listener, given.processes, configure, watchdog).run(announcement)
+
+
+def _prepared(server: ArchiveServer, others: Sequence[ArchiveServer], supervisor: int | None = None) -> Running:
+    for each in (server, *others):
+        each.prepare()
+    return Running(server, supervisor, others)
 
 
 def _make_server(application: Any, config: Config, listener: socket.socket | None) -> ArchiveServer:

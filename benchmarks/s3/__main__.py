@@ -46,8 +46,8 @@ def site(directory: Path, mebibytes: int, warming: int) -> Iterator[Site]:
 def works(given: argparse.Namespace) -> list[Work]:
     """Return what is asked of all, in turn."""
     large = f"{given.mebibytes} MiB"
-    small = [Work(kind, size, clients) for kind in ("GET", "PUT") for size in given.sizes for clients in given.clients]
-    return small + [Work(f"large {kind}", large, streams) for kind in ("GET", "PUT") for streams in given.streams]
+    small = [Work(kind, size, clients) for kind in given.kinds for size in given.sizes for clients in given.clients]
+    return small + [Work(f"large {kind}", large, streams) for kind in given.kinds for streams in given.streams]
 
 
 def rounds(place: Site, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("directory", type=Path, help="where the store keeps its data, some GiB")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of a turn with small files")
+    parser.add_argument("--kinds", nargs="+", default=["GET", "PUT"], choices=["GET", "PUT"], help="of request")
     parser.add_argument("--sizes", nargs="*", default=["1 KiB", "1 MiB"], help="of small files")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--warming", type=int, default=WARM_UP, help="requests that each service is warmed up with")

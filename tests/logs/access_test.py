@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +44,8 @@ def test_every_request_has_one_line_when_the_service_has_stopped(
 
         with ThreadPoolExecutor(4) as pool:
             assert set(pool.map(ask, range(REQUESTS))) == {404}
-        server.stop()
+        server.process.send_signal(signal.SIGTERM)  # uWSGI ends requests at once at SIGINT
+        server.process.wait(TIMEOUT)
         logged = Counter(name for name in _ID.findall(server.stderr) if name.startswith("asked-"))
     assert logged == Counter(f"asked-{number}" for number in range(REQUESTS))
 

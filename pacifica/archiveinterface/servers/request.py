@@ -159,7 +159,8 @@ class Gateway(cheroot.wsgi.Gateway_10):
             try:
                 self.req.ensure_headers_sent()
             finally:
-                answer.close()
+                if hasattr(answer, "close"):  # an application may return a list (the benchmarks' does)
+                    answer.close()
 
 
 def _transmit(request: Request, part: FilePart, count: Callable[[int], None]) -> None:

@@ -30,6 +30,14 @@ os.environ["STATE_DIRECTORY"] = _STATE.name
 
 Serve = Callable[..., Service]
 
+# What waits for installations, load generators and killed servers, tens of seconds each.
+_LONG = {"bench_test.py", "s3_bench_test.py", "packaging_test.py", "docs_test.py", "nodes_test.py", "demo_test.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take longest, so that none of them is all that is left in the end."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests were skipped for each reason."""

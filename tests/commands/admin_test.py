@@ -44,7 +44,7 @@ def test_delete_follows_the_configuration(tmp_path: Path) -> None:
     assert not (tmp_path / "39" / "3039").exists()
 
 
-@pytest.mark.parametrize("arguments", [("--prefix", "/nonexistent", "delete", "1"), ("-t", "tape", "delete", "1")])
+@pytest.mark.parametrize("arguments", [("--prefix", "/proc/nonexistent", "delete", "1"), ("-t", "tape", "delete", "1")])
 def test_a_wrong_configuration_is_one_line_and_code_2(arguments: tuple[str, ...]) -> None:
     ended = run(*arguments)
     assert ended.returncode == 2
@@ -56,7 +56,7 @@ def test_options_are_taken_before_and_after_the_command(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     assert run("delete", "1", "--prefix", str(tmp_path)).returncode == 0
     assert run("-t", "POSIX", "delete", "--prefix", str(tmp_path), "2").returncode == 0
-    assert run("--prefix", "/nonexistent", "delete", "3", "--prefix", str(tmp_path)).returncode == 0
+    assert run("--prefix", "/proc/nonexistent", "delete", "3", "--prefix", str(tmp_path)).returncode == 0
     assert tree_of(tmp_path) == {}
     assert run("-t", "no-such", "delete", "--prefix", str(tmp_path), "2").returncode == 2
 

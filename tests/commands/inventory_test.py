@@ -133,7 +133,7 @@ def test_lines_that_are_not_records_are_refused(run: Run, contents: dict[str, by
 
 
 def test_a_manifest_that_cannot_be_read_is_a_wrong_configuration(run: Run) -> None:
-    ended = run("import", "/nonexistent")
+    ended = run("import", "/proc/nonexistent")
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
 
 

@@ -71,7 +71,7 @@ def test_ids_come_from_a_file_or_standard_input(archive: Path, tmp_path: Path) -
     ("arguments", "code"),
     [
         ((), 2),
-        (("--from-file", "/nonexistent"), 2),
+        (("--from-file", "/proc/nonexistent"), 2),
         (("--lifetime", "-1", "1"), 2),
         (("--follow", "no-such-request"), 1),
         (("--follow", "no-such-request", "1"), 2),

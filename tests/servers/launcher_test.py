@@ -278,7 +278,7 @@ def test_files_of_logs_and_tls_that_cannot_be_opened_end_the_start(
 def test_the_environment_names_backend_prefix_and_files(tmp_path: Path, written: Callable[[str, str], str]) -> None:
     environment = {
         "PAI_BACKEND_TYPE": "no-such",
-        "PAI_PREFIX": "/nonexistent",
+        "PAI_PREFIX": "/proc/nonexistent",
         "ARCHIVEINTERFACE_CONFIG": written("config.ini", "[http]\nhead = standard\n"),
         "ARCHIVEINTERFACE_CPCONFIG": written("server.conf", "[global]\nserver.max_request_body_size: 10\n"),
     }

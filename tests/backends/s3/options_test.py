@@ -98,7 +98,7 @@ def test_the_profile_is_one_of_the_credentials_file(store: SeaweedFS, prefix: st
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"credentials_file": "/nonexistent"}, r"^\[s3\] credentials_file /nonexistent cannot be read$"),
+        ({"credentials_file": "/proc/nonexistent"}, r"^\[s3\] credentials_file /proc/nonexistent cannot be read$"),
         ({"profile": "nobody"}, r"^\[s3\] The config profile \(nobody\) could not be found$"),
         ({"endpoint_url": "127.0.0.1:8333"}, r"^\[s3\] Invalid endpoint: 127.0.0.1:8333$"),
     ],

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from pacifica.archiveinterface.exception import (
     StorageError,
     UncheckedFileError,
 )
-from pacifica.archiveinterface.globals import VERSION
+from pacifica.archiveinterface.globals import LOG_NAME, VERSION
 from pacifica.archiveinterface.http import answers
 from pacifica.archiveinterface.http.answers import Answer
 from pacifica.archiveinterface.http.errors import Asked, error_answer, refusal
@@ -175,16 +176,18 @@ def test_a_refusal_has_no_trace_unless_there_is_one() -> None:
 
 
 def test_the_log_tells_what_the_service_or_its_storage_failed_in(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, LOG_NAME)
     cause = TimeoutError()
     unavailable = BackendUnavailableError("the server does not answer")
     unavailable.__cause__ = cause
     for error in (MissingFileError("no"), BeingStagedError("staged"), unavailable, StorageError("the disk failed")):
         error_answer(error, ASKED)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "request an-id, 'GET /7 HTTP/1.1': staged"),
         ("WARNING", "request an-id, 'GET /7 HTTP/1.1': the server does not answer (TimeoutError)"),
         ("ERROR", "request an-id, 'GET /7 HTTP/1.1', failed"),
     ]
-    assert caplog.records[1].exc_info
+    assert caplog.records[2].exc_info
 
 
 # The answer to a GET of a file

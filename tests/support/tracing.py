@@ -40,6 +40,7 @@ READING_CALLS = (
 )
 
 _CALL = re.compile(r"\d+ +(\w+)\((.*)")
+_LOG = "2<"  # standard error
 
 
 class Call(NamedTuple):
@@ -68,7 +69,7 @@ class Call(NamedTuple):
 
 @dataclass
 class Trace:
-    """What strace wrote; complete when the block of `traced` is left."""
+    """What strace wrote, but for what the process logs; complete when the block of `traced` is left."""
 
     calls: list[Call] = field(default_factory=list)
 
@@ -151,4 +152,5 @@ def _calls_in(text: str) -> Iterator[Call]:
         if found:
             thread, name = line.split(maxsplit=1)[0], found[1]
             made[thread, name] += 1
-            yield Call(name, made[thread, name], found[2], thread)
+            if not found[2].startswith(_LOG):
+                yield Call(name, made[thread, name], found[2], thread)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import botocore.client
 import pytest
+from botocore.httpsession import URLLib3Session
 
 from pacifica.archiveinterface.__main__ import cmd
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
@@ -89,13 +89,13 @@ def test_a_conversion_that_is_killed_is_completed_by_the_next(
 def dying(arguments: list[str], last: int) -> None:
     """Run the tool, and die as of SIGKILL when the store has answered the call number *last*."""
     points = Points(last, die)
-    call: Any = botocore.client.BaseClient._make_api_call
+    send: Any = URLLib3Session.send
 
     def made(*given: Any) -> Any:
-        answer = call(*given)
+        answer = send(*given)
         points.reach()
         return answer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.client.BaseClient, "_make_api_call", made)
+        patch.setattr(URLLib3Session, "send", made)
         cmd(arguments)

@@ -36,6 +36,15 @@ def test_what_requests_cost(content: bytes, site: FaultySite) -> None:
             assert sorted(site.proxy.calls.elements()) == sorted(calls)
 
 
+def test_a_small_file_that_replaces_another_is_sent_again_once_that_is_known(site: FaultySite) -> None:
+    with serving(site.hasty) as service:
+        service.request("PUT", "/8", data=SMALL)
+        site.proxy.heal()
+        service.request("PUT", "/8", data=SMALL[::-1])
+    assert site.proxy.calls == {"PutObject": 2, "HeadObject": 2}
+    assert get(site.direct, "8") == SMALL[::-1]
+
+
 def test_a_redirect_costs_one_head(site: FaultySite) -> None:
     with site.direct.open("8", "w") as file:
         file.write(SMALL)

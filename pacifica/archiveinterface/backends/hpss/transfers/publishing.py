@@ -9,7 +9,7 @@ from ..store import Store
 
 
 def publish(store: Store, source: str, target: str, precondition: Precondition | None) -> Replaced:
-    """Give the file at *source* the name *target*; return what had it, which is known only with a *precondition*.
+    """Give the file at *source* the name *target*; return what had it.
 
     Raises HPSSError, PreconditionError, FileExistsError when it may not replace what is there.
     """
@@ -21,14 +21,14 @@ def publish(store: Store, source: str, target: str, precondition: Precondition |
 
 def _publish_once(store: Store, source: str, target: str, precondition: Precondition | None) -> Replaced | None:
     """Publish it, or return None when another request has published a file meanwhile."""
-    existing = store.existing(target) if precondition else None
+    existing = store.existing(target)
     if precondition:
         precondition.check(existing)
     if store.options.may_replace and not (precondition and existing is None):
         _keep_for_readers(store, target)
         # Readers see the old file or the new one, never half of either.
         store.rename(source, target)
-        return Replaced.of(existing) if precondition else Replaced()
+        return Replaced.of(existing)
     try:
         store.link(source, target)  # of two processes that both found nothing here, one fails
     except store.client.HPSSError as error:

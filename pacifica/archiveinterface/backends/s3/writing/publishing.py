@@ -63,23 +63,22 @@ def publish(store: Store, new: Publishable, precondition: Precondition | None) -
 
     Raises PreconditionError, OtherBytesError when it may not replace what is there.
     """
-    for attempt in range(store.s3.attempts):
-        # Without a condition, the old object is asked for only to remove its notes.
-        is_looked_at = precondition or not store.options.may_replace or new.is_in_parts
-        existing = store.existing(new.filepath) if is_looked_at else None
-        condition = condition_for(store, existing, precondition)
+    for attempt in range(1 + store.s3.attempts):
+        # Most files are new. If one is not, the store says so, and then the old one is looked at.
+        is_taken_for_new = not (attempt or precondition or new.is_in_parts) and store.options.may_replace
+        existing = None if is_taken_for_new else store.existing(new.filepath)
+        condition = Condition(is_new=True) if is_taken_for_new else condition_for(store, existing, precondition)
         if existing and not store.options.may_replace:
             return _same(store, existing, new)
         try:
             status = _put(store, new, condition)
         except (StoreConditionError, ConcurrentWriteError):
-            if attempt + 1 == store.s3.attempts:
+            if attempt == store.s3.attempts:
                 raise
         else:
             if existing and (existing.has_notes or new.is_in_parts):
                 forget(store, existing, new.token)
-            if is_looked_at:
-                status.replaced = Replaced.of(existing)
+            status.replaced = Replaced.of(existing)
             return status
     raise AssertionError
 

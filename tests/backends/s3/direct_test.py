@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pacifica.archiveinterface.backends.s3.calls.client import client_of, session_of
+from pacifica.archiveinterface.backends.s3.options import S3Options
 from pacifica.archiveinterface.exception import BackendUnavailableError, MissingFileError
 from tests.backends.s3.faulty_site import FILE, SMALL, FaultySite, store_in
 from tests.backends.s3.support import archive_on
@@ -86,3 +88,12 @@ def test_a_path_may_have_any_characters(path: str, site: FaultySite, store: Seaw
     store_in(archive, SMALL)
     with archive.file(FILE).open_reader() as reader:
         assert reader.read(len(SMALL)) == SMALL
+
+
+def test_a_client_that_was_let_go_is_made_again(site: FaultySite) -> None:
+    first, *others = (S3Options(endpoint_url=site.proxy.endpoint, attempts=attempts) for attempts in range(1, 12))
+    client_of(first)
+    for options in others:
+        client_of(options)
+        session_of(first)
+    assert client_of(first).meta.endpoint_url == site.proxy.endpoint

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import botocore.session
@@ -40,12 +40,12 @@ def require_client(options: S3Options) -> None:
 
 def client_of(options: S3Options) -> Any:
     """Return this process's client for the store that *options* name; all its threads share it."""
-    return _client(os.getpid(), options)
+    return _connected(os.getpid(), options).client
 
 
 def session_of(options: S3Options) -> botocore.session.Session:
     """Return the session of `client_of`, which has its credentials."""
-    return _session(os.getpid(), options)
+    return _connected(os.getpid(), options).session
 
 
 def request_to(options: S3Options, bucket: str) -> AWSPreparedRequest:
@@ -67,18 +67,25 @@ def _show(request: AWSPreparedRequest, **_: object) -> None:
     raise _ShownError(request)
 
 
+class _Connected(NamedTuple):
+    """A client, and its session, which no other client may have: boto3 changes it for each client."""
+
+    session: botocore.session.Session
+    client: Any
+
+
 @lru_cache(maxsize=8)
-def _client(process: int, options: S3Options) -> Any:
+def _connected(process: int, options: S3Options) -> _Connected:
     # One for each process: a fork would share its connections.
-    client = boto3.session.Session(
-        botocore_session=_session(process, options), region_name=options.region or None
-    ).client("s3", endpoint_url=options.endpoint_url or None, config=_config(options))
+    session = _session(options)
+    client = boto3.session.Session(botocore_session=session, region_name=options.region or None).client(
+        "s3", endpoint_url=options.endpoint_url or None, config=_config(options)
+    )
     client.meta.events.register("before-send.s3.HeadBucket", _show)
-    return client
+    return _Connected(session, client)
 
 
-@lru_cache(maxsize=8)
-def _session(process: int, options: S3Options) -> botocore.session.Session:
+def _session(options: S3Options) -> botocore.session.Session:
     session = botocore.session.Session(profile=options.profile or None)
     session.register_component("data_loader", _descriptions)
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time_of)

@@ -63,37 +63,34 @@ def publish(store: Store, new: Publishable, precondition: Precondition | None) -
 
     Raises PreconditionError, OtherBytesError when it may not replace what is there.
     """
-    for attempt in range(1 + store.s3.attempts):
-        # Most files are new. If one is not, the store says so, and then the old one is looked at.
-        is_taken_for_new = not (attempt or precondition or new.is_in_parts) and store.options.may_replace
-        existing = None if is_taken_for_new else store.existing(new.filepath)
-        condition = Condition(is_new=True) if is_taken_for_new else condition_for(store, existing, precondition)
+    # Most files are new. If one is not, the store says so, and then the old one is looked at.
+    is_taken_for_new = not (precondition or new.is_in_parts) and store.options.may_replace
+    existing = None if is_taken_for_new else store.existing(new.filepath)
+    condition = Condition(is_new=True) if is_taken_for_new else condition_for(store, existing, precondition)
+    for left in reversed(range(1 + store.s3.attempts)):
         if existing and not store.options.may_replace:
             return _same(store, existing, new)
         try:
-            status = _put(store, new, condition)
-        except (StoreConditionError, ConcurrentWriteError):
-            if attempt == store.s3.attempts:
+            answer = new.put(condition)
+        except ArchiveInterfaceError as error:
+            stored = store.existing(new.filepath)
+            if stored and stored.kept.token == new.token:  # only the answer was lost, and boto3 has repeated the call
+                return _published(store, new, existing, stored)
+            if not left or not isinstance(error, (StoreConditionError, ConcurrentWriteError)):
                 raise
+            existing, condition = stored, condition_for(store, stored, precondition)
         else:
-            if existing and (existing.has_notes or new.is_in_parts):
-                forget(store, existing, new.token)
-            status.replaced = Replaced.of(existing)
-            return status
+            told = _told(store, new, answer)
+            return _published(store, new, existing, _verified(store, new, told) if new.is_in_parts else told)
     raise AssertionError
 
 
-def _put(store: Store, new: Publishable, condition: Condition) -> S3Status:
-    try:
-        answer = new.put(condition)
-    except ArchiveInterfaceError:
-        # Perhaps only the answer was lost, and boto3 has repeated the call.
-        stored = store.existing(new.filepath)
-        if stored is None or stored.kept.token != new.token:
-            raise
-        return stored
-    told = _told(store, new, answer)
-    return _verified(store, new, told) if new.is_in_parts else told
+def _published(store: Store, new: Publishable, replaced: S3Status | None, status: S3Status) -> S3Status:
+    """Return the *status* of what was published, once the notes of what it has *replaced* are removed."""
+    if replaced and (replaced.has_notes or new.is_in_parts):
+        forget(store, replaced, new.token)
+    status.replaced = Replaced.of(replaced)
+    return status
 
 
 def _verified(store: Store, new: Publishable, told: S3Status) -> S3Status:

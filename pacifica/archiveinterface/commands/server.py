@@ -3,7 +3,8 @@
 import argparse
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -165,22 +166,30 @@ class _Service(NamedTuple):
         if assignment.sweeps:
             site.prepare()
         site.require_layout()
-        with access_log(self.choice.config.log) as access, span_observers() as spans:
-            server, *others = self.servers(site, [*access, *spans], [assignment.listener, *pages])
-            running = _prepared(server, others, assignment.supervisor)
+        with self.running(site, [assignment.listener, *pages], assignment.supervisor) as running:
             assignment.ready()
             with site.recalls.at_work():
                 return running.serve()
+
+    @contextmanager
+    def running(
+        self, site: Site, listeners: Sequence[socket.socket], supervisor: int | None = None
+    ) -> Iterator[Running]:
+        """Give the prepared servers of *site*; at the end of the block all that they log is written."""
+        with access_log(self.choice.config.log) as access, span_observers() as spans:
+            server, *others = self.servers(site, [*access, *spans], listeners)
+            for each in (server, *others):
+                each.prepare()
+            yield Running(server, supervisor, others)
 
 
 def _serve(service: _Service) -> int:
     site = service.choice.site()
     site.prepare()
     site.require_layout()
-    with access_log(service.choice.config.log) as access, span_observers() as spans:
-        server, *others = service.servers(site, [*access, *spans], service.listeners())
-        running = _prepared(server, others)
-        announcement = service.announcement(server.bind_addr)
+    listeners = service.listeners()
+    with service.running(site, listeners) as running:
+        announcement = service.announcement(listeners[0].getsockname())
         _log.info(announcement)
         with site.recalls.at_work():
             notify_ready(announcement)
@@ -201,12 +210,6 @@ def _supervise(service: _Service, given: argparse.Namespace) -> int:
 
     announcement = service.announcement(listener.getsockname())
     return Supervisor(listener, given.processes, configure, watchdog).run(announcement)
-
-
-def _prepared(server: ArchiveServer, others: Sequence[ArchiveServer], supervisor: int | None = None) -> Running:
-    for each in (server, *others):
-        each.prepare()
-    return Running(server, supervisor, others)
 
 
 def _make_server(application: Any, config: Config, listener: socket.socket | None) -> ArchiveServer:

@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ def test_nodes_that_start_at_once_on_an_empty_archive_agree(prefix: Path, config
             die(None)
 
     for _ in range(20):
-        nodes = {started(lambda layout=layout: start(layout)): layout for layout in [*OTHER, *OTHER]}  # type: ignore[misc]
+        nodes = {started(partial(start, layout)): layout for layout in [*OTHER, *OTHER]}
         served = {layout for node, layout in nodes.items() if ends_well(node)}
         assert len(served) <= 1
         for name in marker(prefix):
@@ -181,7 +182,7 @@ def test_a_conversion_that_is_killed_anywhere_is_completed_by_the_next(
         archive = tmp_path / str(last)
         archive.mkdir()
         fill(archive, layout)
-        if runs_to_the_end(lambda: _dying([*convert, str(archive)], last)):  # noqa: B023
+        if runs_to_the_end(partial(_dying, [*convert, str(archive)], last)):
             break
         assert sorted(files_in(archive).values()) == sorted(FLAT.values())
         # Unless it was killed before it began or after its end, no service starts, and it cannot be reversed.

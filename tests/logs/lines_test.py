@@ -49,7 +49,9 @@ HOSTILE = [
 
 def test_the_combined_form_is_that_of_web_servers_and_more() -> None:
     line = combined_line(PLAIN)
-    start, date, rest = re.fullmatch(r"(.*)\[(.*)\](.*)\n", line).groups()  # type: ignore[union-attr]
+    found = re.fullmatch(r"(.*)\[(.*)\](.*)\n", line)
+    assert found
+    start, date, rest = found.groups()
     assert start == "192.0.2.7 - alice "
     assert re.fullmatch(r"\d\d/[A-Z][a-z]{2}/2026:\d\d:\d\d:20 [+-]\d{4}", date)
     assert rest == (
@@ -91,7 +93,7 @@ def test_the_json_form_has_names_for_the_same() -> None:
 @pytest.mark.parametrize("field", ["target", "client", "user", "referer", "user_agent", "method", "protocol"])
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_value_of_a_client_forges_a_line_or_a_field(field: str, text: str) -> None:
-    exchange = PLAIN._replace(**{field: text})  # type: ignore[arg-type]
+    exchange = Exchange(**{**PLAIN._asdict(), field: text})
     line = combined_line(exchange)
     assert line.isascii()
     assert line[:-1].isprintable()

@@ -10,7 +10,7 @@ from tests.backends.hpss.conftest import Installation, ServeHpss
 from tests.backends.hpss.support import archive_on, assert_all_is_closed, write_config
 from tests.hpss_simulator import Simulator
 from tests.support.processes import uwsgi
-from tests.support.service import Service
+from tests.support.service import Client
 
 BLOCK = 1 << 16  # bytes; what the archives of these tests read and write at a time
 
@@ -44,7 +44,7 @@ def test_every_forked_worker_logs_in_once(simulator: Simulator, directory: Path,
         "HPSS_SIM_NAMES": "/",
     }
     with uwsgi(directory, "--pythonpath", str(installation("9.3")), env=environment) as server:
-        service = Service(None, None, int(server.url.rpartition(":")[2]))  # type: ignore[arg-type]
+        service = Client(int(server.url.rpartition(":")[2]))
 
         def life_of(number: int) -> bool:
             content, path = os.urandom(100_000), f"/{number}"

@@ -45,7 +45,7 @@ def is_directory_of_tree(name: str) -> bool:
 def layouts_of(paths: Iterable[str]) -> dict[str, str]:
     """Return the layouts that the files *paths* have, each with a path as an example.
 
-    A name that is no id tells of none: it may be a file of the site, such as its config.ini.
+    A file whose name is not an id is left out: it may belong to the site, as a config.ini does.
     """
     return {layout: path for path in paths for layout in (FLAT, TREE) if id_in(layout, path) is not None}
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
+from .auth.options import AuthOptions
 from .backends.abstract.options import ArchiveOptions
 from .backends.hpss.options import HpssOptions
 from .backends.oracle_hsm_sideband.options import HsmSidebandOptions
@@ -30,6 +31,7 @@ class Config(SimpleNamespace):
     recalls: RecallOptions
     tape: TapeOptions
     pages: PagesOptions
+    auth: AuthOptions
     posix: PosixOptions
     hpss: HpssOptions
     hsm_sideband: HsmSidebandOptions

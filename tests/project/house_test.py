@@ -56,6 +56,9 @@ LAYERS = [
         "servers.clients",
     },
     {
+        "auth.options",
+        "auth.permissions",
+        "auth.watched",
         "backends.abstract.moving",
         "backends.abstract.naming",
         "backends.abstract.notes",
@@ -88,6 +91,7 @@ LAYERS = [
         "logs.lines",
     },
     {
+        "auth.methods",
         "config",
         "backends.abstract.layout",
         "logs.formatters",

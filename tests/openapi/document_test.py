@@ -1,7 +1,9 @@
 """The OpenAPI document is right, and describes all that the service answers."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -13,11 +15,13 @@ from pacifica.archiveinterface.openapi.errors import MEANINGS
 from pacifica.archiveinterface.openapi.files import FILE
 from pacifica.archiveinterface.openapi.headers import ANSWER, REQUEST
 from pacifica.archiveinterface.openapi.pages import PAGES
+from pacifica.archiveinterface.openapi.security import OPEN_PATHS, SCHEMES, Protection
 from pacifica.archiveinterface.openapi.tape import TAPE
 from tests.support.processes import Server
 
 PAGE = (Path(__file__).parents[2] / "docs/http.md").read_text()
 VERBS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
+PROTECTED = Protection(tuple(SCHEMES), has_limits=True)
 BY_SERVERS = {408, 414, 431}  # which the service does not raise itself
 
 
@@ -28,8 +32,34 @@ def table_of(section: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in rows[2:]}
 
 
-def test_the_document_is_valid() -> None:
-    OpenAPIV31SpecValidator(document([*PAGES, *TAPE])).validate()
+def operations_of(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the operations of a document, with their paths."""
+    for path, item in described["paths"].items():
+        yield from ((path, operation) for method, operation in item.items() if method != "parameters")
+
+
+@pytest.mark.parametrize("protection", [Protection(), PROTECTED])
+def test_the_document_is_valid(protection: Protection) -> None:
+    OpenAPIV31SpecValidator(document([*PAGES, *TAPE], protection)).validate()
+
+
+def test_users_and_limits_are_described_on_all_operations_but_those_that_need_no_user() -> None:
+    described = document([*PAGES, *TAPE], PROTECTED)
+    assert described["security"] == [{scheme: []} for scheme in described["components"]["securitySchemes"]]
+    for path, operation in operations_of(described):
+        is_open = path in OPEN_PATHS
+        assert ("security" in operation) == is_open, path
+        for status, header in (("401", "WWW-Authenticate"), ("429", "Retry-After")):
+            assert is_open or header in operation["responses"][status]["headers"], path
+        assert is_open != ("403" in operation["responses"]), path
+
+
+def test_without_users_nothing_is_said_of_them() -> None:
+    described = document([*PAGES, *TAPE])
+    assert "security" not in described
+    assert "securitySchemes" not in described["components"]
+    told = {path for path, operation in operations_of(described) if "401" in operation["responses"]}
+    assert told == {"/-/metrics", "/-/recalls", "/-/recalls/events"}  # which may need a token of their own
 
 
 def test_every_route_is_described_with_all_its_methods(server: Server) -> None:
@@ -56,7 +86,7 @@ def test_the_manual_and_the_document_name_the_same_statuses_of_a_verb(verb: str)
         for status in statuses.split(", ")
         if cells[column]
     }
-    described = document([])["paths"]["/{id}"][verb.lower()]["responses"]
+    described = document([], PROTECTED)["paths"]["/{id}"][verb.lower()]["responses"]
     assert {int(status) for status in described} == told - {405}  # of what the resource does not have
     assert set(FILE) == {*VERBS, "OPTIONS"}
 

@@ -47,6 +47,7 @@ LAYERS = [
         "openapi.errors",
         "openapi.headers",
         "openapi.pages",
+        "openapi.security",
         "openapi.tape",
         f"{S3}.calls.dates",
         f"{S3}.calls.errors",

@@ -1,11 +1,12 @@
 """The OpenAPI document, made of the tables of this package."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..globals import VERSION
 from . import errors, files, headers, pages, tape
 from .operation import Body, Operation, Success, named
+from .security import Protection
 
 _ID = {
     "name": "id",
@@ -17,10 +18,12 @@ _ID = {
 _REQUEST = {"name": "request", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/]+$"}}
 
 
-def document(paths: Iterable[str]) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of a service with pages at *paths*, where ``*`` is the id of a request."""
-    tables = {**pages.PAGES, **tape.TAPE}
-    shown = {path.replace("*", "{request}"): _page(path, tables[path]) for path in paths}
+def document(paths: Iterable[str], protection: Protection | None = None) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of a service with pages at *paths*, where ``*`` is the id of a request.
+
+    It tells of users and limits what *protection* has; by default there are none.
+    """
+    shown = _Document(protection or Protection())
     return {
         "openapi": "3.1.0",
         "info": {
@@ -29,37 +32,47 @@ def document(paths: Iterable[str]) -> dict[str, Any]:
             "description": "Files in hierarchical storage, on disk and tape. `PROPFIND` of WebDAV, which OpenAPI has no"
             " word for, works with `[http] head = standard`.",
         },
+        **shown.protection.of_document(),
         "paths": {
-            "/": _path_item(files.ROOT, errors.ERROR),
-            "/{id}": {"parameters": [_ID], **_path_item(files.FILE, errors.ERROR)},
-            **shown,
+            "/": shown.path_item("/", files.ROOT, errors.ERROR),
+            "/{id}": {"parameters": [_ID], **shown.path_item("/{id}", files.FILE, errors.ERROR)},
+            **{path.replace("*", "{request}"): shown.page(path) for path in paths},
         },
-        "components": _components(),
+        "components": {**_components(), **shown.protection.of_components()},
     }
 
 
-def _page(path: str, operations: Mapping[str, Operation]) -> dict[str, Any]:
-    item = _path_item(operations, errors.PROBLEM if path in tape.TAPE else errors.ERROR)
-    return {"parameters": [_REQUEST], **item} if "*" in path else item
+class _Document(NamedTuple):
+    """What all operations of a document have in common."""
 
+    protection: Protection
 
-def _path_item(operations: Mapping[str, Operation], error: Body) -> dict[str, Any]:
-    return {method.lower(): _operation(method, operation, error) for method, operation in operations.items()}
+    def page(self, path: str) -> dict[str, Any]:
+        operations, error = (
+            (tape.TAPE[path], errors.PROBLEM) if path in tape.TAPE else (pages.PAGES[path], errors.ERROR)
+        )
+        item = self.path_item(path, operations, error)
+        return {"parameters": [_REQUEST], **item} if "*" in path else item
 
+    def path_item(self, path: str, operations: Mapping[str, Operation], error: Body) -> dict[str, Any]:
+        return {
+            method.lower(): self._operation(path, operation, error if method != "HEAD" else None)
+            for method, operation in operations.items()
+        }
 
-def _operation(method: str, operation: Operation, error: Body) -> dict[str, Any]:
-    statuses = sorted({*operation.errors, *errors.OF_THE_SERVER})
-    has_body = method != "HEAD"
-    described = {
-        "summary": operation.summary,
-        "parameters": [named("parameters", name) for name in (*operation.headers, "X-Request-Id")]
-        + [{"name": name, "in": "query", "schema": schema} for name, schema in operation.query.items()],
-        "responses": {str(status): _success(success) for status, success in operation.successes.items()}
-        | {str(status): _error(status, error if has_body else None) for status in statuses},
-    }
-    if operation.body:
-        described["requestBody"] = {"required": True, "content": operation.body.as_openapi()}
-    return described
+    def _operation(self, path: str, operation: Operation, error: Body | None) -> dict[str, Any]:
+        statuses = sorted({*operation.errors, *errors.OF_THE_SERVER, *self.protection.statuses(path)})
+        described = {
+            "summary": operation.summary,
+            **self.protection.of_operation(path),
+            "parameters": [named("parameters", name) for name in (*operation.headers, "X-Request-Id")]
+            + [{"name": name, "in": "query", "schema": schema} for name, schema in operation.query.items()],
+            "responses": {str(status): _success(success) for status, success in operation.successes.items()}
+            | {str(status): _error(status, error) for status in statuses},
+        }
+        if operation.body:
+            described["requestBody"] = {"required": True, "content": operation.body.as_openapi()}
+        return described
 
 
 def _success(success: Success) -> dict[str, Any]:

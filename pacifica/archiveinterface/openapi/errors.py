@@ -6,8 +6,9 @@ from .operation import JSON, Body, schema
 
 MEANINGS: Mapping[int, str] = {
     400: "the request is malformed: id, date, range query, digest, JSON or framing",
-    401: "the page needs a token, which was not sent, or another one",
-    403: "the path leads through a symbolic link or out of the archive, or the site does not allow the request",
+    401: "the service needs a user, or the page a token, and none was sent, or a wrong one",
+    403: "the user lacks the permission that the message names, the site does not allow the request, or the path leads"
+    " through a symbolic link or out of the archive",
     404: "there is no such file, request or page",
     405: "the resource does not have the method; `Allow` lists those that it has",
     408: "request line and headers took too long to arrive",
@@ -18,7 +19,8 @@ MEANINGS: Mapping[int, str] = {
     414: "request line and headers are too long",
     415: "the body is not `application/json`",
     416: "no byte of the range is in the file; `Content-Range` gives its size",
-    429: "too many files wait for their recall; ask again after `Retry-After`",
+    429: "too many requests or transfers of one client, or too many files that wait for their recall; ask again after"
+    " `Retry-After`",
     431: "request line and headers are too long",
     500: "the service failed, or the file is damaged; the log has the reason under the request id",
     501: "a transfer coding other than `chunked`, or something that this installation does not have",

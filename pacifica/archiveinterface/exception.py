@@ -4,12 +4,17 @@ A message is read by the client: it says what to change and names no path of the
 """
 
 import errno
+from typing import Literal
+
+AuthFailure = Literal["no_credentials", "wrong_credentials", "not_local"]
+"""Why a client is not let in; requests are counted by these words, which `metrics.definitions` explains."""
 
 
 class ArchiveInterfaceError(Exception):
     """Anything that this service reports; the message is for the client."""
 
     retry_after: int | None = None  # seconds
+    auth_failure: AuthFailure | None = None  # None: not because of who asked
 
 
 class ConfigurationError(ArchiveInterfaceError):
@@ -57,7 +62,12 @@ class ForbiddenPathError(ArchiveInterfaceError):
 
 
 class NotAllowedError(ArchiveInterfaceError):
-    """The site does not allow what was asked for."""
+    """The site does not allow what was asked for, nobody or, for the reason *auth_failure*, this client."""
+
+    def __init__(self, message: str, auth_failure: AuthFailure | None = None) -> None:
+        """Say what is not allowed."""
+        super().__init__(message)
+        self.auth_failure = auth_failure
 
 
 class MissingFileError(ArchiveInterfaceError):
@@ -96,10 +106,11 @@ class UnsupportedError(ArchiveInterfaceError):
 class UnauthenticatedError(ArchiveInterfaceError):
     """The client has not said who it is; *scheme* is how it can (RFC 9110, 11.6.1)."""
 
-    def __init__(self, message: str, scheme: str) -> None:
+    def __init__(self, message: str, scheme: str, auth_failure: AuthFailure = "no_credentials") -> None:
         """Name the scheme for WWW-Authenticate."""
         super().__init__(message)
         self.scheme = scheme
+        self.auth_failure = auth_failure
 
 
 class HttpVersionError(ArchiveInterfaceError):

@@ -92,6 +92,22 @@ def test_a_token_that_is_not_there_opens_nothing(serve: Serve, token_file: Path)
     assert service.request("GET", "/-/metrics", headers={"Authorization": "Bearer abc-123"}).status_code == 500
 
 
+def test_clients_that_are_refused_are_counted_by_the_reason(serve: Serve, token_file: Path) -> None:
+    service = serve(PagesOptions(recalls=TOKEN, token_file=str(token_file)))
+    before = Metrics(service.url).values_of("reason", "auth_failures_total")
+    for given in ({}, {"Authorization": "Bearer abc-123"}, *[{"Authorization": "Bearer wrong"}] * 3):
+        service.request("GET", "/-/recalls", headers=given)
+    for _ in range(2):
+        service.request("GET", "/-/metrics", headers={"X-Forwarded-For": "192.0.2.1"})
+    assert service.request("PATCH", "/1", json={"path": "/etc/passwd"}).status_code == 403  # whoever asks
+    counted = Metrics(service.url).values_of("reason", "auth_failures_total")
+    assert {reason: counted[reason] - before[reason] for reason in before} == {
+        "no_credentials": 1,
+        "wrong_credentials": 3,
+        "not_local": 2,
+    }
+
+
 def test_pages_that_have_their_own_port_are_found_nowhere_else(serve: Serve) -> None:
     service = serve(PagesOptions(address=("127.0.0.1", 1)))
     for page in ("/-/metrics", "/-/recalls", "/-/recalls/events"):

@@ -3,8 +3,9 @@
 import os
 from hashlib import blake2b
 from time import perf_counter
+from typing import get_args
 
-from ..exception import ConfigurationError
+from ..exception import AuthFailure, ConfigurationError
 from .cells import Cells
 from .kinds import Counter, Histogram, Reading
 
@@ -78,6 +79,12 @@ DIGEST_MISMATCHES = Counter(
     {"where": ("upload", "stored")},
 )
 DAMAGED_REFUSALS = Counter("damaged_file_refusals", "Requests for files that are marked as damaged.")
+AUTH_FAILURES = Counter(
+    "auth_failures",
+    "Requests that were answered with 401 or 403 because of who asked: `no_credentials`, where some are needed;"
+    " `wrong_credentials`; `not_local`, from another host or through a reverse proxy.",
+    {"reason": get_args(AuthFailure)},
+)
 COUNTED = (
     HTTP_REQUESTS,
     HTTP_SECONDS,
@@ -90,6 +97,7 @@ COUNTED = (
     SYNC_SECONDS,
     DIGEST_MISMATCHES,
     DAMAGED_REFUSALS,
+    AUTH_FAILURES,
 )
 PROCESS_CELL, IN_FLIGHT_CELL = 0, 1
 

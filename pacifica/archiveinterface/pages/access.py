@@ -32,12 +32,22 @@ class Access:
         if self._port not in ("", environ["SERVER_PORT"]):
             raise MissingPageError("this page is on another port ([pages] address)")
         if self._rule == LOCAL and not _is_local(environ):
-            raise NotAllowedError("only clients on the host of the service may read this page ([pages] in config.ini)")
-        if self._rule == TOKEN and not self._has_token(environ):
-            raise UnauthenticatedError("send the token of this page: Authorization: Bearer TOKEN", "Bearer")
+            raise NotAllowedError(
+                "only clients on the host of the service may read this page ([pages] in config.ini)", "not_local"
+            )
+        if self._rule == TOKEN:
+            self._require_token(environ.get("HTTP_AUTHORIZATION", ""))
 
-    def _has_token(self, environ: Mapping[str, Any]) -> bool:
-        scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    def _require_token(self, credentials: str) -> None:
+        if not self._is_token(credentials):
+            raise UnauthenticatedError(
+                "send the token of this page: Authorization: Bearer TOKEN",
+                "Bearer",
+                "wrong_credentials" if credentials else "no_credentials",
+            )
+
+    def _is_token(self, credentials: str) -> bool:
+        scheme, _, given = credentials.partition(" ")
         token = self._token()
         is_same = hmac.compare_digest(given.strip().encode(), token)
         return bool(token) and scheme.lower() == "bearer" and is_same

@@ -71,6 +71,7 @@ LAYERS = [
         "backends.posix.options",
         f"{HPSS}.options",
         f"{S3}.options",
+        f"{S3}.calls.tracing",
         f"{HSM}.options",
         f"{HSM}.orm",
         "database",

@@ -18,6 +18,7 @@ from botocore.utils import parse_timestamp
 
 from ....exception import ConfigurationError
 from ..options import S3Options
+from .tracing import tell_trace
 
 # What it has read of the descriptions of AWS is shared by the processes that fork: 12 MiB for each.
 _descriptions = create_loader()
@@ -82,6 +83,7 @@ def _connected(process: int, options: S3Options) -> _Connected:
         "s3", endpoint_url=options.endpoint_url or None, config=_config(options)
     )
     client.meta.events.register("before-send.s3.HeadBucket", _show)
+    client.meta.events.register("before-send.s3", tell_trace)
     return _Connected(session, client)
 
 

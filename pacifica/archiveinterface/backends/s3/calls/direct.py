@@ -21,6 +21,7 @@ from botocore.httpchecksum import resolve_response_checksum_algorithms
 
 from ..options import S3Options
 from .client import client_of, request_to, session_of
+from .tracing import tell_trace
 
 _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=.+/\d{8}/([^/]+)/s3/aws4_request,")
 
@@ -89,6 +90,7 @@ def _endpoint(options: S3Options, url: str, region: str) -> Endpoint:
 
     events = HierarchicalEmitter()
     events.register("request-created.s3", sign)
+    events.register("before-send.s3", tell_trace)
     return EndpointCreator(events).create_endpoint(
         client_of(options).meta.service_model,
         region,

@@ -2,8 +2,9 @@
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -50,14 +51,13 @@ class Upload:
         Its *room* bytes of memory are freed when it is sent.
         """
         with UndoOnError(partial(self._store.memory.give_back, room)):
-            sending = self._threads.submit(self._store.bucket.put_part, self._key, self._id, self._next, content)
+            sending = self._submit(self._store.bucket.put_part, content)
         sending.add_done_callback(lambda _: self._store.memory.give_back(room))
         self._follow(sending)
 
     def copy(self, source: Mapping[str, Any], first: int, last: int) -> None:
         """Have the store copy the bytes *first* to *last* of the object *source* as the next part."""
-        copy_part = self._store.bucket.copy_part
-        self._follow(self._threads.submit(copy_part, self._key, self._id, self._next, source, first, last))
+        self._follow(self._submit(self._store.bucket.copy_part, source, first, last))
 
     def finish(self, kept: Kept) -> None:
         """Wait until all parts are sent, and store *kept* as the notes of the object."""
@@ -87,6 +87,10 @@ class Upload:
     @property
     def _next(self) -> int:
         return len(self._parts) + len(self._sending) + 1
+
+    def _submit(self, call: Callable[..., Part], *arguments: object) -> Future[Part]:
+        # In the context of the request: what is logged has its id, and the store is told of its trace.
+        return self._threads.submit(copy_context().run, call, self._key, self._id, self._next, *arguments)
 
     def _follow(self, sending: Future[Part]) -> None:
         self._sending.append(sending)

@@ -234,6 +234,7 @@ LAYERS = [
         "pages.openapi",
         "pages.recalls",
         "tape.resources",
+        "commands.author",
         "commands.layout",
         "commands.output",
         "commands.scrub",

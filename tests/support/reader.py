@@ -35,6 +35,7 @@ _STORE_PORTS += ["volume.port", "volume.port.grpc", "filer.port", "filer.port.gr
 _NO_OTHERS = "-s3.port.iceberg=0 -s3.port.lance=0"
 _VARYING = [
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"), "<log time>"),
+    (re.compile(r"\buser '[^']*'"), "<user>"),
     (re.compile(r"^Date: .*", re.MULTILINE), "<date>"),
     (re.compile(r"^Server: .*", re.MULTILINE), "<server>"),
     (re.compile(r"^X-Request-Id: .*", re.MULTILINE), "<request id>"),

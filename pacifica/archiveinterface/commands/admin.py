@@ -12,8 +12,10 @@ from typing import Any
 from ..archive_utils import un_abs_path
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ArchiveInterfaceError, ConfigurationError
+from ..http.changes import log_deleted
 from ..printing import printable
-from ..web.logs import log_to_stderr
+from ..web.logs import form_log, log_to_stderr
+from .author import local_author
 from .convert import add_convert_options, check_layout, convert
 from .inventory import add_list_options, list_files
 from .manifest import add_export_options, add_import_options, export, import_manifest
@@ -42,7 +44,9 @@ def cmd(arguments: Sequence[str] | None = None) -> int:
         if given.action == setup:
             return setup(given)
         _require_prefix(given)
-        return run(choose(given.type, given.prefix, given.config).site(), given)
+        choice = choose(given.type, given.prefix, given.config)
+        form_log(choice.config.log.format)
+        return run(choice.site(), given)
     except ConfigurationError as error:
         return fail(_ADMIN, error)
     except ArchiveInterfaceError as error:
@@ -149,10 +153,11 @@ def _jobs(text: str) -> int:
 
 def delete(site: Site, given: argparse.Namespace) -> int:
     """Remove the files that were *given*; return 1 when one could not be."""
-    failed = 0
+    failed, author = 0, local_author()
     for name in given.files:
         try:
-            site.archive.file(un_abs_path(name)).remove()
+            file_id = un_abs_path(name)
+            log_deleted(file_id, site.archive.file(file_id).remove(), author)
         except ArchiveInterfaceError as error:
             print(printable(f"{name}: {error}"), file=sys.stderr)
             failed = 1

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..digests import Digests, algorithm, digest_length
 from ..exception import ArchiveInterfaceError, ConfigurationError, MissingFileError
+from ..http.changes import Author, log_recorded
 from ..printing import printable
+from .author import local_author
 from .inventory import archived_entries, facts_of
 from .output import write_line
 from .startup import Site
@@ -74,11 +76,11 @@ def import_manifest(site: Site, given: argparse.Namespace) -> int:
 
     No file is read: ``verify`` does that. Raises ConfigurationError when the manifest cannot be read.
     """
-    failed = 0
+    failed, author = 0, local_author()
     with _opened(given.manifest) as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                _import(site.archive, line.rstrip("\n"))
+                _import(site.archive, line.rstrip("\n"), author)
             except ArchiveInterfaceError as error:
                 print(printable(f"line {number}: {error}"), file=sys.stderr)
                 failed = 1
@@ -112,12 +114,12 @@ def _checksum_line(facts: dict[str, Any]) -> str:
     return f"{'' if escaped == path else chr(92)}{facts['digests'][_SHA_256]}  {escaped}"
 
 
-def _import(archive: AbstractBackendArchive, line: str) -> None:
+def _import(archive: AbstractBackendArchive, line: str, author: Author) -> None:
     if not line.strip():
         return
     record = _record_in_json(line) if line.startswith("{") else _record_of_checksum(archive, line)
     try:
-        _compare_or_store(archive, record)
+        _compare_or_store(archive, record, author)
     except ArchiveInterfaceError as error:
         raise ManifestError(f"{record.file_id}: {error}") from error
 
@@ -153,7 +155,7 @@ def _record_of_checksum(archive: AbstractBackendArchive, line: str) -> _Record:
     return _Record(file_id, {_SHA_256: bytes.fromhex(digest)})
 
 
-def _compare_or_store(archive: AbstractBackendArchive, record: _Record) -> None:
+def _compare_or_store(archive: AbstractBackendArchive, record: _Record, author: Author) -> None:
     file = archive.file(record.file_id)
     status = file.status()
     if record.size not in (None, status.filesize):
@@ -166,3 +168,4 @@ def _compare_or_store(archive: AbstractBackendArchive, record: _Record) -> None:
         with file.open_reader() as reader:
             if reader.status().version == status.version:
                 reader.set_digests({**status.digests, **record.digests})
+                log_recorded(record.file_id, status.digests, record.digests, author)

@@ -1,4 +1,4 @@
-"""What is logged of a file that is replaced, removed or moved: it cannot be looked at any more."""
+"""What is logged of a file that is replaced, removed or moved, or gets a digest: it cannot be looked at any more."""
 
 import logging
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ _log = logging.getLogger(LOG_NAME)
 
 
 class Author(NamedTuple):
-    """Who has asked for a change: the address of the client, and its user, empty for none."""
+    """Who has asked for a change: the address of the client, empty for a command, and the user, empty for none."""
 
     client: str
     user: str
@@ -32,6 +32,11 @@ def log_deleted(file_id: str, removed: Replaced, author: Author) -> None:
 def log_moved(file_id: str, old_path: str, replaced: Replaced, author: Author) -> None:
     """Log that the file at *old_path* was moved here, and *replaced* another one."""
     _log_change("moved", file_id, {**({} if replaced.was_there is False else _old(replaced)), "from": old_path}, author)
+
+
+def log_recorded(file_id: str, old: Mapping[str, bytes], new: Mapping[str, bytes], author: Author) -> None:
+    """Log that the digests *new* were stored with a file that had only the *old* ones."""
+    _log_change("recorded", file_id, {"old_digest": _text_of(old), "new_digest": _text_of(new)}, author)
 
 
 def _log_change(change: str, file_id: str, facts: dict[str, str], author: Author) -> None:

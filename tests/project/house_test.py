@@ -93,7 +93,12 @@ LAYERS = [
         "logs.lines",
     },
     {
+        "auth.certificates",
+        "auth.issuers.claims",
+        "auth.issuers.fetching",
         "auth.methods",
+        "auth.proxies",
+        "auth.scopes",
         "config",
         "backends.abstract.layout",
         "logs.formatters",
@@ -105,8 +110,9 @@ LAYERS = [
         f"{S3}.calls.client",
         f"{S3}.notes",
     },
-    {f"{S3}.calls.direct"},
+    {"auth.issuers.keys", f"{S3}.calls.direct"},
     {
+        "auth.issuers.sections",
         "backends.abstract.precondition",
         "logs.access",
         "logs.tracing",
@@ -120,6 +126,7 @@ LAYERS = [
     },
     {
         "archive_utils",
+        "auth.issuers.tokens",
         "backends.abstract.file",
         "backends.abstract.replacing",
         f"{S3}.tape.restoring",
@@ -129,6 +136,7 @@ LAYERS = [
         "recalls.requests",
     },
     {
+        "auth.outside",
         "backends.abstract.archive",
         f"{HPSS}.calls.waiting",
         f"{HPSS}.calls.workers",

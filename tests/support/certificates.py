@@ -36,4 +36,4 @@ def _files(path: Path, name: str) -> list[str]:
 
 def _openssl(*arguments: str) -> None:
     need("openssl")
-    subprocess.run(["openssl", "req", "-x509", *arguments], check=True, capture_output=True, timeout=TIMEOUT)
+    subprocess.run(["openssl", "req", "-x509", "-utf8", *arguments], check=True, capture_output=True, timeout=TIMEOUT)

@@ -1,7 +1,7 @@
 """What our own servers offer to the application beyond WSGI: functions under three keys of the WSGI environment.
 
 The launcher sets them, and uWSGI the first two, where they can. Without them the application sends a file in blocks,
-reads what is left of a request's body before it answers, and ends each answer by itself.
+reads what is left of a request's body before it answers, and ends each answer by itself. A fourth key is a mark.
 """
 
 import logging
@@ -20,6 +20,8 @@ LINGER = "pacifica.linger"
 """A `Linger`: closes the connection after the answer, once the client has sent the rest of its body."""
 PAUSE = "pacifica.pause"
 """A `Pause`: waits between two blocks of an answer that has no end of its own."""
+TOLD_ADDRESS = "pacifica.told_address"
+"""Set if REMOTE_ADDR is not the address of the connection, but one that a web server tells in uWSGI's own protocol."""
 
 # Bytes. Below this size sendfile() is not faster.
 TRANSMITTED_FROM = 1 << 18

@@ -23,7 +23,7 @@ import uwsgi
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..globals import LOG_NAME, python_program
 from ..http.response_body import ResponseBody
-from ..http.server_calls import LINGER, TRANSMIT, FilePart
+from ..http.server_calls import LINGER, TOLD_ADDRESS, TRANSMIT, FilePart
 from ..web.response import ArchiveAnswer
 from .lingering import linger
 from .patience import Patience
@@ -117,6 +117,8 @@ class UwsgiAnswer(ArchiveAnswer):
         _replace_lost_recaller()
         self._connection = connection = _Connection(uwsgi.connection_fd())
         _prepare(environ, connection)
+        if not connection.is_http:
+            environ[TOLD_ADDRESS] = True
         if connection.is_plain:
             environ[TRANSMIT] = connection.transmit
             environ[LINGER] = connection.linger_for

@@ -159,6 +159,17 @@ def test_a_full_disk_is_told_and_what_is_stored_stays(small_site: Site) -> None:
     assert list(left_overs(small_site)) == []
 
 
+@pytest.mark.usefixtures("_traceable")
+def test_a_length_that_does_not_fit_takes_no_space_from_others(small_site: Site) -> None:
+    """ext4 would take all that is free before it refuses."""
+    with traced(small_site.server.pid, ["fallocate"]) as trace:
+        answer = small_site.request("PUT", 7, data=bytes(32 << 20))
+        assert answer is not None
+        assert list(error_faults(answer, 507)) == []
+        assert small_site.request("PUT", 8, data=bytes(2 << 20))
+    assert len(trace.calls) == 1
+
+
 def test_an_overwrite_that_finds_no_space_leaves_the_old_file(small_site: Site) -> None:
     small_site.put(7, OLD)
     fill(small_site)

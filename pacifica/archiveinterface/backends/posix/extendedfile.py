@@ -12,7 +12,6 @@ from ..abstract.precondition import Precondition
 from ..abstract.replacing import OtherBytesError, refuse_early
 from ..abstract.status import NOTHING_REPLACED, AbstractStatus
 from ..abstract.undoing import UndoOnError
-from .durability import preallocate
 from .notes import add_notes, forget_sidecar, read_notes, write_notes
 from .partial import Partial
 from .placing import Placement
@@ -129,8 +128,7 @@ class PosixWriter(Writer):
     def _find_space(self, length: int) -> None:
         self._store.check_space(self._fd, length)
         if length >= _PREALLOCATED_FROM:
-            with translated_os_errors():
-                preallocate(self._fd, length)
+            self._store.reserve_space(self._fd, length)
 
     def write(self, buf: bytes) -> int:
         """Append the whole *buf*. Raises NoSpaceError."""

@@ -19,7 +19,7 @@ from ..abstract.notes import Notes
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import Precondition
 from ..abstract.status import NOTHING_REPLACED, AbstractStatus, Replaced
-from .durability import Durability
+from .durability import Durability, preallocate
 from .notes import read_notes
 from .status import PosixStatus
 from .tree import Tree, open_regular, split
@@ -117,6 +117,15 @@ class Store:
         """Raise NoSpaceError when *length* more bytes would use the reserve that is to be kept free."""
         if self.options.reserve_bytes:
             self._require_free(os.fstatvfs(fd), length)
+
+    def reserve_space(self, fd: int, length: int) -> None:
+        """Reserve *length* bytes for the open file, as far as the file system supports it. Raises NoSpaceError."""
+        # ext4 takes all that is free from other files before it says that there is not enough.
+        found = os.fstatvfs(fd)
+        if found.f_bfree * found.f_frsize < length:
+            raise NoSpaceError("the archive has no space for so many bytes")
+        with translated_os_errors():
+            preallocate(fd, length)
 
     def check_reserve(self) -> None:
         """Raise NoSpaceError when nothing but the reserve is free."""

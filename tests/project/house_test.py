@@ -83,7 +83,6 @@ LAYERS = [
         "servers.lingering",
         "servers.options",
         "servers.receiving",
-        "recalls.tables",
         "pages.options",
         "servers.supervisor",
         "tape.options",
@@ -92,6 +91,8 @@ LAYERS = [
         "web.settings",
         "logs.lines",
     },
+    {"stores"},
+    {"recalls.tables"},
     {
         "auth.certificates",
         "auth.issuers.claims",

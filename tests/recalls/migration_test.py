@@ -10,7 +10,8 @@ from pacifica.archiveinterface.connections import Limits
 from pacifica.archiveinterface.database import connections_to
 from pacifica.archiveinterface.exception import ConfigurationError
 from pacifica.archiveinterface.recalls.options import RecallOptions
-from pacifica.archiveinterface.recalls.store import MIGRATIONS, Store, migrate
+from pacifica.archiveinterface.recalls.store import MIGRATIONS, RECALLS, Store
+from pacifica.archiveinterface.stores import migrate
 from tests.recalls.conftest import Open
 from tests.support.crashes import Points, die, ends_well, passing, runs_to_the_end, started
 from tests.support.databases import mariadb_server
@@ -28,7 +29,7 @@ def newer(database: Database) -> None:
 def version_after(url: str, *more: object) -> None:
     """Bring the tables to a version that has *more* migrations than this program."""
     with connections_to(url, "the database", Limits()).transaction() as database:
-        migrate(database, ARCHIVE, [*MIGRATIONS, *[newer for _ in more]])
+        migrate(database, RECALLS, ARCHIVE, [*MIGRATIONS, *[newer for _ in more]])
 
 
 def test_tables_of_an_older_version_are_migrated_and_keep_what_they_hold(open_site: Open, url: str, tape: Tape) -> None:

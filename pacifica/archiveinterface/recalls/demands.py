@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from peewee import Case, Database, fn
 
 from ..exception import TooManyRequestsError
-from .store import Store, in_batches, insert_rows
+from ..stores import in_batches, insert_rows
+from .store import Store
 from .tables import ACTIVE, Phase, Recall
 
 _COUNT_AGAIN = 10.0  # seconds

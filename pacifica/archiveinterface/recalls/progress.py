@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from peewee import JOIN, Case, Table, fn
 
+from ..stores import decoded
 from .requests import Requests
 from .store import Store
-from .tables import ACTIVE, SUBMITTED, Lease, Phase, Recall, RequestedFile, Volume, decoded
+from .tables import ACTIVE, SUBMITTED, Lease, Phase, Recall, RequestedFile, Volume
 
 _STATES = {
     **dict.fromkeys(SUBMITTED, "SUBMITTED"),

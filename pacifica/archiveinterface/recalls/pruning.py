@@ -7,8 +7,9 @@ from typing import Any
 
 from peewee import SQL, Database, fn
 
+from ..stores import BATCH
 from .options import RecallOptions
-from .store import BATCH, Store
+from .store import Store
 from .tables import Recall, Request, RequestedFile
 
 _EVERY = 60.0  # seconds

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from peewee import JOIN, Database
 
 from ..exception import MissingRequestError, RequestError
+from ..stores import in_batches, insert_rows, key_of
 from .demands import join
 from .options import RecallOptions
-from .store import Store, in_batches, insert_rows, key_of
+from .store import Store
 from .tables import SUBMITTED, Eviction, Phase, Recall, Request, RequestedFile
 
 # As str(uuid.uuid4()) has it. Databases differ in what other text they take, and in what is equal to what.

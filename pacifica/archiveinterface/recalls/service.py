@@ -10,6 +10,7 @@ from peewee import Database
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..backends.abstract.residency import Locality, Residency
 from ..exception import ArchiveInterfaceError, BackendUnavailableError, ConflictError
+from ..stores import key_of
 from .demands import Room, join
 from .options import RecallOptions
 from .progress import Progress
@@ -18,7 +19,7 @@ from .recaller.outcomes import Failure, Outcomes
 from .recaller.recaller import Recaller
 from .report import Report, report
 from .requests import Requests, Settle, Wish
-from .store import Store, key_of
+from .store import Store
 from .tables import Phase, Recall
 
 _PATIENCE = 10.0  # seconds that the recaller has to end; a call to the storage may hang

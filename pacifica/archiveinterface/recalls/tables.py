@@ -4,8 +4,6 @@ Times are in epoch seconds, for clients. Everything that the recaller waits for 
 clock* (`lease`): it runs only while a recaller is at work, and does not jump when the clock of a host is set.
 """
 
-from urllib.parse import quote, unquote
-
 from peewee import (
     BigAutoField,
     BigIntegerField,
@@ -16,8 +14,9 @@ from peewee import (
     IntegerField,
     Model,
     SmallIntegerField,
-    TextField,
 )
+
+from ..stores import EncodedField, VersionRow
 
 
 class Phase:
@@ -36,29 +35,8 @@ SUBMITTED = (Phase.NEW, Phase.WAITING, Phase.RETRYING)
 ACTIVE = (*SUBMITTED, Phase.STARTED)
 
 
-class EncodedField(TextField):
-    """Text of a client or of the storage, percent-encoded: not every database stores every character."""
-
-    def db_value(self, value: str | None) -> str | None:
-        """Return what the database stores."""
-        return None if value is None else quote(value, safe="/", errors="surrogatepass")
-
-    def python_value(self, value: str | None) -> str | None:
-        """Return the text."""
-        return None if value is None else decoded(value)
-
-
-def decoded(value: str) -> str:
-    """Return the text that an EncodedField has stored as *value*."""
-    return unquote(value, errors="surrogatepass") if "%" in value else value
-
-
-class Schema(Model):
+class Schema(VersionRow):
     """One row: the version of the tables, and the archive whose recalls they hold."""
-
-    id = IntegerField(primary_key=True)
-    version = IntegerField()
-    archive = EncodedField()
 
     class Meta:
         """Its name in the database."""

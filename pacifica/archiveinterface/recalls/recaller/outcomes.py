@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from peewee import Case, Database, fn
 
 from ...exception import ArchiveInterfaceError, BackendUnavailableError, StorageBusyError
+from ...stores import in_batches
 from ..options import RecallOptions
-from ..store import in_batches
 from ..tables import Lease, Phase, Recall, RequestedFile
 
 _MOST_DOUBLED = 10  # times

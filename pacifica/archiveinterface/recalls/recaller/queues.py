@@ -10,8 +10,9 @@ from typing import Any
 
 from peewee import Database, fn
 
+from ...stores import insert_rows
 from ..options import RecallOptions
-from ..store import Store, insert_rows
+from ..store import Store
 from ..tables import Phase, Recall, Volume
 from .lease import HeldLease
 

@@ -8,8 +8,9 @@ from peewee import Database
 from ...backends.abstract.archive import AbstractBackendArchive
 from ...backends.abstract.residency import RecallState, Residency
 from ...exception import ArchiveInterfaceError
+from ...stores import BATCH
 from ..options import RecallOptions
-from ..store import BATCH, Store
+from ..store import Store
 from ..tables import Phase, Recall
 from .keeping import Arrival, Keeping
 from .lease import HeldLease

@@ -13,6 +13,7 @@ from .backends.s3.options import S3Options
 from .exception import ConfigurationError
 from .globals import config_file
 from .http.options import HttpOptions
+from .limits.options import LimitOptions
 from .logs.options import LogOptions
 from .options import read_options
 from .pages.options import PagesOptions
@@ -29,6 +30,7 @@ class Config(SimpleNamespace):
     log: LogOptions
     launcher: LauncherOptions
     recalls: RecallOptions
+    limits: LimitOptions
     tape: TapeOptions
     pages: PagesOptions
     auth: AuthOptions

@@ -186,6 +186,10 @@ class NoSpaceError(ArchiveInterfaceError):
     """No space is left, or less than the reserve, or the quota is used up."""
 
 
+class QuotaError(NoSpaceError):
+    """More would be stored than the site lets be stored, in all or for the owner of the file."""
+
+
 _UNAVAILABLE = (BackendUnavailableError, "the storage does not answer now, try again later")
 _NO_SPACE = (NoSpaceError, "no space is left for this file")
 _MISSING = (MissingFileError, "no such file in the archive")

@@ -8,6 +8,7 @@ import cherrypy
 
 from . import digests
 from .backends.abstract.archive import AbstractBackendArchive
+from .backends.abstract.file import ArchiveFile
 from .backends.abstract.precondition import Precondition
 from .exception import MethodError, RequestError
 from .http.answers import (
@@ -38,7 +39,10 @@ from .http.properties import (
 )
 from .http.request_body import RequestBody, path_in
 from .http.sendfile import PRESIGNED
+from .limits.counted import CountedFile
+from .limits.service import LimitService
 from .recalls.service import RecallService
+from .web.limits import principal_name
 from .web.writing import error_page_default, error_response, write
 
 _ROOT_METHODS = {"documented": "GET, HEAD, OPTIONS", "standard": "GET, HEAD, OPTIONS, PROPFIND"}
@@ -54,12 +58,15 @@ class ArchiveInterfaceGenerator:
         archive: AbstractBackendArchive,
         options: HttpOptions | None = None,
         recalls: RecallService | None = None,
+        limits: LimitService | None = None,
     ) -> None:
         """Serve the files of *archive*, which all threads share; without *options*, the defaults hold.
 
-        *recalls* has files recalled from tape; without it, the storage is asked for each file at once.
+        *recalls* has files recalled from tape; without it, the storage is asked for each file at once. *limits* has the
+        quotas of what is stored.
         """
         self._archive = archive
+        self._quotas = limits if limits and limits.has_quotas else None
         self._recall = recalls.ask if recalls else lambda file_id: archive.file(file_id).stage()
         self._options = options or HttpOptions()
         if self._options.head == "standard":
@@ -98,7 +105,7 @@ class ArchiveInterfaceGenerator:
             return computed
 
         with closing(body.hashed_blocks(hasher)) as blocks:
-            status = self._archive.file(file_id).store(
+            status = self._changed(file_id).store(
                 blocks, mod_time, checked, length=body.length, precondition=_precondition()
             )
         log_stored(file_id, status, _author())
@@ -115,19 +122,25 @@ class ArchiveInterfaceGenerator:
         self._archive.archive_options.require_writable()
         file_id, body = self._required_file_id(), _required_body()
         old_path = path_in(body, _request_headers())
-        log_moved(file_id, old_path, self._archive.patch(file_id, old_path, _precondition()), _author())
+        log_moved(file_id, old_path, self._changed(file_id).move_in(old_path, _precondition()), _author())
         return write(json_answer({"message": "File Moved Successfully"}))
 
     def DELETE(self, /, *_path: str, **_query: Any) -> Any:
         """Remove the file: 200."""
         self._archive.archive_options.require_deletable()
         file_id = self._required_file_id()
-        log_deleted(file_id, self._archive.file(file_id).remove(_precondition()), _author())
+        log_deleted(file_id, self._changed(file_id).remove(_precondition()), _author())
         return write(json_answer({"message": "File deleted"}))
 
     def OPTIONS(self, /, *_path: str, **_query: Any) -> Any:
         """Answer with the methods that the resource knows, in Allow, which the dispatcher has set: 200."""
         return write(Answer("200 OK", {} if _file_id() else {"Allow": _ROOT_METHODS[self._options.head]}))
+
+    def _changed(self, file_id: str) -> ArchiveFile | CountedFile:
+        """Return the file for a change by the principal that asks."""
+        if self._quotas:
+            return self._quotas.file(file_id, principal_name(cherrypy.serving.request))
+        return self._archive.file(file_id)
 
     def _read(self, file_id: str, byte_range: object) -> Answer:
         wanted = wanted_by_query(byte_range)

@@ -27,7 +27,7 @@ try:
         _site.require_layout()
     _config = _choice.config
     application = make_application(
-        _site.archive, read_settings(), _config.http, _site.recalls, _config.tape, _config.pages
+        _site.archive, read_settings(), _config.http, _site.recalls, _config.tape, _config.pages, _site.limits
     )
 except ConfigurationError as error:
     sys.exit(fail("wsgi", error))

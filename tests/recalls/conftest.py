@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.databases import mariadb_server, postgresql_server
+from tests.support.databases import NEW_URL
 from tests.support.recall_site import Clock, Site
 from tests.support.tape import Tape
 
@@ -14,17 +14,11 @@ on_sqlite = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 
 Open = Callable[..., Site]
 
-_URLS: dict[str, Callable[[Path], str]] = {
-    "sqlite": lambda directory: f"sqlite:///{directory / 'recalls.sqlite3'}",
-    "mariadb": lambda directory: mariadb_server().new_database(),
-    "postgresql": lambda directory: postgresql_server().new_database(),
-}
 
-
-@pytest.fixture(params=_URLS)
+@pytest.fixture(params=NEW_URL)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a new database, of each kind."""
-    return _URLS[request.param](tmp_path)
+    return NEW_URL[request.param](tmp_path)
 
 
 @pytest.fixture

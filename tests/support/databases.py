@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -98,6 +98,14 @@ def postgresql_server() -> DatabaseServer:
     server.start()
     atexit.register(server.kill)  # at once: pytest-xdist gives its workers ten seconds to end
     return DatabaseServer(server)
+
+
+NEW_URL: dict[str, Callable[[Path], str]] = {
+    "sqlite": lambda directory: f"sqlite:///{directory / 'database.sqlite3'}",
+    "mariadb": lambda directory: mariadb_server().new_database(),
+    "postgresql": lambda directory: postgresql_server().new_database(),
+}
+"""Return the URL of a new database of each kind; that of SQLite is in the directory given."""
 
 
 def _directory(prefix: str) -> Path:

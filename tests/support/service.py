@@ -29,6 +29,7 @@ from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.backends.posix.options import PosixOptions
 from pacifica.archiveinterface.backends.posix.store import Store
 from pacifica.archiveinterface.http.options import HttpOptions
+from pacifica.archiveinterface.limits.service import LimitService
 from pacifica.archiveinterface.pages.options import PagesOptions
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.servers.launcher import ArchiveServer
@@ -218,11 +219,12 @@ def serving(
     recalls: RecallService | None = None,
     tape: TapeOptions | None = None,
     pages: PagesOptions | None = None,
+    limits: LimitService | None = None,
 ) -> Iterator[Service]:
     """Serve *archive* from this process until the block is left."""
     quick = {"server.socket_port": 0, "server.thread_pool": 24, "server.socket_timeout": 20}
     settings = {**(settings or {}), "global": {**quick, **(settings or {}).get("global", {})}}
-    application = make_application(archive, settings, http, recalls, tape, pages)
+    application = make_application(archive, settings, http, recalls, tape, pages, limits)
     server = ArchiveServer(application, LauncherOptions(), drain_seconds=5)
     server.expiration_interval = 0.02  # seconds; also how long stopping takes
     server.prepare()

@@ -20,6 +20,7 @@ from .convert import add_convert_options, check_layout, convert
 from .inventory import add_list_options, list_files
 from .manifest import add_export_options, add_import_options, export, import_manifest
 from .queues import add_queues_options, show_queues
+from .quota import add_quota_options, quota
 from .recaller import work
 from .setup import add_setup_options, setup
 from .stage import add_release_options, add_stage_options, release, stage
@@ -84,6 +85,7 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
     add_stage_options(command("stage", stage, "have files recalled from tape"))
     add_release_options(command("release", release, "let go of files that a request keeps on disk"))
     add_queues_options(command("recalls", show_queues, "print the queues of recalls"))
+    add_quota_options(command("quota", quota, "print what is stored for each principal, or count it anew"))
     command("recaller", work, "have files recalled that were asked for, until SIGTERM or SIGINT")
     add_setup_options(command("setup", setup, "write the files that this host needs to run the service"))
     _add_status_options(command("status", _status, "print what is known of files"))
@@ -157,7 +159,7 @@ def delete(site: Site, given: argparse.Namespace) -> int:
     for name in given.files:
         try:
             file_id = un_abs_path(name)
-            log_deleted(file_id, site.archive.file(file_id).remove(), author)
+            log_deleted(file_id, site.changed(file_id).remove(), author)
         except ArchiveInterfaceError as error:
             print(printable(f"{name}: {error}"), file=sys.stderr)
             failed = 1

@@ -156,7 +156,7 @@ class _Service(NamedTuple):
         """
         config = self.choice.config
         http, tape, pages = config.http, config.tape, config.pages
-        application = make_application(site.archive, self.settings, http, site.recalls, tape, pages)
+        application = make_application(site.archive, self.settings, http, site.recalls, tape, pages, site.limits)
         application.observers += observers
         return [_make_server(application, config, listener) for listener in listeners]
 

@@ -7,11 +7,14 @@ import sys
 from typing import Any, NamedTuple
 
 from ..backends.abstract.archive import AbstractBackendArchive
+from ..backends.abstract.file import ArchiveFile
 from ..backends.factory import ArchiveBackendFactory
 from ..backends.measuring import measured
 from ..config import Config, get_config
 from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME, VERSION, cherrypy_config_file
+from ..limits.counted import CountedFile
+from ..limits.service import LimitService
 from ..recalls.service import RecallService
 from ..recalls.store import Store
 from ..web.settings import Settings, read_cherrypy_config
@@ -37,10 +40,17 @@ def common_options(default: str | None) -> argparse.ArgumentParser:
 
 
 class Site(NamedTuple):
-    """An archive, and the service that has its files recalled."""
+    """An archive, the service that has its files recalled, and its limits, None for none."""
 
     archive: AbstractBackendArchive
     recalls: RecallService
+    limits: LimitService | None = None
+
+    def changed(self, file_id: str) -> ArchiveFile | CountedFile:
+        """Return the file *file_id* for a change by the administrator. Raises FileIdError."""
+        if self.limits and self.limits.has_quotas:
+            return self.limits.file(file_id, "")
+        return self.archive.file(file_id)
 
     def prepare(self) -> None:
         """Check that files can be stored, and remove what processes that died left; not when the archive is read-only.
@@ -95,7 +105,10 @@ class Choice(NamedTuple):
     def site(self) -> Site:
         """Return a new archive with its recalls. Raises ConfigurationError."""
         archive, options = self.archive(), self.config.recalls
-        return Site(archive, RecallService(archive, Store(f"{self.backend}:{self.prefix}", options), options))
+        name = f"{self.backend}:{self.prefix}"
+        limits = LimitService(archive, name, self.config.limits)
+        recalls = RecallService(archive, Store(name, options), options)
+        return Site(archive, recalls, limits if limits.is_on else None)
 
 
 def choose(backend: str | None = None, prefix: str | None = None, config_file: str | None = None) -> Choice:

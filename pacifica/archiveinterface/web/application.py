@@ -8,6 +8,8 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ConfigurationError
 from ..http.options import HttpOptions
 from ..http.sendfile import require_senders
+from ..limits.gate import Gate
+from ..limits.service import LimitService
 from ..pages.access import Access, guarded
 from ..pages.health import Checks, health_pages
 from ..pages.metrics import MetricsPage
@@ -38,11 +40,13 @@ def make_application(
     recalls: RecallService | None = None,
     tape: TapeOptions | None = None,
     pages: PagesOptions | None = None,
+    limits: LimitService | None = None,
 ) -> cherrypy.Application:
     """Return the WSGI application that serves *archive*.
 
     *settings* are CherryPy's, *options* those of [http], *tape* those of [tape], *pages* those of [pages]. Without
-    *recalls*, each request has its file recalled alone, and there are no pages of recalls and no tape API.
+    *recalls*, each request has its file recalled alone, and there are no pages of recalls and no tape API. *limits* are
+    those of principals.
 
     CherryPy's configuration is one for the process: the last application made has set it.
     Raises ConfigurationError for an option that this archive cannot keep.
@@ -52,7 +56,7 @@ def make_application(
     settings = settings or {}
     overall = {**BUILT_IN, **settings.get("global", {})}
     most_bytes = overall.pop("server.max_request_body_size")
-    resource = ArchiveInterfaceGenerator(archive, options, recalls)
+    resource = ArchiveInterfaceGenerator(archive, options, recalls, limits)
     # The rest of the threads serve files, whatever the site has set.
     listeners = min(options.event_listeners, int(overall["server.thread_pool"]) // 2)
     served = _own_pages(archive, recalls, Checks(archive, recalls, options.drain_file), pages, listeners)
@@ -61,6 +65,7 @@ def make_application(
     served[PATH] = OpenApiPage([*served, PATH])
     router = Router(resource, served, str(pages.address[1]) if pages.address else "")
     application = ArchiveApplication(resource, options, most_bytes, router)
+    application.gate = limits.gate if limits else None
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
         cherrypy.config.update({**overall, "server.max_request_body_size": 0})
@@ -99,6 +104,8 @@ class ArchiveApplication(cherrypy.Application):
         self.options = options
         self.most_bytes = most_bytes
         self.router = router
+        self.gate: Gate | None = None
+        """What lets requests pass."""
         self.request_class = ArchiveRequest
         self.response_class = ArchiveResponse
         self.wsgiapp.response_class = ArchiveAnswer

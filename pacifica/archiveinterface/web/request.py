@@ -3,6 +3,7 @@
 Cookies are not read, and header values are not decoded (RFC 2047).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import cherrypy
@@ -16,6 +17,7 @@ from ..http.request_body import RequestBody
 from ..http.server_calls import LINGER
 from ..logs.context import Known, answered
 from .headers import Headers
+from .limits import pass_gate
 from .writing import error_page_default, error_response
 
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
@@ -46,6 +48,7 @@ class ArchiveRequest(Request):
     process_request_body = False
     show_tracebacks = False
     archive_body: RequestBody | None = None
+    end_transfer: Callable[[], None] | None = None
 
     def run(
         self, method: str, path: str, query_string: str, req_protocol: str, headers: Any, rfile: Any
@@ -94,6 +97,15 @@ class ArchiveRequest(Request):
         """Route the request, whatever dispatcher a site's file names."""
         self.app.router(path)
         self.archive_body = RequestBody(self.wsgi_environ, self.app.most_bytes)
+        if self.app.gate:
+            pass_gate(self.app.gate, self, path)
+
+    def close(self) -> None:
+        """Let go of what the request has held; the answer has been sent."""
+        if self.end_transfer:
+            end, self.end_transfer = self.end_transfer, None
+            end()
+        super().close()
 
     def _leave_rest(self) -> None:
         """Let the server read what the client still sends after the error, or read it now if the server cannot."""

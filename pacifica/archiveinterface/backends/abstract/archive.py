@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 from ...exception import ArchiveInterfaceError, BeingStagedError, ConfigurationError, OfflineError
 from .file import ArchiveFile, Reader, Writer
 from .layout import FLAT, TREE, LayoutKeeper
+from .moving import MoveSource, path_below
 from .naming import id_of_path, name_of_path, path_of_id, plain_name
 from .options import ArchiveOptions
 from .precondition import Precondition
@@ -147,6 +148,18 @@ class AbstractBackendArchive(ABC):
     def patch(self, file_id: str, old_path: str, precondition: Precondition | None = None) -> Replaced:
         """Move the file at *old_path*, an absolute path on the backend, to *file_id*; return what had this id."""
         return self.file(file_id).move_in(old_path, precondition)
+
+    def source_of(self, old_path: str) -> MoveSource:
+        """Return what is known of the file at *old_path* before it is moved. Raises MissingFileError."""
+        below = path_below(self.prefix, old_path)
+        file_id = None if below is None else self.id_of(below)
+        if file_id is None:
+            return MoveSource(None, self.size_at(old_path))
+        return MoveSource(file_id, self.file(file_id).status().filesize)
+
+    def size_at(self, old_path: str) -> int | None:
+        """Return the size of the file at *old_path*, one that may be moved; None if the storage does not tell."""
+        return None
 
     def residencies(self, file_ids: Iterable[str]) -> dict[str, Residency | ArchiveInterfaceError]:
         """Return where the bytes of each of *file_ids* are, or why that cannot be told. Never waits for a tape."""

@@ -1,9 +1,43 @@
 """Where a file may be moved from."""
 
 import os
+import stat
 from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
 
 from ...exception import ConfigurationError, ForbiddenPathError, RequestError
+
+
+class MoveSource(NamedTuple):
+    """A file that is to be moved: its id if it is one of the archive, and its size in bytes if that can be told."""
+
+    file_id: str | None
+    size: int | None
+
+
+def path_below(prefix: str, path: str) -> str | None:
+    """Return where *path* is below *prefix*, a directory or a URL; None if it is elsewhere."""
+    begun = f"{prefix}/"
+    rest = path.removeprefix(begun) if "://" in prefix else _tidy(path).removeprefix(begun)
+    if rest in (path, _tidy(path)) or ".." in path.split("/"):
+        return None
+    return _tidy(rest)[1:]
+
+
+def local_size(path: str, roots: Iterable[str]) -> int | None:
+    """Return the size of the file at *path*, None unless it is a file of this host that is below one of *roots*."""
+    real = os.path.realpath(path)
+    if "\0" in path or not any(real.startswith(f"{os.path.realpath(root).rstrip('/')}/") for root in roots):
+        return None
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _tidy(path: str) -> str:
+    return "/" + "/".join(name for name in path.split("/") if name not in ("", "."))
 
 
 def allowed_place(

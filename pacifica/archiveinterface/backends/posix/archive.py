@@ -14,7 +14,7 @@ from ...exception import ConfigurationError, DamagedFileError, MissingFileError,
 from ..abstract.archive import AbstractBackendArchive, Entry, Space, absolute_prefix
 from ..abstract.file import PUBLISHED_MODE, ArchiveFile
 from ..abstract.layout import FLAT, LAYOUT, TREE
-from ..abstract.moving import allowed_place, require_directories
+from ..abstract.moving import allowed_place, local_size, require_directories
 from ..abstract.notes import Notes
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import Precondition
@@ -192,6 +192,10 @@ class PosixBackendArchive(AbstractBackendArchive):
     def file(self, file_id: str) -> PosixFile:
         """Return the file *file_id*. Raises FileIdError."""
         return self.file_type(self, self.path_of(file_id))
+
+    def size_at(self, old_path: str) -> int | None:
+        """Return the size of the file at *old_path*, None if there is none that may be moved."""
+        return local_size(old_path, (self.prefix, *self.archive_options.move_roots))
 
     def checks(self) -> Mapping[str, Callable[[], object]]:
         """Return the checks of the directory and, with a reserve, of the space that is left."""

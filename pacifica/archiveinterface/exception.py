@@ -6,7 +6,7 @@ A message is read by the client: it says what to change and names no path of the
 import errno
 from typing import Literal
 
-AuthFailure = Literal["no_credentials", "wrong_credentials", "not_local"]
+AuthFailure = Literal["no_credentials", "wrong_credentials", "no_permission", "not_local"]
 """Why a client is not let in; requests are counted by these words, which `metrics.definitions` explains."""
 
 
@@ -106,7 +106,7 @@ class UnsupportedError(ArchiveInterfaceError):
 class UnauthenticatedError(ArchiveInterfaceError):
     """The client has not said who it is; *scheme* is how it can (RFC 9110, 11.6.1)."""
 
-    def __init__(self, message: str, scheme: str, auth_failure: AuthFailure = "no_credentials") -> None:
+    def __init__(self, message: str, scheme: str, auth_failure: AuthFailure = "wrong_credentials") -> None:
         """Name the scheme for WWW-Authenticate."""
         super().__init__(message)
         self.scheme = scheme

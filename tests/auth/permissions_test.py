@@ -91,6 +91,7 @@ def test_the_refusal_names_the_permission_and_not_the_file() -> None:
     with pytest.raises(NotAllowedError, match="write") as caught:
         READER.require(Permission.WRITE, "20")
     assert "20" not in str(caught.value)
+    assert caught.value.auth_failure == "no_permission"
 
 
 def test_a_client_that_has_not_said_who_it_is_is_asked_to() -> None:
@@ -98,3 +99,4 @@ def test_a_client_that_has_not_said_who_it_is_is_asked_to() -> None:
     with pytest.raises(UnauthenticatedError, match="read") as caught:
         anonymous.require(Permission.READ, "20")
     assert caught.value.scheme == 'Basic realm="archive"'
+    assert caught.value.auth_failure == "no_credentials"

@@ -104,6 +104,7 @@ def test_clients_that_are_refused_are_counted_by_the_reason(serve: Serve, token_
     assert {reason: counted[reason] - before[reason] for reason in before} == {
         "no_credentials": 1,
         "wrong_credentials": 3,
+        "no_permission": 0,
         "not_local": 2,
     }
 

@@ -111,6 +111,6 @@ class Principal:
         """
         if self.challenges:
             return UnauthenticatedError(
-                f"say who you are: this needs the permission {permission.value}", self.challenges
+                f"say who you are: this needs the permission {permission.value}", self.challenges, "no_credentials"
             )
-        return NotAllowedError(f"not allowed: this needs the permission {permission.value}")
+        return NotAllowedError(f"not allowed: this needs the permission {permission.value}", "no_permission")

@@ -82,7 +82,8 @@ DAMAGED_REFUSALS = Counter("damaged_file_refusals", "Requests for files that are
 AUTH_FAILURES = Counter(
     "auth_failures",
     "Requests that were answered with 401 or 403 because of who asked: `no_credentials`, where some are needed;"
-    " `wrong_credentials`; `not_local`, from another host or through a reverse proxy.",
+    " `wrong_credentials`; `no_permission`, of a known user; `not_local`, from another host or through a reverse"
+    " proxy.",
     {"reason": get_args(AuthFailure)},
 )
 COUNTED = (

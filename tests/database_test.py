@@ -62,7 +62,7 @@ def one(connections: Connections) -> int:
 @pytest.fixture
 def notes(url: str) -> Connections:
     """Connections to a database with an empty table of notes."""
-    connections = connect(url)
+    connections = connect(url, read_timeout=TIMEOUT)
     with connections.transaction() as database, database.bind_ctx([Note]):
         database.drop_tables([Note])
         database.create_tables([Note])

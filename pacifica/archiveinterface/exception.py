@@ -95,6 +95,10 @@ class ConflictError(ArchiveInterfaceError):
     """The target exists and may not be replaced, or the object cannot be had now."""
 
 
+class ExistingFileError(ConflictError):
+    """A file has the name already, and may not be replaced."""
+
+
 class TransferCodingError(ArchiveInterfaceError):
     """A body in a transfer coding that is not supported."""
 
@@ -123,6 +127,10 @@ class LengthRequiredError(ArchiveInterfaceError):
 
 class PreconditionError(ArchiveInterfaceError):
     """An If-... header does not hold."""
+
+
+class AbsentFileError(PreconditionError):
+    """The request may only replace a file, and there is none."""
 
 
 class BodyTooLargeError(ArchiveInterfaceError):
@@ -198,7 +206,7 @@ _BY_ERRNO: dict[int, tuple[type[ArchiveInterfaceError], str]] = {
     errno.ENOTDIR: _MISSING,
     errno.ELOOP: (ForbiddenPathError, "the path leads through a symbolic link"),
     errno.ENAMETOOLONG: (FileIdError, "the name is longer than the file system takes"),
-    errno.EEXIST: (ConflictError, "the target exists already"),
+    errno.EEXIST: (ExistingFileError, "the target exists already"),
     errno.EISDIR: (ConflictError, "a directory has this name"),
     errno.EFBIG: (BodyTooLargeError, "the file is larger than the file system takes"),
     errno.ENOSPC: _NO_SPACE,

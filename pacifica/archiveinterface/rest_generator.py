@@ -7,9 +7,11 @@ from typing import Any
 import cherrypy
 
 from . import digests
+from .auth.permissions import Permission
 from .backends.abstract.archive import AbstractBackendArchive
 from .backends.abstract.file import ArchiveFile
 from .backends.abstract.precondition import Precondition
+from .backends.abstract.status import AbstractStatus
 from .exception import MethodError, RequestError
 from .http.answers import (
     Answer,
@@ -39,10 +41,12 @@ from .http.properties import (
 )
 from .http.request_body import RequestBody, path_in
 from .http.sendfile import PRESIGNED
+from .http.storing import kept_to_permissions
 from .limits.counted import CountedFile
 from .limits.service import LimitService
 from .recalls.service import RecallService
 from .web.limits import principal_name
+from .web.principals import principal, require
 from .web.writing import error_page_default, error_response, write
 
 _ROOT_METHODS = {"documented": "GET, HEAD, OPTIONS", "standard": "GET, HEAD, OPTIONS, PROPFIND"}
@@ -82,18 +86,55 @@ class ArchiveInterfaceGenerator:
 
     def GET(self, /, *_path: str, byte_range: Any = None, **_query: Any) -> Any:
         """Answer with the bytes of the file, or some of them: 200, 206, 304."""
-        file_id = _file_id()
+        file_id = _readable_file_id()
         return write(self._read(file_id, byte_range) if file_id else root_answer())
 
     def HEAD(self, /, *_path: str, **_query: Any) -> Any:
         """Answer with what is known of the file, in headers: 204, or 200 with ``[http] head = standard``."""
-        file_id = _file_id()
+        file_id = _readable_file_id()
         return write(self._look_up(file_id) if file_id else root_answer())
 
     def PUT(self, /, *_path: str, **_query: Any) -> Any:
         """Store the body as the file, replacing what was there: 201."""
         self._archive.archive_options.require_writable()
-        file_id, body, request_headers = self._required_file_id(), _required_body(), _request_headers()
+        file_id, request_headers = self._required_file_id(), _request_headers()
+        with kept_to_permissions(principal(), Permission.WRITE, file_id, _precondition()) as precondition:
+            status = self._store(file_id, request_headers, precondition)
+        log_stored(file_id, status, _author())
+        return write(stored_answer(request_headers, status))
+
+    def POST(self, /, *_path: str, **_query: Any) -> Any:
+        """Stage the file: 200 when it is on disk, 202 while it is being recalled."""
+        file_id = self._required_file_id(Permission.STAGE)
+        is_online = self._recall(file_id)
+        return write(staged_answer(file_id) if is_online else recalling_answer(file_id))
+
+    def PATCH(self, /, *_path: str, **_query: Any) -> Any:
+        """Move the file that the JSON body names, ``{"path": ...}``, to this id: 200."""
+        self._archive.archive_options.require_writable()
+        file_id, body = self._required_file_id(Permission.MOVE), _required_body()
+        old_path = path_in(body, _request_headers())
+        self._require_movable(old_path)
+        with kept_to_permissions(principal(), Permission.MOVE, file_id, _precondition()) as precondition:
+            replaced = self._changed(file_id).move_in(old_path, precondition)
+        log_moved(file_id, old_path, replaced, _author())
+        return write(json_answer({"message": "File Moved Successfully"}))
+
+    def DELETE(self, /, *_path: str, **_query: Any) -> Any:
+        """Remove the file: 200."""
+        self._archive.archive_options.require_deletable()
+        file_id = self._required_file_id(Permission.DELETE)
+        log_deleted(file_id, self._changed(file_id).remove(_precondition()), _author())
+        return write(json_answer({"message": "File deleted"}))
+
+    def OPTIONS(self, /, *_path: str, **_query: Any) -> Any:
+        """Answer with the methods that the resource knows, in Allow, which the dispatcher has set: 200."""
+        return write(Answer("200 OK", {} if _file_id() else {"Allow": _ROOT_METHODS[self._options.head]}))
+
+    def _store(
+        self, file_id: str, request_headers: Mapping[str, str], precondition: Precondition | None
+    ) -> AbstractStatus:
+        body = _required_body()
         if "Content-Range" in request_headers:
             raise RequestError("PUT stores whole files: Content-Range, part of a file, is not supported")
         mod_time, announced = get_http_modified_time(request_headers), announced_digests(request_headers)
@@ -105,36 +146,9 @@ class ArchiveInterfaceGenerator:
             return computed
 
         with closing(body.hashed_blocks(hasher)) as blocks:
-            status = self._changed(file_id).store(
-                blocks, mod_time, checked, length=body.length, precondition=_precondition()
+            return self._changed(file_id).store(
+                blocks, mod_time, checked, length=body.length, precondition=precondition
             )
-        log_stored(file_id, status, _author())
-        return write(stored_answer(request_headers, status))
-
-    def POST(self, /, *_path: str, **_query: Any) -> Any:
-        """Stage the file: 200 when it is on disk, 202 while it is being recalled."""
-        file_id = self._required_file_id()
-        is_online = self._recall(file_id)
-        return write(staged_answer(file_id) if is_online else recalling_answer(file_id))
-
-    def PATCH(self, /, *_path: str, **_query: Any) -> Any:
-        """Move the file that the JSON body names, ``{"path": ...}``, to this id: 200."""
-        self._archive.archive_options.require_writable()
-        file_id, body = self._required_file_id(), _required_body()
-        old_path = path_in(body, _request_headers())
-        log_moved(file_id, old_path, self._changed(file_id).move_in(old_path, _precondition()), _author())
-        return write(json_answer({"message": "File Moved Successfully"}))
-
-    def DELETE(self, /, *_path: str, **_query: Any) -> Any:
-        """Remove the file: 200."""
-        self._archive.archive_options.require_deletable()
-        file_id = self._required_file_id()
-        log_deleted(file_id, self._changed(file_id).remove(_precondition()), _author())
-        return write(json_answer({"message": "File deleted"}))
-
-    def OPTIONS(self, /, *_path: str, **_query: Any) -> Any:
-        """Answer with the methods that the resource knows, in Allow, which the dispatcher has set: 200."""
-        return write(Answer("200 OK", {} if _file_id() else {"Allow": _ROOT_METHODS[self._options.head]}))
 
     def _changed(self, file_id: str) -> ArchiveFile | CountedFile:
         """Return the file for a change by the principal that asks."""
@@ -171,7 +185,7 @@ class ArchiveInterfaceGenerator:
 
     def _tell_properties(self, /, *_path: str, **_query: Any) -> Any:
         """Answer with the properties of the file or of the root, in XML: 207."""
-        file_id, request_headers = _file_id(), _request_headers()
+        file_id, request_headers = _readable_file_id(), _request_headers()
         _body().read_at_most(LONGEST_QUERY)  # which properties the client wants; it gets all there are
         if is_infinite(request_headers):
             return write(infinite_depth_answer())
@@ -181,11 +195,30 @@ class ArchiveInterfaceGenerator:
         refuse_damaged(status)
         return write(file_properties_answer(file_id, status))
 
-    def _required_file_id(self) -> str:
+    def _required_file_id(self, *permissions: Permission) -> str:
+        """Return the id that the request is for, if it may do with the file what the *permissions* are for."""
         file_id = _file_id()
         if not file_id:
             raise MethodError(_ROOT_METHODS[self._options.head])
+        for permission in permissions:
+            require(permission, file_id)
         return file_id
+
+    def _require_movable(self, old_path: str) -> None:
+        """Raise NotAllowedError if *old_path* is in the archive, and its file may not be moved by the principal."""
+        if principal() is None:
+            return
+        path = self._archive.path_below(old_path)
+        if path is not None:
+            require(Permission.MOVE, self._archive.id_of(path))
+
+
+def _readable_file_id() -> str:
+    """Return the id that the request is for, if the file may be read, or empty for the root."""
+    file_id = _file_id()
+    if file_id:
+        require(Permission.READ, file_id)
+    return file_id
 
 
 def _file_id() -> str:

@@ -27,7 +27,14 @@ try:
         _site.require_layout()
     _config = _choice.config
     application = make_application(
-        _site.archive, read_settings(), _config.http, _site.recalls, _config.tape, _config.pages, _site.limits
+        _site.archive,
+        read_settings(),
+        _config.http,
+        _site.recalls,
+        _config.tape,
+        _config.pages,
+        _site.limits,
+        _config.auth,
     )
 except ConfigurationError as error:
     sys.exit(fail("wsgi", error))

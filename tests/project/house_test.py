@@ -100,7 +100,9 @@ LAYERS = [
         "auth.certificates",
         "auth.issuers.claims",
         "auth.issuers.fetching",
+        "auth.checks",
         "auth.methods",
+        "auth.permissions_file",
         "auth.proxies",
         "auth.scopes",
         "config",
@@ -114,7 +116,7 @@ LAYERS = [
         f"{S3}.calls.client",
         f"{S3}.notes",
     },
-    {"auth.issuers.keys", f"{S3}.calls.direct"},
+    {"auth.issuers.keys", "auth.passwords", "auth.tokens", f"{S3}.calls.direct"},
     {
         "auth.issuers.sections",
         "backends.abstract.precondition",
@@ -131,6 +133,7 @@ LAYERS = [
     {
         "archive_utils",
         "auth.issuers.tokens",
+        "http.storing",
         "backends.abstract.file",
         "backends.abstract.replacing",
         f"{S3}.tape.restoring",
@@ -148,6 +151,7 @@ LAYERS = [
     },
     {
         "fixity",
+        "auth.authenticator",
         "recalls.recaller.keeping",
         "recalls.recaller.pins",
         "tape.bodies",
@@ -167,7 +171,7 @@ LAYERS = [
         f"{HPSS}.status",
         f"{S3}.store",
     },
-    {"limits.counted", "limits.recount", "recalls.recaller.locating"},
+    {"limits.counted", "limits.recount", "recalls.recaller.locating", "tape.permissions", "web.principals"},
     {
         "http.response_body",
         "limits.service",

@@ -27,7 +27,7 @@ def test_one_line_tells_how_files_are_kept(prefix: Path, written: Callable[[str]
     with forked_launcher(prefix, "-c", config) as server:
         [line] = [line for line in server.stderr.splitlines() if "serves" in line]
         said = "backend posix, layout flat, durability file, digests md5 sha-256, overwrite refuse, delete refuse"
-        assert line.endswith(f"serves {prefix} on {server.url}: {said}, no TLS, no users")
+        assert line.endswith(f"serves {prefix} on {server.url}: {said}, no TLS, users none")
         assert "WARNING" not in server.stderr
 
 

@@ -1,6 +1,6 @@
 """The methods of authentication that rest on what others vouch for: issuers of tokens, TLS, reverse proxies."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ..exception import ConfigurationError
 from .methods import Method
@@ -8,8 +8,8 @@ from .options import AuthOptions
 from .proxies import ProxyHeader, RemoteUser
 
 
-def outside_methods(options: AuthOptions) -> Iterator[Method]:
-    """Yield the methods that *options* switch on. Raises ConfigurationError.
+def outside_methods(options: AuthOptions, own: Iterable[Method] = ()) -> Iterator[Method]:
+    """Yield the methods that *options* switch on, and in their place the service's *own*. Raises ConfigurationError.
 
     A proxy's word comes first: what it passes on of the client's own credentials, it has verified. A certificate comes
     last: a program that has one may act for the user whose token it sends.
@@ -20,6 +20,7 @@ def outside_methods(options: AuthOptions) -> Iterator[Method]:
         yield ProxyHeader(options.proxy_header, options.proxy_addresses)
     if options.remote_user == "names":
         yield RemoteUser()
+    yield from own
     if options.issuers_file:
         yield _installed(_signed_tokens, options)
     if options.client_certificates == "names":

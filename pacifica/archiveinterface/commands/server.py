@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
+from ..auth.authenticator import make_authenticator
 from ..config import Config
 from ..exception import ConfigurationError
 from ..globals import LOG_NAME
@@ -134,11 +135,12 @@ class _Service(NamedTuple):
     def announcement(self, address: Any) -> str:
         """Return the line that says what is served at *address*; warn of one that others reach."""
         place = _place(address)
-        if not (isinstance(address, str) or is_loopback(address[0])):
+        users = make_authenticator(self.choice.config.auth)
+        if users is None and not (isinstance(address, str) or is_loopback(address[0])):
             _log.warning("whoever reaches %s may read, replace and delete files: the service has no users", place)
         scheme = "https" if self.is_encrypted else "http"
-        facts = f"{self.choice.summary()}, {'TLS' if self.is_encrypted else 'no TLS'}, no users"
-        return f"{_SERVER} serves {self.choice.prefix} on {scheme}://{place}: {facts}"
+        security = f"{'TLS' if self.is_encrypted else 'no TLS'}, users {'none' if users is None else len(users)}"
+        return f"{_SERVER} serves {self.choice.prefix} on {scheme}://{place}: {self.choice.summary()}, {security}"
 
     def check(self) -> None:
         """Raise ConfigurationError when a start would."""
@@ -156,7 +158,9 @@ class _Service(NamedTuple):
         """
         config = self.choice.config
         http, tape, pages = config.http, config.tape, config.pages
-        application = make_application(site.archive, self.settings, http, site.recalls, tape, pages, site.limits)
+        application = make_application(
+            site.archive, self.settings, http, site.recalls, tape, pages, site.limits, config.auth
+        )
         application.observers += observers
         return [_make_server(application, config, listener) for listener in listeners]
 

@@ -12,8 +12,8 @@ SCHEMES: Mapping[str, Schema] = {
 }
 """The ways in which a client can say who it is. What a reverse proxy says of it is not the client's concern."""
 
-OPEN_PATHS = ("/-/health",)
-"""Paths that need no user and have no limits, so that monitoring and load balancers can ask."""
+OPEN_PATHS = ("/-/health", "/-/ready", "/-/version", "/-/openapi.json", "/.well-known/wlcg-tape-rest-api")
+"""Paths that need no user and have no limits, so that monitoring, load balancers and clients can ask what is there."""
 
 
 class Protection(NamedTuple):

@@ -1,4 +1,4 @@
-"""Who may read a page: everybody, clients on this host, or those who send the token; on every port or on one."""
+"""Who may read a page: everybody, local clients, who sends a token, or administrators; on every port or on one."""
 
 import hmac
 from collections.abc import Callable, Mapping
@@ -8,9 +8,11 @@ from typing import Any
 
 import cherrypy
 
+from ..auth.permissions import Permission
 from ..exception import ConfigurationError, MissingPageError, NotAllowedError, UnauthenticatedError
 from ..http.headers.request_head import is_loopback
-from .options import LOCAL, TOKEN, PagesOptions
+from ..web.principals import require
+from .options import LOCAL, TOKEN, USERS, PagesOptions
 
 # What reverse proxies add.
 _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
@@ -35,6 +37,8 @@ class Access:
             raise NotAllowedError(
                 "only clients on the host of the service may read this page ([pages] in config.ini)", "not_local"
             )
+        if self._rule == USERS:
+            require(Permission.ADMIN, None)
         if self._rule == TOKEN:
             self._require_token(environ.get("HTTP_AUTHORIZATION", ""))
 

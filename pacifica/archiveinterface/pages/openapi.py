@@ -5,6 +5,7 @@ from typing import Any
 
 from ..http.answers import json_answer
 from ..openapi.document import document
+from ..openapi.security import Protection
 from ..web.writing import write
 
 PATH = "/-/openapi.json"
@@ -13,9 +14,9 @@ PATH = "/-/openapi.json"
 class OpenApiPage:
     """The OpenAPI document."""
 
-    def __init__(self, paths: Iterable[str]) -> None:
-        """Describe the files and the pages at *paths*."""
-        self._answer = json_answer(document(paths))
+    def __init__(self, paths: Iterable[str], protection: Protection | None = None) -> None:
+        """Describe the files and the pages at *paths*, and their *protection*."""
+        self._answer = json_answer(document(paths, protection))
 
     def GET(self, **_query: Any) -> Any:
         """Answer with the document: 200."""

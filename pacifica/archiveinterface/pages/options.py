@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..options import absolute_path, host_and_port, one_of, option
 
-LOCAL, OPEN, TOKEN = "local", "open", "token"
+LOCAL, OPEN, TOKEN, USERS = "local", "open", "token", "users"
 
 
 @dataclass(frozen=True)
@@ -14,11 +14,11 @@ class PagesOptions:
     metrics: str = option(
         LOCAL,
         "who may read `/-/metrics`; `local`: clients on this host, not through a reverse proxy; `open`: everybody;"
-        " `token`: who sends the token",
-        one_of(LOCAL, OPEN, TOKEN),
+        " `token`: who sends the token; `users`: who has the permission `admin` for all files, of `[auth]`",
+        one_of(LOCAL, OPEN, TOKEN, USERS),
     )
     recalls: str = option(
-        OPEN, "who may read `/-/recalls` and `/-/recalls/events`, in the same words", one_of(OPEN, LOCAL, TOKEN)
+        OPEN, "who may read `/-/recalls` and `/-/recalls/events`, in the same words", one_of(OPEN, LOCAL, TOKEN, USERS)
     )
     token_file: str = option(
         "",

@@ -25,7 +25,7 @@ class FileProgress(NamedTuple):
 
     *position* is how many files are expected to be recalled before it, *seconds* how long that is expected to
     take; both are None unless it waits, *seconds* as well while nothing is known of the rate. *size* is in bytes, 0
-    while it is not known.
+    while it is not known. *was_asked_for* is False for a path that was refused when the request was made.
     """
 
     path: str
@@ -36,6 +36,7 @@ class FileProgress(NamedTuple):
     position: int | None = None
     seconds: float | None = None
     size: int = 0
+    was_asked_for: bool = True
 
 
 class RequestProgress(NamedTuple):
@@ -123,7 +124,7 @@ class Progress:
 def _progress(row: _Row, created_at: float, places: _Places) -> FileProgress:
     path = decoded(row.path)
     if row.phase is None:
-        return FileProgress(path, "FAILED", created_at, created_at, decoded(row.created_error))
+        return FileProgress(path, "FAILED", created_at, created_at, decoded(row.created_error), was_asked_for=False)
     if row.cancelled_at is not None:
         return FileProgress(path, "CANCELLED", row.started_at, row.cancelled_at, "", size=row.size or 0)
     state, error = _STATES[row.phase], decoded(row.error) if row.error else ""

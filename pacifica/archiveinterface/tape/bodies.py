@@ -50,6 +50,10 @@ class Bodies:
         """Return as many of the files that the body names as a request may have."""
         return self.paths(content)[: self._most_files]
 
+    def id_of(self, path: str) -> str | None:
+        """Return the id that the *path* of a file means, None for none."""
+        return self._wish(path).file_id
+
     def _named(self, paths: Iterable[str]) -> list[Wish]:
         return [self._wish(path) for path in dict.fromkeys(paths)]
 

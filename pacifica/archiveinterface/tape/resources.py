@@ -7,17 +7,22 @@ from typing import Any
 
 import cherrypy
 
+from ..auth.permissions import Permission, Principal
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..http.answers import Answer
 from ..http.request_body import RequestBody, parse_json, read_json
+from ..recalls.progress import RequestProgress
 from ..recalls.requests import Wish
 from ..recalls.service import RecallService
+from ..web.principals import principal
 from ..web.writing import write
 from .answers import DONE, accepted_answer, discovery_answer, localities_answer, progress_answer
 from .bodies import Bodies
 from .options import TapeOptions
+from .permissions import require_all, require_some, require_whole, visible, with_refusals
 from .times import moment_of
 
+_LOCATING = (Permission.POLL, Permission.READ, Permission.STAGE)
 _ROOM = 1 << 16  # bytes of a body, whatever it names
 _ROOM_FOR_EACH = 1 << 10  # bytes for each file of a request
 
@@ -86,7 +91,8 @@ class Stage(_Resource):
 
     def POST(self, /, **_query: Any) -> Any:
         """Have the files recalled that the body names: 201, with the id of the request."""
-        request = self._recalls.submit(self._tape.wishes(self._tape.bodies.files))
+        wishes = with_refusals(self._tape.wishes(self._tape.bodies.files), principal(), Permission.STAGE)
+        request = self._recalls.submit(wishes)
         return write(accepted_answer(self._tape.uri(), request))
 
 
@@ -96,14 +102,27 @@ class StageRequest(_Resource):
     def GET(self, request: str, /, since: Any = "0", **_query: Any) -> Any:
         """Answer with how far its files are, those that changed since then: 200."""
         asked_at = time.time()
-        return write(progress_answer(self._recalls.progress(request, moment_of(since)), asked_at))
+        progress, asker = self._recalls.progress(request, moment_of(since)), principal()
+        if asker is not None:
+            progress = self._visible(progress, asker)
+        return write(progress_answer(progress, asked_at))
 
     HEAD = GET
 
     def DELETE(self, request: str, /, **_query: Any) -> Any:
         """Cancel it and forget it: 200."""
+        asker = principal()
+        if asker is not None:
+            require_whole(self._recalls.progress(request), asker, self._tape.bodies.id_of)
         self._recalls.delete(request)
         return write(DONE)
+
+    def _visible(self, progress: RequestProgress, asker: Principal) -> RequestProgress:
+        id_of = self._tape.bodies.id_of
+        seen = visible(progress, asker, id_of)
+        if not seen.files:  # perhaps none of those that the asker may see has changed
+            require_some(self._recalls.progress(progress.id), asker, id_of)
+        return seen
 
 
 class Cancel(_Resource):
@@ -111,7 +130,7 @@ class Cancel(_Resource):
 
     def POST(self, request: str, /, **_query: Any) -> Any:
         """Cancel the files of the request that the body names, all or none: 200."""
-        self._recalls.cancel(request, self._tape.wishes(self._tape.bodies.paths))
+        self._recalls.cancel(request, require_all(self._tape.wishes(self._tape.bodies.paths), principal()))
         return write(DONE)
 
 
@@ -120,7 +139,7 @@ class Release(_Resource):
 
     def POST(self, request: str, /, **_query: Any) -> Any:
         """Unpin the files that the body names; neither they nor the request need exist: 200."""
-        self._recalls.release(request, self._tape.wishes(self._tape.bodies.paths))
+        self._recalls.release(request, require_all(self._tape.wishes(self._tape.bodies.paths), principal()))
         return write(DONE)
 
 
@@ -129,6 +148,6 @@ class ArchiveInfo(_Resource):
 
     def POST(self, /, **_query: Any) -> Any:
         """Answer with the locality of each file that the body names, of some if there are too many: 200."""
-        wishes = self._tape.wishes(self._tape.bodies.some_paths)
+        wishes = with_refusals(self._tape.wishes(self._tape.bodies.some_paths), principal(), *_LOCATING)
         file_ids = {wish.file_id for wish in wishes if wish.file_id is not None}
         return write(localities_answer(wishes, self._recalls.residencies(file_ids)))

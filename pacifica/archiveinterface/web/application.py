@@ -4,17 +4,20 @@ from typing import Any
 
 import cherrypy
 
+from ..auth.authenticator import Authenticator, make_authenticator
+from ..auth.options import AuthOptions
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ConfigurationError
 from ..http.options import HttpOptions
 from ..http.sendfile import require_senders
 from ..limits.gate import Gate
 from ..limits.service import LimitService
+from ..openapi.security import OPEN_PATHS, Protection
 from ..pages.access import Access, guarded
 from ..pages.health import Checks, health_pages
 from ..pages.metrics import MetricsPage
 from ..pages.openapi import PATH, OpenApiPage
-from ..pages.options import PagesOptions
+from ..pages.options import USERS, PagesOptions
 from ..pages.readings import Readings
 from ..pages.recalls import recall_pages
 from ..recalls.service import RecallService
@@ -41,17 +44,21 @@ def make_application(
     tape: TapeOptions | None = None,
     pages: PagesOptions | None = None,
     limits: LimitService | None = None,
+    auth: AuthOptions | None = None,
 ) -> cherrypy.Application:
     """Return the WSGI application that serves *archive*.
 
-    *settings* are CherryPy's, *options* those of [http], *tape* those of [tape], *pages* those of [pages]. Without
-    *recalls*, each request has its file recalled alone, and there are no pages of recalls and no tape API. *limits* are
-    those of principals.
+    *settings* are CherryPy's, *options* those of [http], *tape* those of [tape], *pages* those of [pages], *auth* those
+    of [auth]. Without *recalls*, each request has its file recalled alone, and there are no pages of recalls and no
+    tape API. *limits* are those of principals.
 
     CherryPy's configuration is one for the process: the last application made has set it.
     Raises ConfigurationError for an option that this archive cannot keep.
     """
     options, pages = options or HttpOptions(), pages or PagesOptions()
+    authenticator = make_authenticator(auth or AuthOptions())
+    if USERS in (pages.metrics, pages.recalls) and authenticator is None:
+        raise ConfigurationError("[pages] metrics and recalls: there are no users unless [auth] enabled is true")
     require_senders(archive, options.sendfile)
     settings = settings or {}
     overall = {**BUILT_IN, **settings.get("global", {})}
@@ -62,9 +69,11 @@ def make_application(
     served = _own_pages(archive, recalls, Checks(archive, recalls, options.drain_file), pages, listeners)
     if recalls:
         served |= tape_pages(archive, recalls, tape or TapeOptions())
-    served[PATH] = OpenApiPage([*served, PATH])
-    router = Router(resource, served, str(pages.address[1]) if pages.address else "")
-    application = ArchiveApplication(resource, options, most_bytes, router)
+    served[PATH] = OpenApiPage(
+        [*served, PATH], Protection(authenticator.schemes if authenticator else (), limits is not None)
+    )
+    router = Router(resource, served, str(pages.address[1]) if pages.address else "", _open_pages(pages))
+    application = ArchiveApplication(resource, options, most_bytes, router, authenticator)
     application.gate = limits.gate if limits else None
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
@@ -93,17 +102,32 @@ def _own_pages(
     }
 
 
+def _open_pages(options: PagesOptions) -> set[str]:
+    """Return the paths that need no user: what probes and clients ask first, and what has rules of its own."""
+    rules = {"/-/metrics": options.metrics, "/-/recalls": options.recalls, "/-/recalls/events": options.recalls}
+    return {*OPEN_PATHS, *(path for path, rule in rules.items() if rule != USERS)}
+
+
 class ArchiveApplication(cherrypy.Application):
     """A CherryPy application that finds its resources and settings by a Router."""
 
     def __init__(
-        self, resource: ArchiveInterfaceGenerator, options: HttpOptions, most_bytes: int, router: Router
+        self,
+        resource: ArchiveInterfaceGenerator,
+        options: HttpOptions,
+        most_bytes: int,
+        router: Router,
+        authenticator: Authenticator | None,
     ) -> None:
-        """Serve *resource* and what *router* finds; a body may have *most_bytes*, any number if 0."""
+        """Serve *resource* and what *router* finds, to those whom *authenticator* knows, or to everybody without one.
+
+        A body may have *most_bytes*, any number if 0.
+        """
         super().__init__(resource, "")
         self.options = options
         self.most_bytes = most_bytes
         self.router = router
+        self.authenticator = authenticator
         self.gate: Gate | None = None
         """What lets requests pass."""
         self.request_class = ArchiveRequest

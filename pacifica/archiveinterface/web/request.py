@@ -10,6 +10,7 @@ import cherrypy
 from cherrypy._cprequest import HookMap, Request, hookpoints
 from cherrypy.lib.reprconf import NamespaceSet
 
+from ..auth.permissions import Principal
 from ..exception import HttpVersionError, RequestError
 from ..http.headers.request_head import request_id
 from ..http.headers.trace_context import traceparent_in
@@ -18,6 +19,7 @@ from ..http.server_calls import LINGER
 from ..logs.context import Known, answered
 from .headers import Headers
 from .limits import pass_gate
+from .principals import authenticate
 from .writing import error_page_default, error_response
 
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
@@ -48,6 +50,7 @@ class ArchiveRequest(Request):
     process_request_body = False
     show_tracebacks = False
     archive_body: RequestBody | None = None
+    principal: Principal | None = None
     end_transfer: Callable[[], None] | None = None
 
     def run(
@@ -94,9 +97,11 @@ class ArchiveRequest(Request):
             raise RequestError("the query of the URL is malformed") from error
 
     def get_resource(self, path: str) -> None:
-        """Route the request, whatever dispatcher a site's file names."""
-        self.app.router(path)
+        """Route the request, whatever dispatcher a site's file names, and find out who sent it."""
+        needs_user = self.app.router(path)
         self.archive_body = RequestBody(self.wsgi_environ, self.app.most_bytes)
+        if needs_user and self.app.authenticator is not None:
+            authenticate(self, self.app.authenticator, path)
         if self.app.gate:
             pass_gate(self.app.gate, self, path)
 

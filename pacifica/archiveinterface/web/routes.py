@@ -4,7 +4,7 @@ CherryPy's own dispatchers look path segments up among the attributes of Python 
 configuration anew for every request. Here settings are merged once for each section of a site's file.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -39,11 +39,15 @@ Pages = Mapping[str, object]
 
 
 class _Resource(NamedTuple):
-    """The handlers of a resource by method, the value of its Allow header, and the arguments of the handlers."""
+    """The handlers of a resource by method, the value of its Allow header, and the arguments of the handlers.
+
+    *needs_user* is whether nobody may use it without logging in, where there are users.
+    """
 
     handlers: Mapping[str, Callable[..., Any]]
     allow: str
     arguments: tuple[str, ...] = ()
+    needs_user: bool = True
 
 
 class Router:
@@ -52,14 +56,19 @@ class Router:
     An archive has its files in one path segment; what is below a reserved prefix is never looked up in it.
     """
 
-    def __init__(self, archive: object, pages: Pages | None = None, pages_port: str = "") -> None:
+    def __init__(
+        self, archive: object, pages: Pages | None = None, pages_port: str = "", open_pages: Collection[str] = ()
+    ) -> None:
         """Route to *archive*, an object with methods named like HTTP's, and below reserved prefixes to *pages*.
 
-        *pages_port* is a port with nothing but the service's own pages.
+        *pages_port* is a port with nothing but the service's own pages. *open_pages* are paths that need no user.
         """
         self._pages_port = pages_port
         self._archive = _resource(archive)
-        self._pages = {_segments(path): _resource(page) for path, page in (pages or {}).items()}
+        self._pages = {
+            _segments(path): _resource(page)._replace(needs_user=path not in open_pages)
+            for path, page in (pages or {}).items()
+        }
         self._settings: list[tuple[str, Settings]] = [("/", {})]
 
     def set_sections(self, sections: Mapping[str, Settings]) -> None:
@@ -75,8 +84,11 @@ class Router:
                 return settings
         return {}
 
-    def __call__(self, path_info: str) -> None:
-        """Set handler and settings of CherryPy's request. Raises MissingPageError, MethodError."""
+    def __call__(self, path_info: str) -> bool:
+        """Set handler and settings of CherryPy's request, and return whether it needs a user where there are users.
+
+        Raises MissingPageError, MethodError.
+        """
         request, response = cherrypy.serving.request, cherrypy.serving.response
         request.config = self.settings_of(path_info)
         resource = self._resource_of(path_info)
@@ -87,6 +99,7 @@ class Router:
         if resource.arguments:
             handler = partial(handler, *resource.arguments)
         request.handler = cherrypy.dispatch.LateParamPageHandler(handler) if request.query_string else handler
+        return resource.needs_user
 
     def _resource_of(self, path: str) -> _Resource:
         if self._pages_port and not path.startswith(_OWN) and _port() == self._pages_port:

@@ -151,7 +151,7 @@ class AbstractBackendArchive(ABC):
 
     def source_of(self, old_path: str) -> MoveSource:
         """Return what is known of the file at *old_path* before it is moved. Raises MissingFileError."""
-        below = path_below(self.prefix, old_path)
+        below = self.path_below(old_path)
         file_id = None if below is None else self.id_of(below)
         if file_id is None:
             return MoveSource(None, self.size_at(old_path))
@@ -160,6 +160,10 @@ class AbstractBackendArchive(ABC):
     def size_at(self, old_path: str) -> int | None:
         """Return the size of the file at *old_path*, one that may be moved; None if the storage does not tell."""
         return None
+
+    def path_below(self, old_path: str) -> str | None:
+        """Return the path below the prefix of *old_path*, as `patch` takes it; None if it is outside the archive."""
+        return path_below(self.prefix, old_path)
 
     def residencies(self, file_ids: Iterable[str]) -> dict[str, Residency | ArchiveInterfaceError]:
         """Return where the bytes of each of *file_ids* are, or why that cannot be told. Never waits for a tape."""

@@ -15,15 +15,6 @@ class MoveSource(NamedTuple):
     size: int | None
 
 
-def path_below(prefix: str, path: str) -> str | None:
-    """Return where *path* is below *prefix*, a directory or a URL; None if it is elsewhere."""
-    begun = f"{prefix}/"
-    rest = path.removeprefix(begun) if "://" in prefix else _tidy(path).removeprefix(begun)
-    if rest in (path, _tidy(path)) or ".." in path.split("/"):
-        return None
-    return _tidy(rest)[1:]
-
-
 def local_size(path: str, roots: Iterable[str]) -> int | None:
     """Return the size of the file at *path*, None unless it is a file of this host that is below one of *roots*."""
     real = os.path.realpath(path)
@@ -36,10 +27,6 @@ def local_size(path: str, roots: Iterable[str]) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def _tidy(path: str) -> str:
-    return "/" + "/".join(name for name in path.split("/") if name not in ("", "."))
-
-
 def allowed_place(
     path: str, roots: Iterable[str], closed: Collection[str], encode: Callable[[str], bytes] = os.fsencode
 ) -> tuple[str, str]:
@@ -50,7 +37,7 @@ def allowed_place(
     """
     if not path.startswith("/") or "\0" in path or not _is_encodable(path, encode):
         raise RequestError("path is not an absolute path")
-    names = [name for name in path.split("/") if name not in ("", ".")]
+    names = _names(path)
     if {"..", *closed} & set(names):
         raise ForbiddenPathError("path leads out of the places that files may be moved from")
     tidy = "/" + "/".join(names)
@@ -59,6 +46,18 @@ def allowed_place(
         if tidy.startswith(start):
             return root, tidy[len(start) :]
     raise ForbiddenPathError("path lies outside the places that files may be moved from")
+
+
+def path_below(prefix: str, path: str) -> str | None:
+    """Return where *path* is below *prefix*, a directory or a URL; None if it is elsewhere, by its names alone."""
+    start, names = _names(prefix), _names(path)
+    if ".." in names:  # which `allowed_place` refuses
+        return None
+    return "/".join(names[len(start) :]) if len(names) > len(start) and names[: len(start)] == start else None
+
+
+def _names(path: str) -> list[str]:
+    return [name for name in path.split("/") if name not in ("", ".")]
 
 
 def require_directories(roots: Iterable[str]) -> None:

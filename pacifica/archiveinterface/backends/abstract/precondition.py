@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...exception import PreconditionError
+from ...exception import AbsentFileError, PreconditionError
 from .status import AbstractStatus
 
 ANY = "*"  # in the place of an entity tag: whatever is there
@@ -16,12 +16,17 @@ class Precondition:
 
     *match* and *none_match* are entity tags, quotes included, or ANY; None when the header was not sent.
     *unmodified_since* is in epoch seconds, and counts only without *match*.
+    *only_new*: a file with other bytes is not replaced, as with ``overwrite = refuse``; *only_existing*: there has to
+    be a file. *hides_size*: no answer may depend on the size of the file, which the client may not know.
     A store with conditional requests of its own sends these values; a backend that holds a lock calls `check`.
     """
 
     match: tuple[str, ...] | None = None
     none_match: tuple[str, ...] | None = None
     unmodified_since: float | None = None
+    only_new: bool = False
+    only_existing: bool = False
+    hides_size: bool = False
 
     def check(self, existing: AbstractStatus | None) -> None:
         """Raise PreconditionError unless *existing*, None for no file, may be replaced or removed.
@@ -34,6 +39,8 @@ class Precondition:
 
     def check_match(self, existing: AbstractStatus | None) -> None:
         """Raise PreconditionError unless *existing* is the file that the client knows."""
+        if self.only_existing and existing is None:
+            raise AbsentFileError("there is no file to be replaced")
         if self.match is not None:
             if not is_among(self.match, existing):
                 raise PreconditionError("If-Match: the file is another one, or not there")

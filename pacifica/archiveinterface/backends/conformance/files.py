@@ -8,7 +8,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from ...exception import ConflictError, FileIdError, MissingFileError, PreconditionError
+from ...exception import ConflictError, ExistingFileError, FileIdError, MissingFileError, PreconditionError
 from ..abstract.archive import AbstractBackendArchive
 from ..abstract.file import Reader, Writer
 from ..abstract.options import ArchiveOptions
@@ -248,6 +248,8 @@ class FileSuite(ArchiveSuite):
             (Precondition(unmodified_since=MOD_TIME - 1), True, False),
             (Precondition(unmodified_since=MOD_TIME), True, True),
             (Precondition(match=(ANY,), unmodified_since=MOD_TIME - 1), False, True),
+            (Precondition(only_existing=True), False, True),
+            (Precondition(only_existing=True, unmodified_since=MOD_TIME - 1), False, False),
         ],
     )
     def test_a_precondition_is_kept(
@@ -262,6 +264,16 @@ class FileSuite(ArchiveSuite):
         with nullcontext() if when_there else fails_with(PreconditionError):
             replace(archive, precondition)
         assert get(archive, "12345") == (b"other" if when_there else b"old")
+
+    def test_a_request_may_be_kept_from_replacing(self, archive: AbstractBackendArchive) -> None:
+        only_new = Precondition(only_new=True)
+        replace(archive, only_new)
+        replace(archive, only_new)  # the same bytes
+        archive.file("12345").remove()
+        put(archive, "12345", b"bytes")
+        with fails_with(ExistingFileError):
+            replace(archive, only_new)
+        assert get(archive, "12345") == b"bytes"
 
     def test_one_of_many_creators_wins(self, archive: AbstractBackendArchive) -> None:
         ready = threading.Barrier(8)

@@ -7,6 +7,7 @@ import pytest
 from ...exception import (
     ArchiveInterfaceError,
     ConflictError,
+    ExistingFileError,
     FileIdError,
     ForbiddenPathError,
     MissingFileError,
@@ -16,7 +17,7 @@ from ...exception import (
 )
 from ..abstract.archive import AbstractBackendArchive
 from ..abstract.options import ArchiveOptions
-from ..abstract.precondition import ABSENT
+from ..abstract.precondition import ABSENT, Precondition
 from .base import ArchiveSuite, MakeArchive, fails_with, get, put
 
 
@@ -60,6 +61,25 @@ class MoveSuite(ArchiveSuite):
             archive.patch("7", source)
         assert get(archive, "7") == b"old"
         assert holds(source)
+
+    def test_a_move_may_be_kept_from_replacing(
+        self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str], holds: Callable[[str], bool]
+    ) -> None:
+        put(archive, "7", b"old")
+        source = place("incoming/upload", b"moved")
+        with fails_with(ExistingFileError):
+            archive.patch("7", source, Precondition(only_new=True))
+        assert get(archive, "7") == b"old"
+        assert holds(source)
+        archive.patch("8", source, Precondition(only_new=True))
+        assert get(archive, "8") == b"moved"
+
+    def test_the_path_of_a_source_below_the_prefix_is_known(self, archive: AbstractBackendArchive) -> None:
+        path = archive.path_of("12345")
+        for spelled in (f"{archive.prefix}/{path}", f"{archive.prefix}//./{path}", f"{archive.prefix}/./{path}/."):
+            assert archive.path_below(spelled) == path
+        for outside in ("", "/", "/elsewhere/12345", f"{archive.prefix}x/{path}", path, f"{archive.prefix}/\0"):
+            assert archive.path_below(outside) is None or archive.id_of(archive.path_below(outside) or "") is None
 
     @pytest.mark.parametrize(
         ("path", "error"),

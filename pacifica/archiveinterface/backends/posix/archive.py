@@ -14,7 +14,7 @@ from ...exception import ConfigurationError, DamagedFileError, MissingFileError,
 from ..abstract.archive import AbstractBackendArchive, Entry, Space, absolute_prefix
 from ..abstract.file import PUBLISHED_MODE, ArchiveFile
 from ..abstract.layout import FLAT, LAYOUT, TREE
-from ..abstract.moving import allowed_place, local_size, require_directories
+from ..abstract.moving import allowed_place, local_size, path_below, require_directories
 from ..abstract.notes import Notes
 from ..abstract.options import ArchiveOptions
 from ..abstract.precondition import Precondition
@@ -196,6 +196,16 @@ class PosixBackendArchive(AbstractBackendArchive):
     def size_at(self, old_path: str) -> int | None:
         """Return the size of the file at *old_path*, None if there is none that may be moved."""
         return local_size(old_path, (self.prefix, *self.archive_options.move_roots))
+
+    def path_below(self, old_path: str) -> str | None:
+        """Return the path below the prefix of *old_path*, by whatever links it leads there; None if it is outside."""
+        below = super().path_below(old_path)
+        if below is not None:
+            return below
+        try:
+            return path_below(os.path.realpath(self.prefix), os.path.realpath(old_path))
+        except ValueError:  # not a path
+            return None
 
     def checks(self) -> Mapping[str, Callable[[], object]]:
         """Return the checks of the directory and, with a reserve, of the space that is left."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ...exception import ArchiveInterfaceError
 from ...globals import LOG_NAME
 from ..abstract.precondition import Precondition
+from ..abstract.replacing import may_replace
 from ..abstract.status import NOTHING_REPLACED
 from .notes import forget_sidecar
 from .partial import Partial, exclusive
@@ -44,13 +45,14 @@ class Placement:
         self._open = ExitStack()
 
     def take(self, precondition: Precondition | None) -> None:
-        """Take the name. Raises PreconditionError, FileExistsError when the store may not replace a file."""
+        """Take the name. Raises PreconditionError, FileExistsError when it may not replace a file."""
+        replaces = may_replace(self._store.options, precondition)
         with self._store.tree.directory(self._directory, create=True) as parent, exclusive(self._store.tree):
             self._old = self._open.enter_context(self._store.admitted(precondition, parent, self._name, self._path))
-            if self._old and self._store.options.may_replace:
+            if self._old and replaces:
                 self.replaced = self._store.replaced(self._old)
                 self._keep(self._old, parent)
-            self._partial.move_to(parent, self._name, replace=self._store.options.may_replace)
+            self._partial.move_to(parent, self._name, replace=replaces)
             self._is_taken = True
 
     def __enter__(self) -> "Self":

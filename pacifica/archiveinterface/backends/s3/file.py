@@ -5,7 +5,7 @@ from functools import partial
 from ...exception import OfflineError
 from ..abstract.file import ArchiveFile
 from ..abstract.precondition import Precondition
-from ..abstract.replacing import refuse_early
+from ..abstract.replacing import may_replace, refuse_early
 from ..abstract.residency import Residency
 from ..abstract.status import Replaced
 from ..abstract.undoing import UndoOnError
@@ -59,7 +59,9 @@ class S3File(ArchiveFile):
         require_usable(self._store)
         if precondition or not self.options.may_replace:
             refuse_early(self.options, precondition, self._store.existing(self.filepath), length)
-        return S3Writer(self._store, self.filepath, length, partial(publish, self._store, precondition=precondition))
+        publish_writer = partial(publish, self._store, precondition=precondition)
+        replaces = may_replace(self.options, precondition)
+        return S3Writer(self._store, self.filepath, length, publish_writer, may_replace=replaces)
 
     def remove(self, precondition: Precondition | None = None) -> Replaced:
         """Remove the object, and what is kept with it; return what it was."""

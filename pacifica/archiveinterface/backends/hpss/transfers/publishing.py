@@ -3,6 +3,7 @@
 import errno
 
 from ...abstract.precondition import Precondition
+from ...abstract.replacing import may_replace
 from ...abstract.status import NOTHING_REPLACED, Replaced
 from ...abstract.undoing import UndoOnError
 from ..store import Store
@@ -24,7 +25,7 @@ def _publish_once(store: Store, source: str, target: str, precondition: Precondi
     existing = store.existing(target)
     if precondition:
         precondition.check(existing)
-    if store.options.may_replace and not (precondition and existing is None):
+    if may_replace(store.options, precondition) and not (precondition and existing is None):
         _keep_for_readers(store, target)
         # Readers see the old file or the new one, never half of either.
         store.rename(source, target)
@@ -34,7 +35,7 @@ def _publish_once(store: Store, source: str, target: str, precondition: Precondi
     except store.client.HPSSError as error:
         if error.errno != errno.EEXIST:
             raise
-        if store.options.may_replace:
+        if may_replace(store.options, precondition):
             return None
         raise FileExistsError(errno.EEXIST, "the file exists") from error
     with UndoOnError(lambda: store.call(store.client.unlink, target)):

@@ -6,7 +6,7 @@ from typing import Protocol
 from ....digests import Digests
 from ....exception import ArchiveInterfaceError, BackendUnavailableError, MissingFileError, StorageError
 from ...abstract.precondition import Precondition
-from ...abstract.replacing import OtherBytesError
+from ...abstract.replacing import OtherBytesError, may_replace
 from ...abstract.status import NOTHING_REPLACED, Replaced
 from ..calls.bucket import ALWAYS, Answer, Condition
 from ..calls.dates import time_of
@@ -68,7 +68,7 @@ def publish(store: Store, new: Publishable, precondition: Precondition | None) -
     existing = None if is_taken_for_new else store.existing(new.filepath)
     condition = Condition(is_new=True) if is_taken_for_new else condition_for(store, existing, precondition)
     for left in reversed(range(1 + store.s3.attempts)):
-        if existing and not store.options.may_replace:
+        if existing and not may_replace(store.options, precondition):
             return _same(store, existing, new)
         try:
             answer = new.put(condition)

@@ -25,9 +25,18 @@ class S3Writer(Writer):
     """
 
     def __init__(
-        self, store: Store, filepath: str, length: int | None, publish: Callable[[S3Writer], S3Status]
+        self,
+        store: Store,
+        filepath: str,
+        length: int | None,
+        publish: Callable[[S3Writer], S3Status],
+        *,
+        may_replace: bool,
     ) -> None:
-        """Write *length* bytes, if known, to *filepath*; `close` calls *publish*, which calls `put`."""
+        """Write *length* bytes, if known, to *filepath*; `close` calls *publish*, which calls `put`.
+
+        If it may not replace another object, *publish* may compare the content with that one's.
+        """
         self.filepath = filepath
         self.token = new_token()
         self.size = 0
@@ -38,7 +47,7 @@ class S3Writer(Writer):
         self._mod_time = time.time()
         self._digests: Digests = {}
         # Where files may not be replaced, the same bytes may be sent again.
-        self._hasher = Hasher(() if store.options.may_replace else (_CONTENT,))
+        self._hasher = Hasher(() if may_replace else (_CONTENT,))
         self._published: S3Status | None = None
 
     def write(self, buf: bytes) -> int:

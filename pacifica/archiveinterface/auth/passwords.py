@@ -11,7 +11,9 @@ import hmac
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from ..exception import ConfigurationError, UnauthenticatedError
@@ -81,18 +83,28 @@ def _user(number: int, line: str) -> tuple[str, bytes]:
     return name, hashed
 
 
+def hash_of_password(password: bytes, cost: int) -> str:
+    """Return the hash of *password*, at most `LONGEST` bytes, for a line of the file. Raises ConfigurationError."""
+    bcrypt = _bcrypt()
+    hashed: bytes = bcrypt.hashpw(password, bcrypt.gensalt(cost))
+    return hashed.decode()
+
+
+def _bcrypt() -> ModuleType:
+    try:
+        return import_module("bcrypt")
+    except ImportError:
+        raise ConfigurationError(
+            "[auth] password_file needs the package bcrypt: pip install pacifica-archiveinterface[auth]"
+        ) from None
+
+
 class Passwords:
     """The users of a password file."""
 
     def __init__(self, path: str, realm: str, at_once: int) -> None:
         """Read the file at *path*; check *at_once* passwords at a time. Raises ConfigurationError."""
-        try:
-            import bcrypt
-        except ImportError:
-            raise ConfigurationError(
-                "[auth] password_file needs the package bcrypt: pip install pacifica-archiveinterface[auth]"
-            ) from None
-        self._matches = bcrypt.checkpw
+        self._matches: Callable[[bytes, bytes], bool] = _bcrypt().checkpw
         self._file = Watched(path, PasswordFile.parse)
         self.challenge = basic_challenge(realm)
         self._checks = Checks(at_once)

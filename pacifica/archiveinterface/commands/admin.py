@@ -25,6 +25,7 @@ from .recaller import work
 from .setup import add_setup_options, setup
 from .stage import add_release_options, add_stage_options, release, stage
 from .startup import INTERRUPTED, Site, choose, common_options, fail
+from .users import Add, add_token_commands, add_user_commands
 from .verify import INCOMPLETE, verify
 
 _ADMIN = "pacifica-archiveinterface-cmd"
@@ -42,8 +43,8 @@ def cmd(arguments: Sequence[str] | None = None) -> int:
     given = _admin_parser().parse_args(arguments)
     log_to_stderr()
     try:
-        if given.action == setup:
-            return setup(given)
+        if given.is_siteless:
+            return int(given.action(given))
         _require_prefix(given)
         choice = choose(given.type, given.prefix, given.config)
         form_log(choice.config.log.format)
@@ -77,7 +78,7 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
 
     def command(name: str, action: Action | Siteless, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, parents=common, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        added.set_defaults(action=action)
+        added.set_defaults(action=action, is_siteless=False)
         return added
 
     _add_files(command("delete", delete, "delete files"))
@@ -87,7 +88,11 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
     add_queues_options(command("recalls", show_queues, "print the queues of recalls"))
     add_quota_options(command("quota", quota, "print what is stored for each principal, or count it anew"))
     command("recaller", work, "have files recalled that were asked for, until SIGTERM or SIGINT")
-    add_setup_options(command("setup", setup, "write the files that this host needs to run the service"))
+    setup_parser = command("setup", setup, "write the files that this host needs to run the service")
+    setup_parser.set_defaults(is_siteless=True)
+    add_setup_options(setup_parser)
+    _add_group(commands, "user", "administer the users who have passwords", add_user_commands, common)
+    _add_group(commands, "token", "administer the tokens of programs", add_token_commands, common)
     _add_status_options(command("status", _status, "print what is known of files"))
     add_list_options(command("list", list_files, "list all files, without reading any"))
     add_export_options(command("export", export, "print a manifest of all files, in the form of sha256sum"))
@@ -98,6 +103,23 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
     add_convert_options(
         command("convert", convert, "move all files to their paths in the other layout, while no service runs")
     )
+
+
+def _add_group(
+    commands: Any, name: str, text: str, add_commands: Callable[[Add], None], common: Sequence[argparse.ArgumentParser]
+) -> None:
+    """Add commands of their own below the command *name*; they need no archive."""
+    parser = commands.add_parser(name, parents=common, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    actions = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, action: Siteless, text: str) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = actions.add_parser(
+            name, parents=common, help=text, description=f"{text[0].upper()}{text[1:]}."
+        )
+        added.set_defaults(action=action, is_siteless=True)
+        return added
+
+    add_commands(add)
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:

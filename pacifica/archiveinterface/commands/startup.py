@@ -117,11 +117,24 @@ def choose(backend: str | None = None, prefix: str | None = None, config_file: s
     What is None comes from PAI_BACKEND_TYPE, PAI_PREFIX and ARCHIVEINTERFACE_CONFIG, or is the
     documented default. Raises ConfigurationError.
     """
-    name = (backend or os.getenv("PAI_BACKEND_TYPE") or "posix").lower()
-    kind = ArchiveBackendFactory().load_backend_archive(name)
-    config = get_config(config_file, {kind.section: kind.options_type} if kind.options_type else {})
+    name, kind = _kind(backend)
+    config = _config(kind, config_file)
     configured = kind.prefix_in(getattr(config, kind.section)) if kind.options_type else ""
     return Choice(name, kind, _prefix(prefix, configured), config)
+
+
+def read_config(backend: str | None = None, config_file: str | None = None) -> Config:
+    """Return the options of the service, as `choose` does; no prefix is needed for them. Raises ConfigurationError."""
+    return _config(_kind(backend)[1], config_file)
+
+
+def _kind(backend: str | None) -> tuple[str, type[AbstractBackendArchive]]:
+    name = (backend or os.getenv("PAI_BACKEND_TYPE") or "posix").lower()
+    return name, ArchiveBackendFactory().load_backend_archive(name)
+
+
+def _config(kind: type[AbstractBackendArchive], config_file: str | None) -> Config:
+    return get_config(config_file, {kind.section: kind.options_type} if kind.options_type else {})
 
 
 def _prefix(given: str | None, configured: str) -> str:

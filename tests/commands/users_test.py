@@ -1,14 +1,18 @@
 """The commands that administer users and tokens."""
 
+import io
 import os
 import pty
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import bcrypt
 import pytest
 
+from pacifica.archiveinterface.__main__ import cmd
 from pacifica.archiveinterface.auth.editing import edited
 from pacifica.archiveinterface.auth.passwords import Passwords
 from pacifica.archiveinterface.auth.tokens import Tokens
@@ -17,34 +21,46 @@ from tests.auth.tokens_test import name_of
 from tests.support.processes import BIN
 from tests.support.service import TIMEOUT
 
-COMMAND = str(BIN / "pacifica-archiveinterface-cmd")
 CHEAP = ("--cost", "4")
 
 
-class Host:
-    """A host with files of users and tokens."""
+class Ended(NamedTuple):
+    """How a command has ended."""
 
-    def __init__(self, home: Path) -> None:
+    code: int
+    out: str
+    err: str
+
+
+class Host:
+    """A host with files of users and tokens, and the tool, which runs in this process."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.home = home
         self.passwords, self.tokens, self.config = home / "users", home / "tokens", home / "config.ini"
         self.config.write_text(f"[auth]\npassword_file = {self.passwords}\ntoken_file = {self.tokens}\n")
+        self._monkeypatch, self._capsys = monkeypatch, capsys
 
-    def run(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, typed: str = "") -> Ended:
         """Run the tool, with *typed* on its standard input."""
-        command = [COMMAND, "-c", str(self.config), *arguments]
-        return subprocess.run(command, input=typed, capture_output=True, text=True, timeout=TIMEOUT)
+        self._monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        try:
+            code = cmd(["-c", str(self.config), *arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Ended(code, *self._capsys.readouterr())
 
     def succeeds(self, *arguments: str, typed: str = "") -> str:
         """Run the tool, which succeeds, and return its standard output."""
         ended = self.run(*arguments, typed=typed)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
+        assert ended.code == 0, ended.err
+        return ended.out
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Host:
     """A host without users."""
-    return Host(tmp_path)
+    return Host(tmp_path, monkeypatch, capsys)
 
 
 def mode_of(path: Path) -> int:
@@ -70,7 +86,7 @@ def test_a_user_is_added_changed_and_removed(host: Host) -> None:
 
 def test_a_password_is_asked_for_on_a_terminal_and_not_shown(host: Host) -> None:
     controller, terminal = pty.openpty()
-    command = [COMMAND, "-c", str(host.config), "user", "add", "alice", *CHEAP]
+    command = [str(BIN / "pacifica-archiveinterface-cmd"), "-c", str(host.config), "user", "add", "alice", *CHEAP]
     with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True) as process:
         os.close(terminal)
         shown = b""
@@ -87,14 +103,14 @@ def test_a_password_is_asked_for_on_a_terminal_and_not_shown(host: Host) -> None
 
 @pytest.mark.parametrize("typed", ["", "\n", "x" * 73, "\0"])
 def test_a_password_that_cannot_be_one_is_refused(host: Host, typed: str) -> None:
-    assert host.run("user", "add", "alice", *CHEAP, typed=typed).returncode == 2
+    assert host.run("user", "add", "alice", *CHEAP, typed=typed).code == 2
     assert not host.passwords.exists()
 
 
 @pytest.mark.parametrize("name", ["", "a:b", "a=b", " a", "a\nb", "#a"])
 def test_a_name_that_no_line_could_mean_is_refused(host: Host, name: str) -> None:
     for arguments in (("user", "add", name), ("token", "create", name)):
-        assert host.run(*arguments, typed="secret\n").returncode == 2
+        assert host.run(*arguments, typed="secret\n").code == 2
     assert sorted(path.name for path in host.home.iterdir()) == ["config.ini"]
 
 
@@ -117,22 +133,22 @@ def test_a_token_is_created_printed_once_and_revoked(host: Host) -> None:
 @pytest.mark.parametrize("arguments", [("user", "remove", "nobody"), ("token", "revoke", "0" * 12)])
 def test_what_is_not_there_is_told(host: Host, arguments: tuple[str, ...]) -> None:
     ended = host.run(*arguments)
-    assert (ended.returncode, ended.stderr) == (1, f"there is no {arguments[0]} {arguments[2]}\n")
+    assert (ended.code, ended.err) == (1, f"there is no {arguments[0]} {arguments[2]}\n")
 
 
 @pytest.mark.parametrize("arguments", [("user", "list"), ("token", "create", "cart")])
 def test_the_file_has_to_be_named(host: Host, arguments: tuple[str, ...]) -> None:
     host.config.write_text("")
     ended = host.run(*arguments)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert "[auth] " in ended.stderr
+    assert (ended.code, ended.out) == (2, "")
+    assert "[auth] " in ended.err
 
 
 def test_a_file_that_no_service_would_read_is_not_written(host: Host) -> None:
     host.passwords.write_text("old:plain\n")
     ended = host.run("user", "add", "alice", *CHEAP, typed="secret\n")
-    assert ended.returncode == 2
-    assert f"{host.passwords}: line 1: " in ended.stderr
+    assert ended.code == 2
+    assert f"{host.passwords}: line 1: " in ended.err
     assert host.passwords.read_text() == "old:plain\n"
 
 

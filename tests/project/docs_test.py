@@ -34,6 +34,7 @@ PAGES = [
     "docs/tape-api.md",
     "docs/testing.md",
     "docs/upgrade.md",
+    "docs/users.md",
 ]
 NO_COMMANDS = {"json", "js", "ini", "nginx", "apache", "text", "yaml"}  # languages of blocks that hold no commands
 # What a page takes for granted.

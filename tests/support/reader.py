@@ -2,7 +2,7 @@
 
 A ``console`` block shows commands after ``$`` and what they print; an ``sh`` block only commands. A service
 runs on in a terminal of its own until the next one is started, a store until the page ends. What the pages call port
-8080 and 8333, /home/ada/archiveinterface, /path, /srv/archive and /var/lib/pacifica-archiveinterface are free ports and
+8080 and 8333, /home/ada/archiveinterface, /path, /etc/pacifica, /srv/archive and /var/lib/pacifica-archiveinterface are free ports and
 directories of the test.
 """
 
@@ -94,7 +94,7 @@ class Reader:
         for entry in ROOT.iterdir():
             if not entry.name.startswith(".") and entry.name != "archive":
                 (self._clone / entry.name).symlink_to(entry)
-        for name in ("path", "archive", "state"):
+        for name in ("path", "archive", "state", "etc"):
             (self._home / name).mkdir()
         (self._home / ".curlrc").write_text("silent\nshow-error\n")  # as on a terminal, where no progress is shown
         # The environment that runs the tests, set up for make: it need not do so again.
@@ -108,6 +108,7 @@ class Reader:
         """Return *text* with the ports and places of the page turned into those of the test."""
         text = text.replace("/home/ada/archiveinterface", str(self._clone))
         text = re.sub(r"(?<=[= ])/path\b", str(self._home / "path"), text)
+        text = text.replace("/etc/pacifica", str(self._home / "etc"))
         text = text.replace("/srv/archive", str(self._home / "archive"))
         text = text.replace("/var/lib/pacifica-archiveinterface", str(self._home / "state"))
         text = re.sub(r"(?<=:|[p ]|=)8080\b", str(self._port), text)

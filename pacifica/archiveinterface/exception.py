@@ -10,11 +10,16 @@ AuthFailure = Literal["no_credentials", "wrong_credentials", "no_permission", "n
 """Why a client is not let in; requests are counted by these words, which `metrics.definitions` explains."""
 
 
+Limit = Literal["quota", "requests", "transfers"]
+"""The limit that a request would exceed; requests are counted by these words, which `metrics.definitions` explains."""
+
+
 class ArchiveInterfaceError(Exception):
     """Anything that this service reports; the message is for the client."""
 
     retry_after: int | None = None  # seconds
     auth_failure: AuthFailure | None = None  # None: not because of who asked
+    limit: Limit | None = None
 
 
 class ConfigurationError(ArchiveInterfaceError):
@@ -190,12 +195,23 @@ class TooManyRequestsError(ArchiveInterfaceError):
     retry_after = 60
 
 
+class RateError(TooManyRequestsError):
+    """More requests, or transfers at a time, than a principal may have."""
+
+    def __init__(self, message: str, limit: Limit, retry_after: int) -> None:
+        """Name the limit, and the seconds after which the request may be repeated."""
+        super().__init__(message)
+        self.limit, self.retry_after = limit, retry_after
+
+
 class NoSpaceError(ArchiveInterfaceError):
     """No space is left, or less than the reserve, or the quota is used up."""
 
 
 class QuotaError(NoSpaceError):
     """More would be stored than the site lets be stored, in all or for the owner of the file."""
+
+    limit: Limit | None = "quota"
 
 
 _UNAVAILABLE = (BackendUnavailableError, "the storage does not answer now, try again later")

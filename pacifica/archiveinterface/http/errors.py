@@ -29,7 +29,7 @@ from ..exception import (
     UnsupportedError,
 )
 from ..globals import LOG_NAME, VERSION
-from ..metrics.definitions import AUTH_FAILURES, CELLS
+from ..metrics.definitions import AUTH_FAILURES, CELLS, LIMIT_REFUSALS
 from .answers import Answer, json_answer
 from .headers.file_headers import file_status
 
@@ -97,6 +97,8 @@ def error_answer(error: BaseException, asked: Asked, trace: str = "") -> Answer:
     """Return the answer to a request in which *error* was raised, with the traceback *trace*; log and count it."""
     if isinstance(error, ArchiveInterfaceError) and error.auth_failure:
         CELLS.add(AUTH_FAILURES.change(error.auth_failure))
+    if isinstance(error, ArchiveInterfaceError) and error.limit:
+        CELLS.add(LIMIT_REFUSALS.change(error.limit))
     answer = refusal(status_line(error), _message_of(error, asked), asked, trace)
     return answer._replace(headers={**answer.headers, **_headers_of(error)})
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from peewee import Database, Select, fn
 
-from ..exception import TooManyRequestsError
+from ..exception import RateError
 from ..stores import Store, key_of
 from .allowances import Allowance
 from .holding import Holding, clock, living
@@ -46,7 +46,7 @@ class Gate:
     def admit(self, name: str, *, is_transfer: bool) -> Callable[[], None] | None:
         """Let a request of the principal with this *name* pass; return what is called when its transfer has ended.
 
-        Raises TooManyRequestsError, DatabaseUnavailableError.
+        Raises RateError, DatabaseUnavailableError.
         """
         allowance = self._quotas.of(name)
         if allowance.requests is not None and not self._has_token(name):
@@ -57,7 +57,7 @@ class Gate:
         self._holding.begin()
         try:
             self._change(name, partial(self._begin, name, transfer, allowance.transfers))
-        except TooManyRequestsError:
+        except RateError:
             self._holding.end()
             raise
         except BaseException:
@@ -93,7 +93,8 @@ class Gate:
             [(tokens, counted_at)] = _bucket(key_of(name)).tuples().execute(database)
             tokens = min(most, tokens + max(0.0, now - counted_at) * rate)
             if tokens < 1:
-                raise _too_many("requests a second", rate, ceil((1 - tokens) / rate))
+                seconds = max(1, ceil((1 - tokens) / rate))
+                raise RateError(f"more than {rate:g} requests a second, try again later", "requests", seconds)
             taken = min(wanted, int(tokens))
             Bucket.update(tokens=tokens - taken, counted_at=now).where(Bucket.key == key_of(name)).execute(database)
 
@@ -106,7 +107,7 @@ class Gate:
         counts = (Transfer.key == key) & Transfer.holder.in_(living(now))
         [(others,)] = Transfer.select(fn.COUNT(Transfer.id)).where(counts).tuples().execute(database)
         if others >= most:
-            raise _too_many("transfers at a time", most, _TRANSFER_RETRY)
+            raise RateError(f"more than {most} transfers at a time, try again later", "transfers", _TRANSFER_RETRY)
         Transfer.insert(id=transfer, key=key, holder=self._holding.name).execute(database)
 
     def _end(self, transfer: str) -> None:
@@ -119,9 +120,3 @@ class Gate:
 
 def _bucket(key: str) -> Select:
     return Bucket.select(Bucket.tokens, Bucket.counted_at).where(Bucket.key == key)
-
-
-def _too_many(noun: str, most: float, seconds: int) -> TooManyRequestsError:
-    error = TooManyRequestsError(f"more than {most:g} {noun}, try again later")
-    error.retry_after = max(1, seconds)
-    return error

@@ -62,6 +62,7 @@ class LimitService:
 
     def usage(self) -> tuple[Used, list[Used]]:
         """Return what is stored in all, and for each owner by its name, files without an owner last."""
+        self._changes.reclaim()
         query = Usage.select(Usage.key, Usage.name, Usage.bytes, Usage.files)
         rows = {row[0]: row[1:] for row in self._store.rows(query.tuples())}
         in_all, nobody = rows.pop(ALL), rows.pop(NOBODY)

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from time import perf_counter
 from typing import get_args
 
-from ..exception import AuthFailure, ConfigurationError
+from ..exception import AuthFailure, ConfigurationError, Limit
 from .cells import Cells
 from .kinds import Counter, Histogram, Reading
 
@@ -86,6 +86,12 @@ AUTH_FAILURES = Counter(
     " proxy.",
     {"reason": get_args(AuthFailure)},
 )
+LIMIT_REFUSALS = Counter(
+    "limit_refusals",
+    "Requests that were answered with 507 or 429 because of `[limits]`: `quota`, `requests` a second, or `transfers` at"
+    " a time.",
+    {"limit": get_args(Limit)},
+)
 COUNTED = (
     HTTP_REQUESTS,
     HTTP_SECONDS,
@@ -99,6 +105,7 @@ COUNTED = (
     DIGEST_MISMATCHES,
     DAMAGED_REFUSALS,
     AUTH_FAILURES,
+    LIMIT_REFUSALS,
 )
 PROCESS_CELL, IN_FLIGHT_CELL = 0, 1
 

@@ -17,7 +17,7 @@ def principal_name(request: Any) -> str:
 
 
 def pass_gate(gate: Gate, request: Any, path: str) -> None:
-    """Let *request* for *path* pass, or raise TooManyRequestsError; its transfer ends when it is closed."""
+    """Let *request* for *path* pass, or raise RateError; its transfer ends when it is closed."""
     if path.startswith(_UNLIMITED):
         return
     is_file = path.strip("/") and not f"{path}/".startswith(TAPE_API)

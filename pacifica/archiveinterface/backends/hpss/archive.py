@@ -6,6 +6,8 @@ from functools import partial
 
 from ...exception import ArchiveInterfaceError, ConfigurationError, translated_os_errors
 from ..abstract.archive import AbstractBackendArchive, Entry, absolute_prefix
+from ..abstract.layout import LAYOUT
+from ..abstract.moving import allowed_place
 from ..abstract.naming import path_of_id
 from ..abstract.options import ArchiveOptions
 from ..abstract.recalls import RecallTraits
@@ -46,6 +48,13 @@ class HpssBackendArchive(AbstractBackendArchive):
     def file(self, file_id: str) -> HpssFile:
         """Return the file *file_id*. Raises FileIdError."""
         return HpssFile(self._store, self.path_of(file_id))
+
+    def size_at(self, old_path: str) -> int:
+        """Return the size of the file at *old_path*. Raises ForbiddenPathError, MissingFileError."""
+        roots = (self.prefix, *self.archive_options.move_roots)
+        root, path = allowed_place(old_path, roots, (PARTIAL, LAYOUT), str.encode)
+        with translated_os_errors():
+            return self._store.locate(f"{root.rstrip('/')}/{path}").filesize
 
     def residencies(self, file_ids: Iterable[str]) -> dict[str, Residency | ArchiveInterfaceError]:
         """Return where the bytes of each of *file_ids* are, or why that cannot be told."""

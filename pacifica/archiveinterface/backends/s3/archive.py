@@ -8,7 +8,7 @@ from ...exception import ArchiveInterfaceError, BackendUnavailableError, Configu
 from ...globals import LOG_NAME
 from ..abstract.archive import AbstractBackendArchive, Entry, outcome_of
 from ..abstract.file import ArchiveFile
-from ..abstract.moving import require_directories
+from ..abstract.moving import local_size, require_directories
 from ..abstract.options import ArchiveOptions
 from ..abstract.recalls import RecallTraits
 from ..abstract.residency import Residency
@@ -54,6 +54,10 @@ class S3BackendArchive(AbstractBackendArchive):
     def prefix_in(cls, options: S3Options) -> str:
         """Return ``s3://bucket/path`` of the options bucket and prefix."""
         return f"{SCHEME}{options.bucket}/{options.prefix}".rstrip("/") if options.bucket else ""
+
+    def size_at(self, old_path: str) -> int | None:
+        """Return the size of the local file at *old_path*, None for an object."""
+        return None if old_path.startswith(SCHEME) else local_size(old_path, self.archive_options.move_roots)
 
     def file(self, file_id: str) -> S3File:
         """Return the file *file_id*. Raises FileIdError."""

@@ -7,7 +7,8 @@ from typing import NamedTuple
 class Exchange(NamedTuple):
     """One request and its answer.
 
-    *target* is as the client wrote it, *client* its address, or what a proxy tells of it where ``tools.proxy`` is on.
+    *target* is as the client wrote it, without tokens in its query. *client* is its address, or what a proxy tells
+    of it where ``tools.proxy`` is on.
     *begun* is in seconds since the epoch; from then on count *first_byte*, until the answer began to be sent, and
     *seconds*, until its end. *received* and *sent* are bytes of the bodies, without their framing; of a block
     that broke off on its way to the client none is counted. *referer*, *user_agent* and *traceparent*, that of

@@ -8,7 +8,7 @@ import cherrypy
 from cherrypy._cprequest import Request, Response
 from cherrypy._cpwsgi import AppResponse
 
-from ..http.headers.request_head import target_of
+from ..http.headers.request_head import target_of, without_credentials
 from ..http.response_body import ResponseBody
 from ..http.server_calls import TRANSMIT
 from ..logs.context import NO_REQUEST, answered
@@ -82,7 +82,7 @@ class ArchiveAnswer(AppResponse):
         return Exchange(
             str(request.unique_id),
             environ["REQUEST_METHOD"],
-            target_of(environ),
+            without_credentials(target_of(environ)),
             environ["SERVER_PROTOCOL"],
             request.remote.ip,
             request.login,

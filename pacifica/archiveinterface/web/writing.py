@@ -8,6 +8,7 @@ import cherrypy
 
 from ..http.answers import Answer, Stream
 from ..http.errors import Asked, error_answer, refusal
+from ..http.headers.request_head import without_credentials
 
 # An answer that failed after it was written has set them.
 _OF_THE_FILE = ("Accept-Ranges", "Content-Length", "Content-Range", "Digest", "ETag", "Last-Modified", "Repr-Digest")
@@ -45,4 +46,4 @@ def error_page_default(status: str, message: str, traceback: str, version: str) 
 
 def _asked() -> Asked:
     request = cherrypy.serving.request
-    return Asked(request.method, request.request_line, str(request.unique_id), request.path_info)
+    return Asked(request.method, without_credentials(request.request_line), str(request.unique_id), request.path_info)

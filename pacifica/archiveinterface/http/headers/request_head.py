@@ -21,6 +21,8 @@ _NAME = re.compile(_TOKEN)
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 _REQUEST_LINE = re.compile(rb"(%b) ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])\r\n" % _TOKEN)
 _ABSOLUTE_FORM = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
+# Clients of other services send them in the query. Here nothing reads them, but logs would keep them.
+_CREDENTIALS = re.compile(r"([?&](?:access_token|authz)=)[^&#\s]+", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # Not lists: two of them contradict each other (RFC 9110, 5.3).
@@ -127,6 +129,11 @@ def _length(text: str) -> int:
 def request_id(given: str | None) -> str:
     """Return the id of a request: the *given* one if it is short and plain, else a new one."""
     return given if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+
+
+def without_credentials(target: str) -> str:
+    """Return *target*, or a request line with it, for logs: without tokens in the query."""
+    return _CREDENTIALS.sub(r"\1...", target) if "?" in target else target
 
 
 def target_of(environ: Mapping[str, Any]) -> str:

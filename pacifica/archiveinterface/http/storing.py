@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from ..auth.permissions import Permission, Principal
-from ..backends.abstract.precondition import Precondition
+from ..backends.abstract.precondition import ANY, Precondition
 from ..exception import AbsentFileError, ExistingFileError
 
 _KNOWING = (Permission.READ, Permission.STAGE, Permission.POLL)
@@ -31,9 +31,22 @@ def kept_to_permissions(
         return
     knows = any(principal.may(permission, file_id) for permission in _KNOWING)
     own = own or Precondition()
+    if not (may_replace or knows):
+        if own.match and ANY not in own.match:
+            raise principal.refusal(Permission.REPLACE)
+        own = _untelling(own)
     try:
         yield replace(own, only_new=not may_replace, only_existing=not may_create, hides_size=not knows)
     except ExistingFileError as error:
         raise (error if may_replace else principal.refusal(Permission.REPLACE)) from error
     except AbsentFileError as error:
         raise principal.refusal(creating) from error
+
+
+def _untelling(own: Precondition) -> Precondition:
+    """Return *own* without what would tell of the bytes and the time of a file: whether it is there is enough."""
+    return Precondition(_any(own.match), _any(own.none_match))
+
+
+def _any(tags: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return (ANY,) if tags and ANY in tags else None

@@ -20,6 +20,8 @@ _ID = re.compile("[0-9a-f-]{36}")
 
 Settle = Callable[[Database, Mapping[str, int]], None]
 
+NO_REQUEST = "there is no such request; it was deleted, or is too old"
+
 
 class Wish(NamedTuple):
     """A file that is asked for: *path* as the client spells it.
@@ -88,7 +90,7 @@ class Requests:
         query = Request.select(Request.created_at).where(Request.id == request).tuples()
         rows = self._store.rows(query) if _ID.fullmatch(request) else []
         if not rows:
-            raise MissingRequestError("there is no such request; it was deleted, or is too old")
+            raise MissingRequestError(NO_REQUEST)
         return float(rows[0][0])
 
     def cancel(self, request: str, wishes: Sequence[Wish]) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from ..auth.permissions import Permission, Principal
+from ..exception import MissingRequestError
 from ..recalls.progress import FileProgress, RequestProgress
-from ..recalls.requests import Wish
+from ..recalls.requests import NO_REQUEST, Wish
 
 _SEEING = (Permission.STAGE, Permission.POLL)
 
@@ -34,7 +35,8 @@ def require_all(wishes: list[Wish], principal: Principal | None) -> list[Wish]:
 
 
 def require_whole(progress: RequestProgress, principal: Principal, id_of: IdOf) -> None:
-    """Raise NotAllowedError, UnauthenticatedError unless *principal* may stage each file of the request."""
+    """Raise an error unless *principal* may stage each file of the request: MissingRequestError if it may see none."""
+    require_some(progress, principal, id_of)
     for file in progress.files:
         if file.was_asked_for:
             principal.require(Permission.STAGE, id_of(file.path))
@@ -46,9 +48,9 @@ def visible(progress: RequestProgress, principal: Principal, id_of: IdOf) -> Req
 
 
 def require_some(progress: RequestProgress, principal: Principal, id_of: IdOf) -> None:
-    """Raise NotAllowedError, UnauthenticatedError unless *principal* may see one of the files of the request."""
+    """Raise MissingRequestError, as if there were none, unless *principal* may see one of the files of the request."""
     if progress.files and not any(_may_see(principal, file, id_of) for file in progress.files):
-        raise principal.refusal(Permission.POLL)
+        raise MissingRequestError(NO_REQUEST)
 
 
 def _may_see(principal: Principal, file: FileProgress, id_of: IdOf) -> bool:

@@ -110,11 +110,13 @@ class Deployment:
 
 
 @contextmanager
-def running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run *command* until the block is left; the block begins when *port* answers HTTP."""
+def running(
+    command: list[str], port: int, environment: dict[str, str], path: str = "/"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run *command* until the block is left; the block begins when *port* answers HTTP for *path*."""
     with subprocess.Popen(command, env=environment) as process:
         try:
-            await_service(process, f"http://127.0.0.1:{port}/")
+            await_service(process, f"http://127.0.0.1:{port}{path}")
             yield process
         finally:
             _stop(process)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.auth.hostile_site import Site, hostile_site
 from tests.support.processes import Server, uwsgi
 
 PROGRAM = Path(sys.executable).with_name("schemathesis")
@@ -40,3 +41,12 @@ def test_uwsgi_answers_as_described(tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     with uwsgi(tmp_path / "archive") as server:
         require_described_answers(server, tmp_path, "coverage,stateful", 20)
+
+
+def test_the_launcher_answers_users_as_described(guarded: Site, tmp_path: Path) -> None:
+    require_described_answers(guarded.server, tmp_path, "coverage,stateful", 20, "-H", guarded.bearer("admin"))
+
+
+def test_uwsgi_answers_users_as_described(tmp_path: Path) -> None:
+    with hostile_site(tmp_path, "uwsgi") as site:
+        require_described_answers(site.server, tmp_path, "coverage,fuzzing", 5, "-H", site.bearer("admin"))

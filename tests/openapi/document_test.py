@@ -15,13 +15,14 @@ from pacifica.archiveinterface.openapi.errors import MEANINGS
 from pacifica.archiveinterface.openapi.files import FILE
 from pacifica.archiveinterface.openapi.headers import ANSWER, REQUEST
 from pacifica.archiveinterface.openapi.pages import PAGES
-from pacifica.archiveinterface.openapi.security import OPEN_PATHS, SCHEMES, Protection
+from pacifica.archiveinterface.openapi.security import SCHEMES, Protection
 from pacifica.archiveinterface.openapi.tape import TAPE
+from tests.auth.hostile_site import NOBODY, Site
 from tests.support.processes import Server
 
 PAGE = (Path(__file__).parents[2] / "docs/http.md").read_text()
 VERBS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
-PROTECTED = Protection(tuple(SCHEMES), has_limits=True)
+PROTECTED = Protection(True, tuple(SCHEMES), {"/-/health"}, True)
 BY_SERVERS = {408, 414, 431}  # which the service does not raise itself
 
 
@@ -32,10 +33,12 @@ def table_of(section: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in rows[2:]}
 
 
-def operations_of(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the operations of a document, with their paths."""
+def statuses_of(described: dict[str, Any], status: str) -> Iterator[tuple[str, str]]:
+    """Yield the operations of a document that have *status*, as method and path."""
     for path, item in described["paths"].items():
-        yield from ((path, operation) for method, operation in item.items() if method != "parameters")
+        for method, operation in item.items():
+            if method != "parameters" and status in operation["responses"]:
+                yield method, path
 
 
 @pytest.mark.parametrize("protection", [Protection(), PROTECTED])
@@ -43,22 +46,52 @@ def test_the_document_is_valid(protection: Protection) -> None:
     OpenAPIV31SpecValidator(document([*PAGES, *TAPE], protection)).validate()
 
 
-def test_users_and_limits_are_described_on_all_operations_but_those_that_need_no_user() -> None:
+def test_users_and_limits_are_described_on_all_operations() -> None:
     described = document([*PAGES, *TAPE], PROTECTED)
-    assert described["security"] == [{scheme: []} for scheme in described["components"]["securitySchemes"]]
-    for path, operation in operations_of(described):
-        is_open = path in OPEN_PATHS
-        assert ("security" in operation) == is_open, path
-        for status, header in (("401", "WWW-Authenticate"), ("429", "Retry-After")):
-            assert is_open or header in operation["responses"][status]["headers"], path
-        assert is_open != ("403" in operation["responses"]), path
+    everywhere = {
+        (method, path) for path, item in described["paths"].items() for method in item if method != "parameters"
+    }
+    health = {("get", "/-/health"), ("head", "/-/health")}
+    assert set(statuses_of(described, "401")) == everywhere - health
+    assert set(statuses_of(described, "403")) == everywhere - health - {("get", "/"), ("head", "/")}
+    assert set(statuses_of(described, "429")) == everywhere
+    assert described["paths"]["/{id}"]["get"]["responses"]["401"]["headers"].keys() >= {"WWW-Authenticate"}
+
+
+def test_users_are_needed_except_where_the_document_says_so() -> None:
+    described = document([*PAGES, *TAPE], PROTECTED)
+    paths = described["paths"]
+    schemes: list[dict[str, list[str]]] = [{scheme: []} for scheme in SCHEMES]
+    assert described["security"] == schemes
+    assert paths["/"]["get"]["security"] == [{}, *schemes]
+    assert paths["/-/health"]["get"]["security"] == []
+    assert "security" not in paths["/"]["options"]
+    assert "security" not in paths["/{id}"]["get"]
+
+
+def test_the_service_asks_for_a_user_where_its_document_says_so(guarded: Site) -> None:
+    described = requests.get(f"{guarded.server.url}/-/openapi.json").json()
+    assert described["components"]["securitySchemes"].keys() == {"basic", "bearer"}
+    for path, item in described["paths"].items():
+        for method in item.keys() - {"parameters"}:
+            url = guarded.server.url + path.replace("{id}", "5").replace("{request}", "5")
+            answer = requests.request(method.upper(), url)
+            needs_user = {} not in item[method].get("security", described["security"]) and item[method].get(
+                "security", True
+            )
+            assert (answer.status_code == 401) == bool(needs_user), (method, path)
+            assert str(answer.status_code) in item[method]["responses"]
+            wrong = requests.request(method.upper(), url, auth=("bob", "wrong"))
+            assert (wrong.status_code == 401) == ("401" in item[method]["responses"]), (method, path)
+            unable = requests.request(method.upper(), url, headers=dict([guarded.bearer(NOBODY).split(": ")]))
+            assert str(unable.status_code) in item[method]["responses"], (method, path)
 
 
 def test_without_users_nothing_is_said_of_them() -> None:
     described = document([*PAGES, *TAPE])
     assert "security" not in described
     assert "securitySchemes" not in described["components"]
-    told = {path for path, operation in operations_of(described) if "401" in operation["responses"]}
+    told = {path for _, path in statuses_of(described, "401")}
     assert told == {"/-/metrics", "/-/recalls", "/-/recalls/events"}  # which may need a token of their own
 
 

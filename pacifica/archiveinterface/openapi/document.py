@@ -56,15 +56,15 @@ class _Document(NamedTuple):
 
     def path_item(self, path: str, operations: Mapping[str, Operation], error: Body) -> dict[str, Any]:
         return {
-            method.lower(): self._operation(path, operation, error if method != "HEAD" else None)
+            method.lower(): self._operation(method, path, operation, error if method != "HEAD" else None)
             for method, operation in operations.items()
         }
 
-    def _operation(self, path: str, operation: Operation, error: Body | None) -> dict[str, Any]:
-        statuses = sorted({*operation.errors, *errors.OF_THE_SERVER, *self.protection.statuses(path)})
+    def _operation(self, method: str, path: str, operation: Operation, error: Body | None) -> dict[str, Any]:
+        statuses = sorted({*operation.errors, *errors.OF_THE_SERVER, *self.protection.statuses(method, path)})
         described = {
             "summary": operation.summary,
-            **self.protection.of_operation(path),
+            **self.protection.of_operation(method, path),
             "parameters": [named("parameters", name) for name in (*operation.headers, "X-Request-Id")]
             + [{"name": name, "in": "query", "schema": schema} for name, schema in operation.query.items()],
             "responses": {str(status): _success(success) for status, success in operation.successes.items()}

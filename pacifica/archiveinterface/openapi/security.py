@@ -1,41 +1,56 @@
 """How a service with users protects its operations, as OpenAPI has it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .operation import Schema
 
+BASIC, BEARER, CERTIFICATE = "basic", "bearer", "mutualTLS"
 SCHEMES: Mapping[str, Schema] = {
-    "basic": {"type": "http", "scheme": "basic", "description": "a user and a password"},
-    "bearer": {"type": "http", "scheme": "bearer", "description": "a token, of the service or of an issuer"},
-    "mutualTLS": {"type": "mutualTLS", "description": "a client certificate"},
+    BASIC: {"type": "http", "scheme": "basic", "description": "a name and a password"},
+    BEARER: {"type": "http", "scheme": "bearer", "description": "a token, of the service or of an issuer"},
+    CERTIFICATE: {"type": "mutualTLS", "description": "a client certificate"},
 }
 """The ways in which a client can say who it is. What a reverse proxy says of it is not the client's concern."""
 
 OPEN_PATHS = ("/-/health", "/-/ready", "/-/version", "/-/openapi.json", "/.well-known/wlcg-tape-rest-api")
-"""Paths that need no user and have no limits, so that monitoring, load balancers and clients can ask what is there."""
+"""Paths that need no user, so that monitoring, load balancers and clients can ask what is there."""
+
+# Probes need no user here; what they send is looked at nevertheless.
+_OPTIONAL = (("GET", "/"), ("HEAD", "/"))
 
 
 class Protection(NamedTuple):
-    """Names of the SCHEMES that clients can use, none without users; whether requests and transfers are limited."""
+    """Whether a service has users, and limits on requests and transfers.
 
+    *schemes* are the names of the SCHEMES that clients can use; *open_paths* need no user.
+    """
+
+    has_users: bool = False
     schemes: Sequence[str] = ()
+    open_paths: Collection[str] = ()
     has_limits: bool = False
 
-    def statuses(self, path: str) -> tuple[int, ...]:
-        """Return the statuses of errors that the operations on *path* have for it."""
-        if path in OPEN_PATHS:
-            return ()
-        return ((401, 403) if self.schemes else ()) + ((429,) if self.has_limits else ())
+    def statuses(self, method: str, path: str) -> tuple[int, ...]:
+        """Return the statuses of errors that the operation has for it."""
+        if not self.has_users or path in self.open_paths:
+            return (429,) if self.has_limits else ()
+        # Checks of passwords have a limit of their own.
+        return (401, 429) if (method, path) in _OPTIONAL else (401, 403, 429)
 
-    def of_operation(self, path: str) -> dict[str, Any]:
-        """Return the members of an operation on *path*, which override those of the document."""
-        return {"security": []} if self.schemes and path in OPEN_PATHS else {}
+    def of_operation(self, method: str, path: str) -> dict[str, Any]:
+        """Return the members of the operation that override those of the document."""
+        if self.schemes and path in self.open_paths:
+            return {"security": []}
+        return {"security": [{}, *self._any_scheme()]} if self.schemes and (method, path) in _OPTIONAL else {}
 
     def of_document(self) -> dict[str, Any]:
         """Return the members of the document: any one of the schemes is enough."""
-        return {"security": [{scheme: []} for scheme in self.schemes]} if self.schemes else {}
+        return {"security": self._any_scheme()} if self.schemes else {}
 
     def of_components(self) -> dict[str, Any]:
         """Return the members of the components."""
         return {"securitySchemes": {name: SCHEMES[name] for name in self.schemes}} if self.schemes else {}
+
+    def _any_scheme(self) -> list[dict[str, list[str]]]:
+        return [{scheme: []} for scheme in self.schemes]

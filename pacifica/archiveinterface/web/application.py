@@ -69,10 +69,10 @@ def make_application(
     served = _own_pages(archive, recalls, Checks(archive, recalls, options.drain_file), pages, listeners)
     if recalls:
         served |= tape_pages(archive, recalls, tape or TapeOptions())
-    served[PATH] = OpenApiPage(
-        [*served, PATH], Protection(authenticator.schemes if authenticator else (), limits is not None)
-    )
-    router = Router(resource, served, str(pages.address[1]) if pages.address else "", _open_pages(pages))
+    open_pages, schemes = _open_pages(pages), authenticator.schemes if authenticator else ()
+    protection = Protection(authenticator is not None, schemes, open_pages, limits is not None)
+    served[PATH] = OpenApiPage([*served, PATH], protection)
+    router = Router(resource, served, str(pages.address[1]) if pages.address else "", open_pages)
     application = ArchiveApplication(resource, options, most_bytes, router, authenticator)
     application.gate = limits.gate if limits else None
     try:

@@ -39,8 +39,9 @@ from pacifica.archiveinterface.fixity import compare_or_store_digests
 from pacifica.archiveinterface.recalls.options import RecallOptions
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
-from tests.commands.admin_test import COMMAND, run
+from tests.commands.admin_test import COMMAND
 from tests.conftest import Serve
+from tests.support.forked import forked_cmd as run
 from tests.support.service import ONCE, POSIX_FLAT, TIMEOUT, Backend, Service, serving, tree_of
 
 CONTENT = random.Random(7).randbytes(1_000_000)  # the same in every process that runs tests

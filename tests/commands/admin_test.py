@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forked import forked_cmd as run
 from tests.support.processes import BIN
 from tests.support.service import TIMEOUT, tree_of
 
@@ -17,11 +18,6 @@ COMMAND = str(BIN / "pacifica-archiveinterface-cmd")
 LOGIN = Path("/proc/self/loginuid")
 NO_LOGIN = 4294967295
 DIGEST = sha256(b"x").hexdigest()
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the tool."""
-    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=TIMEOUT)
 
 
 def test_delete_removes_files(tmp_path: Path) -> None:
@@ -119,3 +115,13 @@ def test_delete_works_on_no_prefix_that_was_not_named(tmp_path: Path, monkeypatc
 def test_a_missing_command_is_explained() -> None:
     assert run().returncode == 2
     assert "delete" in run("--help").stdout
+
+
+def test_the_tool_is_a_command_that_is_installed(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        (tmp_path / name).write_bytes(b"x")
+    command = [COMMAND, "--prefix", str(tmp_path), "delete", "404", "1"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("404: ")
+    assert tree_of(tmp_path) == {"2": b"x"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.forked import forked_launcher
+from tests.support.forked import forked_cmd, forked_launcher
 from tests.support.processes import BIN
 from tests.support.service import TIMEOUT
 
@@ -41,8 +41,7 @@ def run(prefix: Path, config: Path) -> Run:
     """Return what runs the tool on the archive."""
 
     def start(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-        command = [COMMAND, "--prefix", str(prefix), "-c", str(config), *arguments]
-        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=TIMEOUT)
+        return forked_cmd("--prefix", str(prefix), "-c", str(config), *arguments, text=text)
 
     return start
 

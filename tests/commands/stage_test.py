@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from pacifica.archiveinterface.recalls.requests import Wish
-from tests.commands.admin_test import COMMAND, run
+from tests.commands.admin_test import COMMAND
 from tests.commands.tape import TapeSite
+from tests.support.forked import forked_cmd as run
 from tests.support.service import TIMEOUT
 from tests.support.waiting import await_true
 
@@ -62,8 +63,7 @@ def test_ids_come_from_a_file_or_standard_input(archive: Path, tmp_path: Path) -
     assert ID.fullmatch(request["request"])
     assert {file["path"]: file["state"] for file in files} == {"/404": "FAILED", "/1": "COMPLETED", "/2": "COMPLETED"}
     assert summary == {"summary": {"COMPLETED": 2, "FAILED": 1}}
-    command = [COMMAND, "--prefix", str(archive), "stage", "--wait", "--from-file", "-"]
-    piped = subprocess.run(command, input="2\n", capture_output=True, text=True, timeout=TIMEOUT)
+    piped = run("--prefix", str(archive), "stage", "--wait", "--from-file", "-", text="2\n")
     assert piped.stdout.splitlines()[1:] == ["1 completed"]
 
 

@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.support.loaded import run_main
+from tests.support.loaded import run_cmd, run_main
 from tests.support.processes import LOADED_LATE, Server, clean_environment, refused, serving
 from tests.support.service import TIMEOUT
 
@@ -74,3 +75,16 @@ def refusal_of_main(*arguments: str, **environment: str) -> str:
         everywhere = ("-p", "0", *arguments)  # another port may be named, and 8080 be in use
         process = ForkedProcess(run_main, everywhere, {**clean_environment(), **environment}, output.name, None)
         return refused(process.wait(), output.read())
+
+
+def forked_cmd(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the administrator's tool to its end, with *text* to read, and this process's environment and directory.
+
+    Of what the interpreter reads of the environment as it starts, only PYTHONIOENCODING has an effect.
+    """
+    with TemporaryDirectory() as place:
+        files = _, output, errors = [Path(place, name) for name in ("in", "out", "err")]
+        for file, content in zip(files, (text or "", "", ""), strict=True):
+            file.write_text(content)
+        process = ForkedProcess(run_cmd, arguments, dict(os.environ), os.getcwd(), *map(str, files))
+        return subprocess.CompletedProcess(arguments, process.wait(), output.read_text(), errors.read_text())

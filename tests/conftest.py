@@ -69,10 +69,11 @@ def plain_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.fixture(params=BACKENDS, ids=str)
-def backend(request: pytest.FixtureRequest) -> Backend:
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each backend in turn."""
     chosen: Backend = request.param
-    return chosen
+    yield chosen
+    chosen.leave()
 
 
 @pytest.fixture

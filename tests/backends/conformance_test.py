@@ -1,5 +1,6 @@
 """Every backend of this package keeps the promises of the conformance suite."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ from tests.support.service import BACKENDS, HPSS, Backend
 
 
 @pytest.fixture(params=[*BACKENDS, *HPSS[:-1]], ids=str)
-def backend(request: pytest.FixtureRequest) -> Backend:
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each backend in turn, and each flavour of HPSS."""
     chosen: Backend = request.param
-    return chosen
+    yield chosen
+    chosen.leave()
 
 
 class TestConformance(ConformanceSuite):

@@ -62,6 +62,7 @@ class Backend:
     *whole_seconds*: it keeps no fractions of modification times.
     *keeps_reserve*: it can keep space free.
     *forge_notes* leaves a digest with a file as the backend would, as somebody who may write there can.
+    *leave* ends what runs for the archive, which nobody uses any more.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Backend:
     whole_seconds: bool = False
     keeps_reserve: bool = True
     forge_notes: Callable[[Path], None] = _forge_xattr
+    leave: Callable[[], None] = lambda: None
 
     def __str__(self) -> str:
         return self.name
@@ -91,18 +93,19 @@ class _HsmHosts:
 
     def __init__(self) -> None:
         self._host: HsmHost | None = None
-        atexit.register(self._stop)
+        atexit.register(self.stop)
 
     def make(self, prefix: Path, options: ArchiveOptions | None) -> AbstractBackendArchive:
         """Make an archive on a host that mounts *prefix*."""
         need("cc", "mariadbd")
         if self._host is None or self._host.filesystem.mount != prefix:
-            self._stop()
+            self.stop()
             self._host = HsmHost(Path(tempfile.mkdtemp(prefix="sam-")), shared_server(), mount=prefix)
             self._host.daemons.start()
         return HsmSidebandBackendArchive(str(prefix), options, self._host.options())
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End the host, whose daemons look after its files all the time."""
         if self._host:
             self._host.daemons.stop()
             shutil.rmtree(self._host.filesystem.root)
@@ -146,7 +149,8 @@ def _hpss(flavour: str) -> Backend:
     return Backend(f"hpss-{flavour}", make, whole_seconds=True, keeps_reserve=False, forge_notes=forge)
 
 
-HSM_SIDEBAND = Backend("hsm-sideband", _HsmHosts().make)
+_hosts = _HsmHosts()
+HSM_SIDEBAND = Backend("hsm-sideband", _hosts.make, leave=_hosts.stop)
 HPSS = [_hpss(flavour) for flavour in hpss.FLAVOURS]
 # The newest HPSS only: above the extension all flavours are the same.
 BACKENDS = [POSIX_FLAT, POSIX_TREE, HSM_SIDEBAND, HPSS[-1]]

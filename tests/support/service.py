@@ -192,6 +192,7 @@ class Client:
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request for *path*, spelled as given; requests would tidy dot segments away."""
         with requests.Session() as session:
+            session.trust_env = False  # looking for proxies takes a quarter of the time of a small request
             prepared = session.prepare_request(requests.Request(method, self.url, **options))
             prepared.url = self.url + path
             answer = session.send(prepared, timeout=TIMEOUT, allow_redirects=False)

@@ -7,6 +7,7 @@ stale.
 import textwrap
 from pathlib import Path
 
+from pacifica.archiveinterface.auth.issuers.sections import Issuer
 from pacifica.archiveinterface.config import built_in_sections
 from pacifica.archiveinterface.metrics.definitions import COUNTED, PREFIX, READINGS
 from pacifica.archiveinterface.metrics.kinds import Counter, Reading
@@ -27,6 +28,13 @@ named with file, section and option, and so is a section whose name is nearly a 
 is ignored with a warning.
 """
 
+_ISSUERS_TOP = """\
+# Options of the file of issuers
+
+`[auth] issuers_file` names this file. It has a section for each issuer of signed tokens, whose name is what its tokens
+have in `iss`: see [Users](users.md#tokens-of-issuers). A wrong file ends the start; of a change that is wrong, the log
+tells, and the file as it was stays in force.
+"""
 
 # The rest of the page stays as it is.
 _TABLE = """\
@@ -52,11 +60,12 @@ def _ini_section(name: str, section: type) -> str:
 
 def options_page() -> str:
     """Return the page docs/options.md."""
-    return _PAGE_TOP + "".join(f"\n{_page_section(name, section)}" for name, section in built_in_sections().items())
+    sections = [_page_section(f"[{name}]", section) for name, section in built_in_sections().items()]
+    return "\n".join([_PAGE_TOP, *sections, _ISSUERS_TOP, _page_section("[URL of an issuer]", Issuer)])
 
 
-def _page_section(name: str, section: type) -> str:
-    lines = [f"## [{name}]", "", section.__doc__ or "", "", "| option | default | meaning |", "|---|---|---|"]
+def _page_section(title: str, section: type) -> str:
+    lines = [f"## {title}", "", section.__doc__ or "", "", "| option | default | meaning |", "|---|---|---|"]
     for option, default, meaning in options(section):
         lines.append(f"| `{option}` | {f'`{default}`' if default else 'empty'} | {meaning} |")
     return "\n".join(lines) + "\n"

@@ -95,7 +95,7 @@ ATTACKS: dict[str, Callable[[Issuer], str]] = {
     "the key of another algorithm": _header(kid="ec"),
     "a key for encryption": _header(kid="enc"),
     "a key whose private half is public": _header(kid="leaked"),
-    "a short key": _header(kid="short"),
+    "a short key": lambda issuer: issuer.token("short"),
     "no kid, and several keys": lambda issuer: crafted(issuer, issuer.claims(), {"alg": "RS256"}),
     "kid that is null": _header(kid=None),
     "another audience": _claims(aud="https://other.example.org"),
@@ -128,6 +128,7 @@ ATTACKS: dict[str, Callable[[Issuer], str]] = {
             b"Infinity",
         )
     },
+    "a constant that JSON does not have": _claim_as("x", b"NaN"),
     "nbf that is not a number": _claim_as("nbf", b'"0"'),
     "iat that is not a number": _claim_as("iat", b"{}"),
     "a subject that is a number": _claim_as("sub", b"0"),

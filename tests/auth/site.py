@@ -1,54 +1,70 @@
-"""A site with users whom others vouch for."""
+"""A site with users whom others vouch for, served from this process."""
 
-from collections.abc import Mapping
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
-from pacifica.archiveinterface.auth.methods import Method
+import requests
+
+from pacifica.archiveinterface.auth.authenticator import make_authenticator
 from pacifica.archiveinterface.auth.options import AuthOptions
-from pacifica.archiveinterface.auth.outside import outside_methods
 from pacifica.archiveinterface.auth.permissions import Permission, Principal
-from pacifica.archiveinterface.exception import ArchiveInterfaceError, UnauthenticatedError
-from pacifica.archiveinterface.http.errors import status_of
+from pacifica.archiveinterface.options import parse_options
+from tests.support.issuer import Issuer
+from tests.support.service import POSIX_FLAT, Service, serving
+
+OURS = "https://archive.example.org"
+"""The audience of tokens for a site."""
 
 
-class Answer(NamedTuple):
-    """What a client is told."""
-
-    status: int
-    message: str
-    challenge: str = ""
-    retry_after: int | None = None
+@contextmanager
+def running_issuer(context: ssl.SSLContext | None = None) -> Iterator[Issuer]:
+    """Run an issuer until the block is left."""
+    issuer = Issuer(context)
+    try:
+        yield issuer
+    finally:
+        issuer.may_answer.set()
+        issuer.stop()
 
 
 class Site:
-    """Asks the methods of authentication as the service does."""
+    """Its file 7 is stored; nobody may do anything for whom *permissions* have no line."""
 
-    def __init__(self, options: AuthOptions) -> None:
-        self.issuers_file = Path(options.issuers_file)
-        self._methods: list[Method] = list(outside_methods(options))
+    def __init__(self, home: Path, stack: ExitStack, permissions: str = "", **options: str) -> None:
+        """Keep all files in *home*; *options* are those of [auth], and *stack* ends the service."""
+        home.mkdir(exist_ok=True)
+        self._home, self._stack = home, stack
+        self.permissions_file = home / "permissions"
+        self.permissions_file.write_text(permissions)
+        texts = {"enabled": "true", "permissions_file": str(self.permissions_file), **options}
+        self.options: AuthOptions = parse_options("[auth]", AuthOptions, texts)
+        authenticator = make_authenticator(self.options)
+        assert authenticator is not None
+        self._authenticator = authenticator
 
-    def principal(self, environ: Mapping[str, str]) -> Principal | None:
+    @cached_property
+    def service(self) -> Service:
+        """The site, when it is served."""
+        prefix = self._home / "archive"
+        prefix.mkdir()
+        (prefix / "7").write_bytes(b"seven")
+        return self._stack.enter_context(serving(POSIX_FLAT.make(prefix), auth=self.options))
+
+    def principal(self, environ: Mapping[str, str]) -> Principal:
         """Return who sends a request."""
-        return next((found for method in self._methods if (found := method.principal(environ))), None)
-
-    def holder(self, token: str) -> Principal:
-        """Return who sends *token*."""
-        found = self.principal({"HTTP_AUTHORIZATION": f"Bearer {token}"})
-        assert found
-        return found
+        return self._authenticator.principal(environ)
 
     def allows(self, token: str, permission: Permission, file_id: str | None) -> bool:
         """Return whether *token* grants *permission* for *file_id*."""
-        return self.holder(token).may(permission, file_id)
+        return self.principal({"HTTP_AUTHORIZATION": f"Bearer {token}"}).may(permission, file_id)
 
-    def read(self, token: str, scheme: str = "Bearer") -> Answer:
+    def read(self, token: str, scheme: str = "Bearer") -> requests.Response:
         """Ask for file 7 with *token*."""
-        try:
-            found = self.principal({"HTTP_AUTHORIZATION": f"{scheme} {token}"})
-            assert found
-            found.require(Permission.READ, "7")
-        except ArchiveInterfaceError as error:
-            challenge = error.scheme if isinstance(error, UnauthenticatedError) else ""
-            return Answer(status_of(error), str(error), challenge, error.retry_after)
-        return Answer(200, "")
+        return self.service.request("GET", "/7", headers={"Authorization": f"{scheme} {token}"})
+
+
+MakeSite = Callable[..., Site]
+"""Makes a site that accepts the tokens of an issuer, given lines of the permissions, and options of its section."""

@@ -1,21 +1,34 @@
 """Names that a client certificate or a reverse proxy gives, in the WSGI environment."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pacifica.archiveinterface.auth.methods import Method
 from pacifica.archiveinterface.auth.options import AuthOptions
 from pacifica.archiveinterface.auth.outside import outside_methods
+from pacifica.archiveinterface.auth.permissions import Principal
 from pacifica.archiveinterface.exception import ConfigurationError, RequestError
 from pacifica.archiveinterface.http.server_calls import TOLD_ADDRESS
 from pacifica.archiveinterface.options import parse_options
-from tests.auth.site import Site
 from tests.support.certificates import make_authority, make_certificate
 from tests.support.waiting import TIMEOUT
 
 CERTIFICATES = AuthOptions(client_certificates="names")
+
+
+def methods(options: AuthOptions) -> list[Method]:
+    """Return the methods that *options* switch on."""
+    return list(outside_methods(options))
+
+
+def principal(options: AuthOptions, environ: Mapping[str, Any]) -> Principal | None:
+    """Return what the one method that *options* switch on says of a request."""
+    (method,) = methods(options)
+    return method.principal(environ)
 
 
 def options(**texts: str) -> AuthOptions:
@@ -61,8 +74,9 @@ def test_the_subject_is_the_name_as_openssl_shows_it(
     certificate_of: Callable[[str], Path], subject: str, name: str
 ) -> None:
     certificate = certificate_of(subject)
-    found = Site(CERTIFICATES).principal(
-        {"SSL_CLIENT_VERIFY": "SUCCESS", "SSL_CLIENT_CERT": certificate.read_text(), "SSL_CLIENT_S_DN": "CN=root"}
+    found = principal(
+        CERTIFICATES,
+        {"SSL_CLIENT_VERIFY": "SUCCESS", "SSL_CLIENT_CERT": certificate.read_text(), "SSL_CLIENT_S_DN": "CN=root"},
     )
     assert found
     assert (found.name, found.how) == (name, "certificate")
@@ -76,18 +90,18 @@ def test_a_certificate_that_is_not_verified_is_nobody_s(
     certificate_of: Callable[[str], Path], verified: dict[str, str]
 ) -> None:
     certificate = certificate_of("/CN=alice").read_text()
-    assert Site(CERTIFICATES).principal({"SSL_CLIENT_CERT": certificate, **verified}) is None
+    assert principal(CERTIFICATES, {"SSL_CLIENT_CERT": certificate, **verified}) is None
 
 
 def test_headers_are_no_certificate(certificate_of: Callable[[str], Path]) -> None:
     certificate = certificate_of("/CN=alice").read_text()
     environ = {"HTTP_SSL_CLIENT_VERIFY": "SUCCESS", "HTTP_SSL_CLIENT_CERT": certificate}
-    assert Site(CERTIFICATES).principal(environ) is None
+    assert principal(CERTIFICATES, environ) is None
 
 
 def test_a_server_that_keeps_the_certificate_for_itself_is_reported() -> None:
     with pytest.raises(ConfigurationError, match="SSL_CLIENT_CERT"):
-        Site(CERTIFICATES).principal({"SSL_CLIENT_VERIFY": "SUCCESS", "SSL_CLIENT_S_DN": "CN=alice"})
+        principal(CERTIFICATES, {"SSL_CLIENT_VERIFY": "SUCCESS", "SSL_CLIENT_S_DN": "CN=alice"})
 
 
 PROXY = options(proxy_header="X-Remote-User", proxy_addresses="127.0.0.1 192.0.2.0/24 2001:db8::/32")
@@ -98,7 +112,7 @@ PROXY = options(proxy_header="X-Remote-User", proxy_addresses="127.0.0.1 192.0.2
     "name", ["alice", "alice@example.org", "CN=alice,O=Example\\, Inc.", "Zo\u00eb", "a, b".replace(", ", ",")]
 )
 def test_a_proxy_gives_the_name(address: str, name: str) -> None:
-    found = Site(PROXY).principal({"REMOTE_ADDR": address, "HTTP_X_REMOTE_USER": name.encode().decode("latin-1")})
+    found = principal(PROXY, {"REMOTE_ADDR": address, "HTTP_X_REMOTE_USER": name.encode().decode("latin-1")})
     assert found
     assert (found.name, found.how, found.grants) == (name, "proxy", ())
 
@@ -108,37 +122,37 @@ def test_a_proxy_gives_the_name(address: str, name: str) -> None:
 )
 def test_others_may_not_send_the_header(address: str) -> None:
     with pytest.raises(RequestError, match="X-Remote-User"):
-        Site(PROXY).principal({"REMOTE_ADDR": address, "HTTP_X_REMOTE_USER": "alice"})
+        principal(PROXY, {"REMOTE_ADDR": address, "HTTP_X_REMOTE_USER": "alice"})
     with pytest.raises(RequestError, match="X-Remote-User"):
-        Site(PROXY).principal({"REMOTE_ADDR": address, "HTTP_X_REMOTE_USER": ""})
-    assert Site(PROXY).principal({"REMOTE_ADDR": address}) is None
+        principal(PROXY, {"REMOTE_ADDR": address, "HTTP_X_REMOTE_USER": ""})
+    assert principal(PROXY, {"REMOTE_ADDR": address}) is None
 
 
 def test_an_address_that_was_told_is_no_proxy_s() -> None:
     environ = {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_REMOTE_USER": "alice", TOLD_ADDRESS: "true"}
     with pytest.raises(RequestError, match="X-Remote-User"):
-        Site(PROXY).principal(environ)
+        principal(PROXY, environ)
 
 
 @pytest.mark.parametrize("value", ["alice, root", "alice, ", ", alice", "CN=a,O=b, CN=c", "a" * 256, "a\x01", "\xff"])
 def test_a_name_that_is_not_one_is_refused(value: str) -> None:
     with pytest.raises(RequestError):
-        Site(PROXY).principal({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_REMOTE_USER": value})
+        principal(PROXY, {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_REMOTE_USER": value})
     with pytest.raises(RequestError):
-        Site(options(remote_user="names")).principal({"REMOTE_USER": value})
+        principal(options(remote_user="names"), {"REMOTE_USER": value})
 
 
 def test_without_a_name_the_proxy_has_not_authenticated() -> None:
-    assert Site(PROXY).principal({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_REMOTE_USER": ""}) is None
-    assert Site(PROXY).principal({"REMOTE_ADDR": "127.0.0.1", "REMOTE_USER": "alice"}) is None
+    assert principal(PROXY, {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_REMOTE_USER": ""}) is None
+    assert principal(PROXY, {"REMOTE_ADDR": "127.0.0.1", "REMOTE_USER": "alice"}) is None
 
 
 def test_the_server_gives_the_name_in_remote_user() -> None:
-    site = Site(options(remote_user="names"))
-    found = site.principal({"REMOTE_USER": "alice", "REMOTE_ADDR": "192.0.2.1"})
+    asked = options(remote_user="names")
+    found = principal(asked, {"REMOTE_USER": "alice", "REMOTE_ADDR": "192.0.2.1"})
     assert found
     assert (found.name, found.how) == ("alice", "proxy")
-    assert site.principal({"HTTP_REMOTE_USER": "alice"}) is None
+    assert principal(asked, {"HTTP_REMOTE_USER": "alice"}) is None
 
 
 @pytest.mark.parametrize(
@@ -157,8 +171,8 @@ def test_the_server_gives_the_name_in_remote_user() -> None:
 )
 def test_a_wrong_option_is_refused_at_the_start(texts: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError):
-        list(outside_methods(options(**texts)))
+        methods(options(**texts))
 
 
 def test_nothing_is_switched_on_by_default() -> None:
-    assert list(outside_methods(AuthOptions())) == []
+    assert methods(AuthOptions()) == []

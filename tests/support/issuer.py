@@ -1,6 +1,7 @@
 """An issuer of tokens on the loopback interface: keys of its own, discovery, and all that can go wrong with them."""
 
 import json
+import ssl
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,8 @@ from tests.support.waiting import TIMEOUT
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 DISCOVERY, KEYS = "/.well-known/openid-configuration", "/keys"
+SECRET = {"kty": "oct", "kid": "oct", "k": "MDEyMzQ1Njc4OWFiY2RlZg", "alg": "HS256"}
+"""A key for algorithms with a shared secret, which no key set should have."""
 _AT_ONCE = threading.Event()
 _AT_ONCE.set()
 
@@ -40,7 +43,9 @@ def public_jwk(key: Any, **members: str) -> dict[str, Any]:
 class Issuer:
     """Signs tokens, and tells its keys to those who ask; can be slow, be stopped, and get new keys."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        """Answer on the loopback interface, with TLS if there is a *context*."""
+        self._context = context
         self.keys: dict[str, Any] = {
             "rsa": rsa_key(),
             "ec": ec.generate_private_key(ec.SECP256R1()),
@@ -53,7 +58,7 @@ class Issuer:
         self.may_answer = _AT_ONCE
         self._port = 0
         self.start()
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Answer, on the same port as before."""
@@ -69,6 +74,8 @@ class Issuer:
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
         self._server.daemon_threads = True
         self._port = self._server.server_address[1]
+        if self._context:
+            self._server.socket = self._context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02])
         self._thread.start()
 
@@ -107,7 +114,7 @@ class Issuer:
         if path in self.answers:
             self.answers[path](request)
         elif path == DISCOVERY:
-            answer_json(request, {"issuer": "{url}", "jwks_uri": f"{{url}}{KEYS}"})
+            answer_json(request, {"issuer": self.url, "jwks_uri": f"{self.url}{KEYS}"})
         elif path == KEYS:
             answer_json(request, self.key_set())
         else:

@@ -8,6 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+EDWARDS = "EdDSA"
+ALGORITHMS = (*RSA, *CURVES.values(), EDWARDS)
+"""What an issuer may sign with (RFC 7518, RFC 8037): all with a public key. Each is for one kind of key alone."""
+
 _MOST_CHARACTERS = 16_384
 _LONGEST_NAME = 255  # characters
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)", re.ASCII)

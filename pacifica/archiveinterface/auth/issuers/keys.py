@@ -19,13 +19,8 @@ from jwt.exceptions import PyJWTError
 
 from ...exception import ArchiveInterfaceError, BackendUnavailableError
 from ...globals import LOG_NAME
-from .claims import TokenError
+from .claims import CURVES, EDWARDS, RSA, TokenError
 from .fetching import fetch_json
-
-_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-ALGORITHMS = (*_RSA, *_CURVES.values(), "EdDSA")
-"""What an issuer may be allowed to sign with: public keys only."""
 
 _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "RSA": RSAAlgorithm.from_jwk,
@@ -79,10 +74,10 @@ def _key_of(jwk: dict[str, Any]) -> Key | None:
 def _algorithms_of(public: object) -> frozenset[str]:
     """Return the algorithms for a key: each is for one kind of key, so that none can be taken for another."""
     if isinstance(public, RSAPublicKey) and public.key_size >= _LEAST_RSA_BITS:
-        return frozenset(_RSA)
-    if isinstance(public, EllipticCurvePublicKey) and public.curve.name in _CURVES:
-        return frozenset((_CURVES[public.curve.name],))
-    return frozenset(("EdDSA",)) if isinstance(public, Ed25519PublicKey) else frozenset()
+        return frozenset(RSA)
+    if isinstance(public, EllipticCurvePublicKey) and public.curve.name in CURVES:
+        return frozenset((CURVES[public.curve.name],))
+    return frozenset((EDWARDS,)) if isinstance(public, Ed25519PublicKey) else frozenset()
 
 
 def fetch_keys(issuer: str, jwks_uri: str, seconds: float) -> tuple[Key, ...]:

@@ -9,8 +9,8 @@ from ...exception import ConfigurationError
 from ...options import Parser, at_least, option, parse_options, read_sections
 from ..permissions import Grant, IdRanges, Permission
 from ..scopes import PROFILES, Ranges, path_segments
+from .claims import ALGORITHMS
 from .fetching import issuer_url
-from .keys import ALGORITHMS
 
 _PERMISSIONS = {permission.value: permission for permission in Permission}
 
@@ -79,8 +79,8 @@ class Issuer:
     )
     permissions: frozenset[Permission] = option(
         "",
-        "the most that a token of this issuer can grant: read, write, replace, stage, poll, delete, move, admin."
-        " Needed",
+        "the most that the scopes and claims of a token can grant: read, write, replace, stage, poll, delete, move,"
+        " admin. Empty: nothing, and the permissions file says what each user may do",
         _permissions,
     )
     ids: tuple[tuple[int, int], ...] | None = option(
@@ -133,7 +133,7 @@ def read_issuers(path: str) -> Mapping[str, Issuer]:
 
 def _issuer(place: str, name: str, texts: Mapping[str, str]) -> Issuer:
     issuer: Issuer = parse_options(place, Issuer, texts)
-    for needed in ("audience", "permissions", "algorithms"):
+    for needed in ("audience", "algorithms"):
         if not getattr(issuer, needed):
             raise ConfigurationError(f"{place} {needed} is not set")
     if not issuer.jwks_uri:

@@ -10,7 +10,7 @@ import jwt
 from ...exception import UnauthenticatedError
 from ..methods import authorization, bearer_challenge
 from ..permissions import Grant, IdRanges, Principal
-from ..scopes import NOTHING, PROFILES, Scopes, granted_by, limited
+from ..scopes import PROFILES, Scopes, granted_by, limited
 from ..watched import Watched
 from .claims import Token, TokenError, read_token
 from .keys import KeySet, fetch_keys
@@ -53,7 +53,7 @@ class SignedTokens:
         try:
             return self._verified(read_token(text))
         except TokenError as error:
-            raise UnauthenticatedError(str(error), self._wrong) from error
+            raise UnauthenticatedError(str(error), self._wrong, "wrong_credentials") from error
 
     def _verified(self, token: Token) -> Principal:
         issuer = self._issuers.current().get(token.issuer)
@@ -92,14 +92,15 @@ def _verify(token: Token, issuer: Issuer, key: Any) -> None:
 
 
 def grants_of(token: Token, issuer: Issuer) -> tuple[Grant, ...]:
-    """Return what *token* grants.
+    """Return what *token* grants; nothing if that is for the file of the permissions to say.
 
     A token with storage scopes asks for what these name, any other for what the claims in the section of its issuer
-    are given. It gets the part of that which the ``permissions`` and the ``ids`` of the section allow. It is never
-    looked up by its name in the file of the permissions: an issuer gives names of its own.
+    are given. It gets the part of that which the ``permissions`` and the ``ids`` of the section allow, and nothing
+    beside it. A token with neither is one that only says who its principal is.
     """
     known: Scopes = {name: given for profile in issuer.scopes for name, given in PROFILES[profile].items()}
     asked = granted_by(token.scopes(), known, issuer.base_path)
     if asked is None:
         asked = tuple(rule.grant for rule in issuer.claims if rule.value in token.words(rule.claim))
-    return limited(asked or NOTHING, Grant(issuer.permissions, None if issuer.ids is None else IdRanges(issuer.ids)))
+    most = Grant(issuer.permissions, None if issuer.ids is None else IdRanges(issuer.ids))
+    return limited(asked, most) if asked else ()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
+from .audit.options import AuditOptions
 from .auth.options import AuthOptions
 from .backends.abstract.options import ArchiveOptions
 from .backends.hpss.options import HpssOptions
@@ -34,6 +35,7 @@ class Config(SimpleNamespace):
     tape: TapeOptions
     pages: PagesOptions
     auth: AuthOptions
+    audit: AuditOptions
     posix: PosixOptions
     hpss: HpssOptions
     hsm_sideband: HsmSidebandOptions

@@ -24,7 +24,7 @@ from .http.answers import (
     status_answer,
     stored_answer,
 )
-from .http.changes import Author, log_deleted, log_moved, log_stored
+from .http.changes import deleted, moved, stored
 from .http.file_answers import file_answer, redirect_answer, refuse_damaged
 from .http.headers.conditions import Conditions
 from .http.headers.dates import get_http_modified_time
@@ -45,6 +45,7 @@ from .http.storing import kept_to_permissions
 from .limits.counted import CountedFile
 from .limits.service import LimitService
 from .recalls.service import RecallService
+from .web.auditing import begin, tell
 from .web.limits import principal_name
 from .web.principals import principal, require
 from .web.writing import error_page_default, error_response, write
@@ -100,12 +101,13 @@ class ArchiveInterfaceGenerator:
         file_id, request_headers = self._required_file_id(), _request_headers()
         with kept_to_permissions(principal(), Permission.WRITE, file_id, _precondition()) as precondition:
             status = self._store(file_id, request_headers, precondition)
-        log_stored(file_id, status, _author())
+        tell(stored(file_id, status))
         return write(stored_answer(request_headers, status))
 
     def POST(self, /, *_path: str, **_query: Any) -> Any:
         """Stage the file: 200 when it is on disk, 202 while it is being recalled."""
         file_id = self._required_file_id(Permission.STAGE)
+        begin("POST", file_id)
         is_online = self._recall(file_id)
         return write(staged_answer(file_id) if is_online else recalling_answer(file_id))
 
@@ -116,15 +118,17 @@ class ArchiveInterfaceGenerator:
         old_path = path_in(body, _request_headers())
         self._require_movable(old_path)
         with kept_to_permissions(principal(), Permission.MOVE, file_id, _precondition()) as precondition:
+            begin("PATCH", file_id, {"from": old_path})
             replaced = self._changed(file_id).move_in(old_path, precondition)
-        log_moved(file_id, old_path, replaced, _author())
+        tell(moved(file_id, old_path, replaced))
         return write(json_answer({"message": "File Moved Successfully"}))
 
     def DELETE(self, /, *_path: str, **_query: Any) -> Any:
         """Remove the file: 200."""
         self._archive.archive_options.require_deletable()
         file_id = self._required_file_id(Permission.DELETE)
-        log_deleted(file_id, self._changed(file_id).remove(_precondition()), _author())
+        begin("DELETE", file_id)
+        tell(deleted(file_id, self._changed(file_id).remove(_precondition())))
         return write(json_answer({"message": "File deleted"}))
 
     def OPTIONS(self, /, *_path: str, **_query: Any) -> Any:
@@ -145,6 +149,7 @@ class ArchiveInterfaceGenerator:
             digests.check(announced, computed)
             return computed
 
+        begin("PUT", file_id)
         with closing(body.hashed_blocks(hasher)) as blocks:
             return self._changed(file_id).store(
                 blocks, mod_time, checked, length=body.length, precondition=precondition
@@ -230,11 +235,6 @@ def _request_headers() -> Mapping[str, str]:
     # names in title case, and not Content-MD5.
     headers: Mapping[str, str] = cherrypy.serving.request.headers
     return headers
-
-
-def _author() -> Author:
-    request = cherrypy.serving.request
-    return Author(request.remote.ip, request.login or "")
 
 
 def _body() -> RequestBody:

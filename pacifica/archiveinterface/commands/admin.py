@@ -12,10 +12,11 @@ from typing import Any
 from ..archive_utils import un_abs_path
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ArchiveInterfaceError, ConfigurationError
-from ..http.changes import log_deleted
+from ..http.changes import deleted
 from ..printing import printable
 from ..web.logs import form_log, log_to_stderr
-from .author import local_author
+from .audit import add_audit_commands
+from .auditing import audited
 from .convert import add_convert_options, check_layout, convert
 from .inventory import add_list_options, list_files
 from .manifest import add_export_options, add_import_options, export, import_manifest
@@ -103,6 +104,7 @@ def add_commands(parser: argparse.ArgumentParser, *common: argparse.ArgumentPars
     add_convert_options(
         command("convert", convert, "move all files to their paths in the other layout, while no service runs")
     )
+    _add_group(commands, "audit", "verify the audit log, or print its head", add_audit_commands, common)
 
 
 def _add_group(
@@ -177,11 +179,12 @@ def _jobs(text: str) -> int:
 
 def delete(site: Site, given: argparse.Namespace) -> int:
     """Remove the files that were *given*; return 1 when one could not be."""
-    failed, author = 0, local_author()
+    failed = 0
     for name in given.files:
         try:
             file_id = un_abs_path(name)
-            log_deleted(file_id, site.changed(file_id).remove(), author)
+            with audited(site.audit, "admin delete", id=file_id) as telling:
+                telling.change(deleted(file_id, site.changed(file_id).remove()))
         except ArchiveInterfaceError as error:
             print(printable(f"{name}: {error}"), file=sys.stderr)
             failed = 1

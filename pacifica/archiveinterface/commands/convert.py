@@ -15,6 +15,7 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..backends.abstract.layout import FLAT, PATH_OF, TREE, LayoutKeeper, conversion, has_only_a_name, id_in
 from ..exception import ArchiveInterfaceError, BackendUnavailableError, ConfigurationError, ConflictError
 from ..printing import printable
+from .auditing import Telling, audited
 from .inventory import archived_entries
 from .output import write_line
 from .startup import Site
@@ -125,15 +126,16 @@ def convert(site: Site, given: argparse.Namespace) -> int:
         return _tell(conversion.walk(lambda old, new: keeper.require_absent(new)), "can be converted")
     _require_ours(site.archive)
     try:
-        with keeper.converting():
-            return _convert(conversion)
+        with audited(site.audit, "admin convert", to=given.to) as telling, keeper.converting():
+            return _convert(conversion, telling)
     except ConflictError as error:
         raise ConfigurationError(str(error)) from error
 
 
-def _convert(conversion: _Conversion) -> int:
+def _convert(conversion: _Conversion, telling: Telling) -> int:
     conversion.begin()
     done = conversion.run()
+    telling.note(files=done.converted, left=len(done.problems))
     code = _tell(done, f"converted to {conversion.target}")
     if done.problems:
         write_line("no service starts on this archive until this command has ended without a file that is left")

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..digests import Digests, algorithm, digest_length
 from ..exception import ArchiveInterfaceError, ConfigurationError, MissingFileError
-from ..http.changes import Author, log_recorded
+from ..http.changes import recorded
 from ..printing import printable
-from .author import local_author
+from .auditing import audited
 from .inventory import archived_entries, facts_of
 from .output import write_line
 from .startup import Site
@@ -76,11 +76,11 @@ def import_manifest(site: Site, given: argparse.Namespace) -> int:
 
     No file is read: ``verify`` does that. Raises ConfigurationError when the manifest cannot be read.
     """
-    failed, author = 0, local_author()
+    failed = 0
     with _opened(given.manifest) as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                _import(site.archive, line.rstrip("\n"), author)
+                _import(site, line.rstrip("\n"))
             except ArchiveInterfaceError as error:
                 print(printable(f"line {number}: {error}"), file=sys.stderr)
                 failed = 1
@@ -114,12 +114,12 @@ def _checksum_line(facts: dict[str, Any]) -> str:
     return f"{'' if escaped == path else chr(92)}{facts['digests'][_SHA_256]}  {escaped}"
 
 
-def _import(archive: AbstractBackendArchive, line: str, author: Author) -> None:
+def _import(site: Site, line: str) -> None:
     if not line.strip():
         return
-    record = _record_in_json(line) if line.startswith("{") else _record_of_checksum(archive, line)
+    record = _record_in_json(line) if line.startswith("{") else _record_of_checksum(site.archive, line)
     try:
-        _compare_or_store(archive, record, author)
+        _compare_or_store(site, record)
     except ArchiveInterfaceError as error:
         raise ManifestError(f"{record.file_id}: {error}") from error
 
@@ -155,8 +155,8 @@ def _record_of_checksum(archive: AbstractBackendArchive, line: str) -> _Record:
     return _Record(file_id, {_SHA_256: bytes.fromhex(digest)})
 
 
-def _compare_or_store(archive: AbstractBackendArchive, record: _Record, author: Author) -> None:
-    file = archive.file(record.file_id)
+def _compare_or_store(site: Site, record: _Record) -> None:
+    file = site.archive.file(record.file_id)
     status = file.status()
     if record.size not in (None, status.filesize):
         raise ManifestError(f"the file has {status.filesize} bytes, not {record.size} as the manifest says")
@@ -167,5 +167,6 @@ def _compare_or_store(archive: AbstractBackendArchive, record: _Record, author: 
     if record.digests and not common:
         with file.open_reader() as reader:
             if reader.status().version == status.version:
-                reader.set_digests({**status.digests, **record.digests})
-                log_recorded(record.file_id, status.digests, record.digests, author)
+                with audited(site.audit, "admin import", id=record.file_id) as telling:
+                    reader.set_digests({**status.digests, **record.digests})
+                    telling.change(recorded(record.file_id, status.digests, record.digests))

@@ -162,6 +162,7 @@ class _Service(NamedTuple):
             site.archive, self.settings, http, site.recalls, tape, pages, site.limits, config.auth
         )
         application.observers += observers
+        application.audit = site.audit
         return [_make_server(application, config, listener) for listener in listeners]
 
     def work(self, pages: Sequence[socket.socket], assignment: Assignment) -> int:

@@ -12,6 +12,7 @@ from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ConfigurationError, FileIdError, MissingRequestError
 from ..printing import printable
 from ..recalls.requests import Wish
+from .auditing import audited
 from .following import follow
 from .output import write_line
 from .startup import INTERRUPTED, Site
@@ -55,7 +56,9 @@ def stage(site: Site, given: argparse.Namespace) -> int:
 
 def release(site: Site, given: argparse.Namespace) -> int:
     """Let go of the files that were *given*; return 0."""
-    site.recalls.release(given.request, list(_wishes(site.archive, given.ids)))
+    wishes = list(_wishes(site.archive, given.ids))
+    with audited(site.audit, "admin release", _ids(wishes), request=given.request):
+        site.recalls.release(given.request, wishes)
     return 0
 
 
@@ -63,8 +66,11 @@ def _submit(site: Site, given: argparse.Namespace) -> str:
     names = [*given.ids, *(_names_in(given.from_file) if given.from_file else ())]
     if not names:
         raise ConfigurationError("stage needs ids, in the command or by --from-file, or --follow")
-    wishes = _wishes(site.archive, dict.fromkeys(names))
-    request = site.recalls.submit([wish._replace(lifetime=given.lifetime, activity=given.activity) for wish in wishes])
+    wishes = list(_wishes(site.archive, dict.fromkeys(names)))
+    with audited(site.audit, "admin stage", _ids(wishes), files=len(wishes)) as telling:
+        told = [wish._replace(lifetime=given.lifetime, activity=given.activity) for wish in wishes]
+        request = site.recalls.submit(told)
+        telling.note(request=request)
     write_line(f'{{"request": "{request}"}}' if given.json else request)
     return request
 
@@ -86,6 +92,10 @@ def _wishes(archive: AbstractBackendArchive, names: Iterable[str]) -> Iterator[W
             yield Wish(path, None, error=str(error))
         else:
             yield Wish(path, file_id)
+
+
+def _ids(wishes: Iterable[Wish]) -> list[str]:
+    return [wish.file_id for wish in wishes if wish.file_id is not None]
 
 
 def _seconds(text: str) -> float:

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any, NamedTuple
 
+from ..audit.log import AuditLog
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..backends.abstract.file import ArchiveFile
 from ..backends.factory import ArchiveBackendFactory
@@ -40,11 +41,12 @@ def common_options(default: str | None) -> argparse.ArgumentParser:
 
 
 class Site(NamedTuple):
-    """An archive, the service that has its files recalled, and its limits, None for none."""
+    """An archive, the service that has its files recalled, its limits and its audit log, None for none."""
 
     archive: AbstractBackendArchive
     recalls: RecallService
     limits: LimitService | None = None
+    audit: AuditLog | None = None
 
     def changed(self, file_id: str) -> ArchiveFile | CountedFile:
         """Return the file *file_id* for a change by the administrator. Raises FileIdError."""
@@ -57,6 +59,8 @@ class Site(NamedTuple):
 
         Raises ConfigurationError.
         """
+        if self.audit:
+            self.audit.require_usable()
         if not self.archive.archive_options.read_only:
             self.archive.require_usable()
         self.sweep()
@@ -103,12 +107,13 @@ class Choice(NamedTuple):
         return ", ".join([*facts, "read-only"] if options.read_only else facts)
 
     def site(self) -> Site:
-        """Return a new archive with its recalls. Raises ConfigurationError."""
+        """Return a new archive with its recalls, its limits and its audit log. Raises ConfigurationError."""
         archive, options = self.archive(), self.config.recalls
         name = f"{self.backend}:{self.prefix}"
         limits = LimitService(archive, name, self.config.limits)
         recalls = RecallService(archive, Store(name, options), options)
-        return Site(archive, recalls, limits if limits.is_on else None)
+        audit = AuditLog(self.config.audit) if self.config.audit.directory else None
+        return Site(archive, recalls, limits if limits.is_on else None, audit)
 
 
 def choose(backend: str | None = None, prefix: str | None = None, config_file: str | None = None) -> Choice:

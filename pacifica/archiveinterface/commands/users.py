@@ -5,8 +5,10 @@ import getpass
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
+from ..audit.log import AuditLog
 from ..auth.editing import edited
 from ..auth.options import AuthOptions
 from ..auth.passwords import LONGEST, PasswordFile, hash_of_password
@@ -14,6 +16,7 @@ from ..auth.permissions_file import is_plain_name
 from ..auth.tokens import new_token, parse_tokens
 from ..exception import ConfigurationError
 from ..printing import printable
+from .auditing import Telling, audited
 from .startup import read_config
 
 _COST = 12  # of a hash: about a quarter of a second
@@ -90,7 +93,7 @@ def _token_file(given: argparse.Namespace) -> str:
 def _add_user(given: argparse.Namespace) -> int:
     path = _password_file(given)
     hashed = hash_of_password(_password(given.name), given.cost)
-    with edited(path) as lines:
+    with _audited(given, "user add"), edited(path) as lines:
         kept = _without(lines, given.name)
         verb = "added" if len(kept) == len(lines) else "changed"
         lines[:] = [*kept, f"{given.name}:{hashed}"]
@@ -100,7 +103,7 @@ def _add_user(given: argparse.Namespace) -> int:
 
 
 def _remove_user(given: argparse.Namespace) -> int:
-    with edited(_password_file(given)) as lines:
+    with _audited(given, "user remove"), edited(_password_file(given)) as lines:
         kept = _without(lines, given.name)
         is_known = len(kept) < len(lines)
         lines[:] = kept
@@ -118,7 +121,7 @@ def _list_users(given: argparse.Namespace) -> int:
 def _create_token(given: argparse.Namespace) -> int:
     path = _token_file(given)
     token, text = new_token(given.name, time.time() + given.days * _DAY if given.days else None)
-    with edited(path) as lines:
+    with _audited(given, "token create", token=token.id), edited(path) as lines:
         lines.append(token.line())
         _check(path, parse_tokens, lines)
     print(printable(f"token {token.id} of {given.name}, expires: {token.expiry}"), file=sys.stderr)
@@ -127,7 +130,7 @@ def _create_token(given: argparse.Namespace) -> int:
 
 
 def _revoke_token(given: argparse.Namespace) -> int:
-    with edited(_token_file(given)) as lines:
+    with _audited(given, "token revoke", token=given.id), edited(_token_file(given)) as lines:
         kept = [line for line in lines if line.partition(" ")[0] != given.id]
         is_known = len(kept) < len(lines)
         lines[:] = kept
@@ -142,6 +145,13 @@ def _list_tokens(given: argparse.Namespace) -> int:
                 printable(f"{token.id}  {token.expiry:<20}  {token.name}{'  (expired)' if token.has_expired else ''}")
             )
     return 0
+
+
+def _audited(given: argparse.Namespace, action: str, **facts: str) -> AbstractContextManager[Telling]:
+    """Have what is done in the block in the audit log, if there is one."""
+    options = read_config(given.type, given.config).audit
+    log = AuditLog(options) if options.directory else None
+    return audited(log, f"admin {action}", name=vars(given).get("name", ""), **facts)
 
 
 def _without(lines: list[str], name: str) -> list[str]:

@@ -21,9 +21,10 @@ from ..backends.abstract.archive import AbstractBackendArchive, Entry
 from ..exception import ArchiveInterfaceError, ConfigurationError
 from ..printing import printable
 from ..servers.supervisor import STOP_SIGNALS
+from .auditing import Telling, audited
 from .inventory import archived_entries
 from .output import write_line
-from .scrub import BAD, MISSING, OK, PARTIAL, REMOVED, Finding, Recalling, Scrub, ScrubStoppedError
+from .scrub import BAD, DAMAGED, MISSING, OK, PARTIAL, RECORDED, REMOVED, Finding, Recalling, Scrub, ScrubStoppedError
 from .startup import INTERRUPTED, Site
 
 INCOMPLETE = 3  # exit code: the storage failed, or the findings could not be written
@@ -58,8 +59,10 @@ def _verify(site: Site, given: argparse.Namespace, report: "_Report") -> int:
     entries = archived_entries(archive, progress.after) if progress else _named(archive, given.ids)
     try:
         # The service's recaller does the work if it runs; this one stands by.
-        with _stopped_by_signals(scrub), site.recalls.at_work() if given.recall else nullcontext():
-            _run(scrub.run(entries, given.jobs), report, progress)
+        recalling = site.recalls.at_work() if given.recall else nullcontext()
+        with audited(site.audit, "admin verify", record=given.record) as telling, _stopped_by_signals(scrub), recalling:
+            _run(_told(scrub.run(entries, given.jobs), telling), report, progress)
+            telling.note(**{result.replace(" ", "_"): count for result, count in report.counts.items()})
     except ConfigurationError:
         raise
     except ScrubStoppedError:
@@ -78,6 +81,15 @@ def _run(findings: Iterable[Finding], report: "_Report", progress: "_Progress | 
     report.end()
     if progress:
         progress.forget()
+
+
+def _told(findings: Iterable[Finding], telling: Telling) -> Iterator[Finding]:
+    """Yield *findings*; what was stored with a file is told."""
+    for finding in findings:
+        if finding.result in (RECORDED, DAMAGED):
+            digests = " ".join(f"{name}={value.hex()}" for name, value in finding.digests.items())
+            telling.one_of_many(id=finding.file_id, change=finding.result, bytes=finding.size, new_digest=digests)
+        yield finding
 
 
 def _incomplete(reason: str, code: int, progress: "_Progress | None") -> int:

@@ -1,4 +1,4 @@
-"""What is logged of a file that is replaced, removed or moved, or gets a digest: it cannot be looked at any more."""
+"""What the log and the audit log tell of a file that is stored, replaced, removed or moved, or gets a digest."""
 
 import logging
 from collections.abc import Mapping
@@ -17,33 +17,52 @@ class Author(NamedTuple):
     user: str
 
 
-def log_stored(file_id: str, status: AbstractStatus, author: Author) -> None:
-    """Log that a file was replaced by one with *status*, or that it was stored where storage tells no more."""
-    if status.replaced.was_there is not False:
-        change = "replaced" if status.replaced.was_there else "stored, perhaps replaced"
-        _log_change(change, file_id, {**_old(status.replaced), "new_digest": _text_of(status.digests)}, author)
+class Change(NamedTuple):
+    """What was done to the file *file_id*, in a word or a few; *facts* are digests and paths by their names."""
+
+    name: str
+    file_id: str
+    facts: dict[str, str]
+    size: int | None = None  # bytes of the file that is there now, None if not known
 
 
-def log_deleted(file_id: str, removed: Replaced, author: Author) -> None:
-    """Log that a file was *removed*."""
-    _log_change("deleted", file_id, _old(removed), author)
+STORED = "stored"
+"""A change that took nothing away."""
 
 
-def log_moved(file_id: str, old_path: str, replaced: Replaced, author: Author) -> None:
-    """Log that the file at *old_path* was moved here, and *replaced* another one."""
-    _log_change("moved", file_id, {**({} if replaced.was_there is False else _old(replaced)), "from": old_path}, author)
+def stored(file_id: str, status: AbstractStatus) -> Change:
+    """Return what a file with *status* has done to what was there."""
+    replaced, new = status.replaced, {"new_digest": _text_of(status.digests)}
+    if replaced.was_there is False:
+        return Change(STORED, file_id, new, status.filesize)
+    name = "replaced" if replaced.was_there else "stored, perhaps replaced"
+    return Change(name, file_id, {**_old(replaced), **new}, status.filesize)
 
 
-def log_recorded(file_id: str, old: Mapping[str, bytes], new: Mapping[str, bytes], author: Author) -> None:
-    """Log that the digests *new* were stored with a file that had only the *old* ones."""
-    _log_change("recorded", file_id, {"old_digest": _text_of(old), "new_digest": _text_of(new)}, author)
+def deleted(file_id: str, removed: Replaced) -> Change:
+    """Return that a file was *removed*."""
+    return Change("deleted", file_id, _old(removed))
 
 
-def _log_change(change: str, file_id: str, facts: dict[str, str], author: Author) -> None:
+def moved(file_id: str, old_path: str, replaced: Replaced) -> Change:
+    """Return that the file at *old_path* was moved here, and *replaced* another one."""
+    return Change("moved", file_id, {**({} if replaced.was_there is False else _old(replaced)), "from": old_path})
+
+
+def recorded(file_id: str, old: Mapping[str, bytes], new: Mapping[str, bytes]) -> Change:
+    """Return that the digests *new* were stored with a file that had only the *old* ones."""
+    return Change("recorded", file_id, {"old_digest": _text_of(old), "new_digest": _text_of(new)})
+
+
+def log_change(change: Change, author: Author) -> None:
+    """Log a change of a file that was there before: it cannot be looked at any more."""
+    if change.name == STORED:
+        return
     # What may be too long for a line comes last: a path.
-    told = {**{name: text for name, text in author._asdict().items() if text}, **facts}
+    told = {**{name: text for name, text in author._asdict().items() if text}, **change.facts}
     shown = ", ".join(f"{name.replace('_', ' ')} {text!a}" for name, text in told.items())
-    _log.info("%s %a: %s", change, file_id, shown, extra={"members": {"change": change, "id": file_id, **told}})
+    members = {"change": change.name, "id": change.file_id, **told}
+    _log.info("%s %a: %s", change.name, change.file_id, shown, extra={"members": members})
 
 
 def _old(replaced: Replaced) -> dict[str, str]:

@@ -92,6 +92,9 @@ LIMIT_REFUSALS = Counter(
     " a time.",
     {"limit": get_args(Limit)},
 )
+AUDIT_FAILURES = Counter(
+    "audit_failures", "Requests whose line could not be written to the audit log: nothing was changed, or not told."
+)
 COUNTED = (
     HTTP_REQUESTS,
     HTTP_SECONDS,
@@ -106,6 +109,7 @@ COUNTED = (
     DAMAGED_REFUSALS,
     AUTH_FAILURES,
     LIMIT_REFUSALS,
+    AUDIT_FAILURES,
 )
 PROCESS_CELL, IN_FLIGHT_CELL = 0, 1
 

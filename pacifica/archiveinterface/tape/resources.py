@@ -14,6 +14,7 @@ from ..http.request_body import RequestBody, parse_json, read_json
 from ..recalls.progress import RequestProgress
 from ..recalls.requests import Wish
 from ..recalls.service import RecallService
+from ..web.auditing import begin_for_files, note
 from ..web.principals import principal
 from ..web.writing import write
 from .answers import DONE, accepted_answer, discovery_answer, localities_answer, progress_answer
@@ -92,7 +93,9 @@ class Stage(_Resource):
     def POST(self, /, **_query: Any) -> Any:
         """Have the files recalled that the body names: 201, with the id of the request."""
         wishes = with_refusals(self._tape.wishes(self._tape.bodies.files), principal(), Permission.STAGE)
+        begin_for_files("tape submit", _ids(wishes))
         request = self._recalls.submit(wishes)
+        note(request=request)
         return write(accepted_answer(self._tape.uri(), request))
 
 
@@ -114,6 +117,7 @@ class StageRequest(_Resource):
         asker = principal()
         if asker is not None:
             require_whole(self._recalls.progress(request), asker, self._tape.bodies.id_of)
+        begin_for_files("tape delete", (), request)
         self._recalls.delete(request)
         return write(DONE)
 
@@ -130,7 +134,9 @@ class Cancel(_Resource):
 
     def POST(self, request: str, /, **_query: Any) -> Any:
         """Cancel the files of the request that the body names, all or none: 200."""
-        self._recalls.cancel(request, require_all(self._tape.wishes(self._tape.bodies.paths), principal()))
+        wishes = require_all(self._tape.wishes(self._tape.bodies.paths), principal())
+        begin_for_files("tape cancel", _ids(wishes), request)
+        self._recalls.cancel(request, wishes)
         return write(DONE)
 
 
@@ -139,7 +145,9 @@ class Release(_Resource):
 
     def POST(self, request: str, /, **_query: Any) -> Any:
         """Unpin the files that the body names; neither they nor the request need exist: 200."""
-        self._recalls.release(request, require_all(self._tape.wishes(self._tape.bodies.paths), principal()))
+        wishes = require_all(self._tape.wishes(self._tape.bodies.paths), principal())
+        begin_for_files("tape release", _ids(wishes), request)
+        self._recalls.release(request, wishes)
         return write(DONE)
 
 
@@ -151,3 +159,7 @@ class ArchiveInfo(_Resource):
         wishes = with_refusals(self._tape.wishes(self._tape.bodies.some_paths), principal(), *_LOCATING)
         file_ids = {wish.file_id for wish in wishes if wish.file_id is not None}
         return write(localities_answer(wishes, self._recalls.residencies(file_ids)))
+
+
+def _ids(wishes: list[Wish]) -> list[str]:
+    return [wish.file_id for wish in wishes if wish.file_id is not None]

@@ -4,6 +4,7 @@ from typing import Any
 
 import cherrypy
 
+from ..audit.log import AuditLog
 from ..auth.authenticator import Authenticator, make_authenticator
 from ..auth.options import AuthOptions
 from ..backends.abstract.archive import AbstractBackendArchive
@@ -138,6 +139,8 @@ class ArchiveApplication(cherrypy.Application):
         self.log: CherryPyLog = CherryPyLog(id(self))
         self.observers: list[Observer] = [count_exchange]
         """Each gets every Exchange."""
+        self.audit: AuditLog | None = None
+        """Where changes are written before they are answered."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Answer the request in *environ*, as WSGI has it."""

@@ -7,16 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 import cherrypy
-from cherrypy._cprequest import HookMap, Request, hookpoints
+from cherrypy._cprequest import HookMap, Request, Response, hookpoints
 from cherrypy.lib.reprconf import NamespaceSet
 
+from ..audit.deeds import Deed
 from ..auth.permissions import Principal
-from ..exception import HttpVersionError, RequestError
+from ..exception import ArchiveInterfaceError, HttpVersionError, RequestError
 from ..http.headers.request_head import request_id
 from ..http.headers.trace_context import traceparent_in
 from ..http.request_body import RequestBody
+from ..http.response_body import ResponseBody
 from ..http.server_calls import LINGER
 from ..logs.context import Known, answered
+from .auditing import record
 from .headers import Headers
 from .limits import pass_gate
 from .principals import authenticate
@@ -52,14 +55,18 @@ class ArchiveRequest(Request):
     archive_body: RequestBody | None = None
     principal: Principal | None = None
     end_transfer: Callable[[], None] | None = None
+    deed: Deed | None = None
+    """What the audit log is told of the request; None until it is told something."""
+    refusal = ""
+    """Why the request was answered with an error."""
 
-    def run(
-        self, method: str, path: str, query_string: str, req_protocol: str, headers: Any, rfile: Any
-    ) -> cherrypy._cprequest.Response:
+    def run(self, method: str, path: str, query_string: str, req_protocol: str, headers: Any, rfile: Any) -> Response:
         """Answer the request; every answer carries its id."""
         self._has_known_version = req_protocol in _VERSIONS
         version = req_protocol if self._has_known_version else _VERSIONS[-1]  # CherryPy expects digits
         response = super().run(method, path, query_string, version, headers, rfile)
+        if self.app.audit:
+            self._record(response)
         if response.output_status < b"4":
             self._drain()
         else:
@@ -111,6 +118,23 @@ class ArchiveRequest(Request):
             end, self.end_transfer = self.end_transfer, None
             end()
         super().close()
+
+    def _record(self, response: Response) -> None:
+        """Write the outcome to the audit log; without that, the answer is no success."""
+        try:
+            record(self, response)
+        except ArchiveInterfaceError:
+            if response.output_status < b"4":
+                self._break_off(response)
+
+    def _break_off(self, response: Response) -> None:
+        """Answer with the error that is being handled instead of the *response* that was ready."""
+        body = response.body
+        if isinstance(body, ResponseBody):
+            body.close()
+        self.handle_error()
+        if self.method == "HEAD":
+            response.body = []
 
     def _leave_rest(self) -> None:
         """Let the server read what the client still sends after the error, or read it now if the server cannot."""

@@ -6,6 +6,7 @@ import traceback
 
 import cherrypy
 
+from ..exception import ArchiveInterfaceError
 from ..http.answers import Answer, Stream
 from ..http.errors import Asked, error_answer, refusal
 from ..http.headers.request_head import without_credentials
@@ -36,11 +37,13 @@ def error_response() -> None:
     trace = "".join(traceback.format_exception(error)) if request.show_tracebacks else ""
     for name in _OF_THE_FILE:
         response.headers.pop(name, None)
+    request.refusal = str(error) if isinstance(error, ArchiveInterfaceError) else type(error).__name__
     response.body = write(error_answer(error, _asked(), trace))
 
 
 def error_page_default(status: str, message: str, traceback: str, version: str) -> bytes | Stream:
     """Return the body for an error that CherryPy or a tool found; *message* is HTML, *version* CherryPy's."""
+    cherrypy.serving.request.refusal = html.unescape(message)
     return write(refusal(status, html.unescape(message), _asked(), traceback or ""))
 
 

@@ -50,6 +50,10 @@ class BodyError(RequestError):
     """The request body is shorter than announced, malformed, or did not come in time."""
 
 
+class LateBodyError(BodyError):
+    """The rest of the request body did not come in time."""
+
+
 class DigestError(RequestError):
     """A malformed digest header, or two that disagree."""
 

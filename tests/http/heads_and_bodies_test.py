@@ -14,6 +14,7 @@ from pacifica.archiveinterface.exception import (
     FileIdError,
     HeadError,
     HttpVersionError,
+    LateBodyError,
     LengthRequiredError,
     TransferCodingError,
 )
@@ -289,7 +290,7 @@ def test_a_body_that_ends_early_is_broken() -> None:
     assert not body.drain(100)
 
 
-@pytest.mark.parametrize(("error", "is_silent"), [(TimeoutError(), True), (ValueError(), False)])
+@pytest.mark.parametrize(("error", "is_silent"), [(ConnectionResetError(), True), (ValueError(), False)])
 def test_a_body_that_cannot_be_read_is_broken(
     monkeypatch: pytest.MonkeyPatch, error: Exception, is_silent: bool
 ) -> None:
@@ -305,6 +306,20 @@ def test_a_body_that_cannot_be_read_is_broken(
     monkeypatch.undo()
     assert not body.drain(100)  # nothing more comes
     assert recorder.sizes == []
+
+
+def test_a_body_that_does_not_come_in_time_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    def time_out(size: int) -> bytes:
+        raise TimeoutError
+
+    body, recorder = body_of(b"0123", 10)
+    monkeypatch.setattr(recorder, "read", time_out)
+    with pytest.raises(LateBodyError) as failure:
+        body.read_at_most(10)
+    assert str(failure.value) == "the rest of the body did not come in time"
+    assert body.is_silent
+    monkeypatch.undo()
+    assert not body.drain(100)  # nothing more comes
 
 
 def test_more_than_is_wanted_is_refused() -> None:

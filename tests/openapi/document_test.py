@@ -23,7 +23,7 @@ from tests.support.processes import Server
 PAGE = (Path(__file__).parents[2] / "docs/http.md").read_text()
 VERBS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
 PROTECTED = Protection(True, tuple(SCHEMES), {"/-/health"}, True)
-BY_SERVERS = {408, 414, 431}  # which the service does not raise itself
+BY_SERVERS = {414, 431}  # which the service does not raise itself
 
 
 def table_of(section: str) -> dict[str, list[str]]:

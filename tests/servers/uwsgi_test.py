@@ -111,18 +111,23 @@ def test_no_other_coding_is_taken(server: Server, prefix: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_bytes",
+    ("request_bytes", "status"),
     [
-        b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234",
-        b"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX-Pacifica-Chunked: checked\r\n\r\n5\r\n0123\r\n",
+        (b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234", 408),
+        (
+            b"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX-Pacifica-Chunked: checked\r\n\r\n"
+            b"5\r\n0123\r\n",
+            400,
+        ),
     ],
 )
-def test_a_broken_body_stores_nothing(tmp_path: Path, request_bytes: bytes) -> None:
+def test_a_broken_body_stores_nothing(tmp_path: Path, request_bytes: bytes, status: int) -> None:
     with uwsgi(tmp_path, "--socket-timeout", "1") as server:
         requests.put(f"{server.url}/8", data=b"stays")
         before = tree_of(tmp_path)
         answer = _answer(server, request_bytes)
-        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert b"\r\nConnection: close\r\n" in answer
         assert b"total_bytes" not in answer
         assert tree_of(tmp_path) == before
         assert list((tmp_path / ".partial").iterdir()) == []

@@ -6,7 +6,14 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Protocol
 
 from ..digests import BLOCKS_HELD, Hasher
-from ..exception import BodyError, BodyTooLargeError, LengthRequiredError, MediaTypeError, RequestError
+from ..exception import (
+    BodyError,
+    BodyTooLargeError,
+    LateBodyError,
+    LengthRequiredError,
+    MediaTypeError,
+    RequestError,
+)
 from .headers.request_head import body_length
 
 _BLOCK_SIZE = 1 << 18  # bytes
@@ -16,6 +23,7 @@ _SMALLEST_BLOCK = 1 << 16  # bytes
 _ALL_UPLOADS = 12 << 20  # bytes of all blocks of a process together
 _LONGEST_JSON = 1 << 16  # bytes; a path is shorter
 _BROKEN = "the body ended before it was complete"
+_LATE = "the rest of the body did not come in time"
 
 
 class _Input(Protocol):
@@ -81,7 +89,7 @@ class RequestBody:
             raise LengthRequiredError("send Content-Length or Transfer-Encoding: chunked")
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the body. Raises BodyError when it breaks off, comes too late or is malformed."""
+        """Yield the body. Raises BodyError when it breaks off or is malformed, LateBodyError."""
         while not self.complete:
             block = self._next_block()
             if block:
@@ -126,7 +134,7 @@ class RequestBody:
             # A time-out, a connection that broke, or malformed chunks.
             self._is_broken = True
             self.is_silent = isinstance(error, OSError)
-            raise BodyError(_BROKEN) from error
+            raise (LateBodyError(_LATE) if isinstance(error, TimeoutError) else BodyError(_BROKEN)) from error
         self.received += len(block)
         if block:
             self.complete = self.received == self.length

@@ -11,7 +11,7 @@ MEANINGS: Mapping[int, str] = {
     " through a symbolic link or out of the archive",
     404: "there is no such file, request or page",
     405: "the resource does not have the method; `Allow` lists those that it has",
-    408: "request line and headers took too long to arrive",
+    408: "the request took too long to arrive, or nothing more of its body came",
     409: "the target exists and may not be replaced, the source changed, or a recall has failed for good",
     411: "the body has neither a length nor the coding `chunked`",
     412: "a condition of the request does not hold",

@@ -33,6 +33,7 @@ from .transmission import Transmission, send_block
 _CHECKED = ("HTTP_X_PACIFICA_CHUNKED", "checked")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SOCKET_TIMEOUT = float(uwsgi.opt.get("socket-timeout", 4))  # seconds; uWSGI's default
+_TIMEOUT = "timeout during"
 _AUTHORITY = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 _LOOK_INTERVAL = 2.0  # seconds
 _WITH_RECALLER = (1, 2)  # numbers of workers
@@ -207,6 +208,8 @@ def _prepare(environ: dict[str, Any], connection: _Connection) -> None:
             environ[name] = _AUTHORITY.sub("", environ[name], count=1) or "/"
     if environ.get("HTTP_TRANSFER_ENCODING"):
         _prepare_chunks(environ, connection)
+    elif environ.get("CONTENT_LENGTH"):
+        environ["wsgi.input"] = _TimedInput(environ["wsgi.input"])
     expects = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
     if expects and environ["SERVER_PROTOCOL"] != "HTTP/1.0" and connection.is_http:
         environ["wsgi.input"] = _AwaitedInput(environ["wsgi.input"], connection)
@@ -228,6 +231,23 @@ class _CheckedChunks:
         """Return the next chunk, whatever its size; none at the end."""
         chunk: bytes = uwsgi.chunked_read()
         return chunk
+
+
+class _TimedInput:
+    """A body of which uWSGI says in words only that it came too late."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most *size*. Raises TimeoutError, OSError."""
+        try:
+            block: bytes = self._body.read(size)
+        except OSError as error:
+            if str(error).startswith(_TIMEOUT):
+                raise TimeoutError(str(error)) from error
+            raise
+        return block
 
 
 class _AwaitedInput:

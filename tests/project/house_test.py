@@ -54,6 +54,7 @@ LAYERS = [
         f"{S3}.calls.errors",
         f"{S3}.writing.memory",
         "servers.systemd",
+        "servers.extra_threads",
         "servers.wire",
         "servers.clients",
     },

@@ -1,9 +1,12 @@
 """Clients of the launcher that are silent or slow, and clients that are too many: the others are answered."""
 
+import json
 import select
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import requests
 
 from pacifica.archiveinterface.servers.clients import Clients
 from tests.support.certificates import make_self_signed
-from tests.support.crowd import crowd
+from tests.support.crowd import COUNT, MANY_HOSTS, ONE_HOST, crowd
 from tests.support.forked import forked_launcher
 from tests.support.processes import launcher
 from tests.support.waiting import TIMEOUT, await_true
@@ -70,15 +73,136 @@ def test_500_clients_without_a_whole_handshake_delay_nobody(prefix: Path, option
             assert requests.get(url, verify=trust, timeout=TIMEOUT).content == b"small"
 
 
+UPLOAD = b"PUT /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+DOWNLOAD = b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
+FEW_EACH = f"connections_per_address = {COUNT // len(MANY_HOSTS)}\n"
+BY_HOSTS = pytest.mark.parametrize(
+    ("hosts", "launcher_options"), [(ONE_HOST, ""), (MANY_HOSTS, FEW_EACH)], ids=["one address", "many addresses"]
+)
+
+
+@BY_HOSTS
+def test_500_uploads_that_drip_delay_nobody(
+    prefix: Path, options: Options, hosts: Sequence[str], launcher_options: str
+) -> None:
+    with (
+        forked_launcher(prefix, *options(LATE, launcher_options)) as server,
+        crowd(address_of(server.url), hosts=hosts) as clients,
+    ):
+        clients.send(UPLOAD)
+        for _ in range(3):
+            assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"
+            clients.send(b"x")
+        assert requests.put(f"{server.url}/4", data=b"quick", timeout=TIMEOUT).status_code == 201
+        assert clients.answered() == 0
+
+
+@BY_HOSTS
+def test_500_downloads_that_nobody_reads_delay_nobody(
+    prefix: Path, options: Options, hosts: Sequence[str], launcher_options: str
+) -> None:
+    with (
+        forked_launcher(prefix, *options(LATE, launcher_options)) as server,
+        crowd(address_of(server.url), hosts=hosts) as clients,
+    ):
+        clients.send(DOWNLOAD)
+        assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"
+        await_true(lambda: clients.answered() == COUNT)  # each has its thread, which waits
+        assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"
+
+
+def test_500_slow_transfers_over_tls_delay_nobody(prefix: Path, options: Options, tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    make_self_signed(certificate)
+    settings = f"server.ssl_certificate: '{certificate}'\nserver.ssl_private_key: '{certificate}'\n{LATE}"
+    tls = ssl.create_default_context(cafile=str(certificate))
+    tls.check_hostname = False
+    with launcher(prefix, *options(settings, FEW_EACH)) as server:
+        address, url = address_of(server.url), f"{server.url}/1"
+        with (
+            crowd(address, COUNT // 2, MANY_HOSTS, tls) as uploads,
+            crowd(address, COUNT // 2, MANY_HOSTS, tls) as downloads,
+        ):
+            uploads.send(UPLOAD)
+            downloads.send(DOWNLOAD)
+            for _ in range(2):
+                assert requests.get(url, verify=str(certificate), timeout=TIMEOUT).content == b"small"
+                uploads.send(b"x")
+
+
+def test_when_no_thread_is_left_the_slowest_transfers_give_way(prefix: Path, options: Options) -> None:
+    settings = "server.thread_pool: 1\nserver.socket_timeout: 1\n"
+    told = options(settings, "extra_threads = 2\nminimum_rate = 0\n")
+    with forked_launcher(prefix, *told) as server, ExitStack() as stack:
+        address = address_of(server.url)
+        *slow, steady = (stack.enter_context(socket.create_connection(address, TIMEOUT)) for _ in range(3))
+        for connection, file_id in zip((*slow, steady), (3, 4, 5), strict=True):
+            connection.sendall(b"PUT /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n" % file_id)
+        with dripping(slow, b"x"), dripping([steady], bytes(1000)):
+            assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"
+        answered, _, _ = select.select([*slow, steady], [], [], 0)
+        assert len(answered) == 1
+        assert answered[0] is not steady
+        assert answered[0].recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+@contextmanager
+def dripping(connections: Sequence[socket.socket], part: bytes) -> Iterator[None]:
+    """Send *part* on each of the connections ten times a second, until the block is left."""
+    leaving = threading.Event()
+
+    def drip() -> None:
+        while not leaving.wait(0.1):
+            for connection in connections:
+                with suppress(OSError):  # it may be closed
+                    connection.sendall(part)
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        yield
+    finally:
+        leaving.set()
+        thread.join()
+
+
 def test_an_upload_that_drips_gives_its_thread_back(prefix: Path, options: Options) -> None:
-    told = options("server.thread_pool: 1\nserver.socket_timeout: 1\n", "")
+    told = options("server.thread_pool: 1\nserver.socket_timeout: 1\n", "extra_threads = 0\n")
     with forked_launcher(prefix, *told) as server:
         with socket.create_connection(address_of(server.url), TIMEOUT) as slow:
-            slow.sendall(b"PUT /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+            slow.sendall(UPLOAD)
             await_true(lambda: answer_after_a_byte(slow))
-            assert slow.recv(1 << 16).startswith(b"HTTP/1.1 4")
+            check_error(slow.recv(1 << 16), b"408")
         assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"
         assert not (prefix / "3").exists()
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: 10\r\n\r\n01234",
+        b"Content-Length: 10\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\n012",
+        b"Transfer-Encoding: chunked\r\n\r\n5",
+    ],
+)
+def test_a_body_that_stalls_is_late_and_one_that_ends_is_short(prefix: Path, options: Options, rest: bytes) -> None:
+    with forked_launcher(prefix, *options("server.socket_timeout: 1\n", "")) as server:
+        for ends, status in ((False, b"408"), (True, b"400")):
+            with socket.create_connection(address_of(server.url), TIMEOUT) as connection:
+                connection.sendall(b"PUT /3 HTTP/1.1\r\nHost: a\r\n" + rest)
+                if ends:
+                    connection.shutdown(socket.SHUT_WR)
+                check_error(b"".join(iter(lambda: connection.recv(1 << 16), b"")), status)
+        assert not (prefix / "3").exists()
+
+
+def check_error(answer: bytes, status: bytes) -> None:
+    """Fail unless *answer* has that status, closes the connection, and tells no count of bytes."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %s " % status)
+    assert b"\r\nConnection: close" in head
+    assert list(json.loads(body)) == ["status", "message", "traceback", "version"]
 
 
 def answer_after_a_byte(connection: socket.socket) -> bool:
@@ -88,7 +212,7 @@ def answer_after_a_byte(connection: socket.socket) -> bool:
 
 
 def test_a_download_that_drips_gives_its_thread_back(prefix: Path, options: Options) -> None:
-    told = options("server.thread_pool: 1\nserver.socket_timeout: 1\n", "minimum_rate = 100000000\n")
+    told = options("server.thread_pool: 1\nserver.socket_timeout: 1\n", "extra_threads = 0\nminimum_rate = 100000000\n")
     with forked_launcher(prefix, *told) as server:
         with socket.create_connection(address_of(server.url), TIMEOUT) as slow:
             slow.sendall(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")

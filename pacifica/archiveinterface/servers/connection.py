@@ -35,7 +35,8 @@ class Connection(cheroot.server.HTTPConnection):
         self._poll = select.poll()
         self._unwanted = 0  # bytes that are read after the answer
         self._first_byte = 0.0  # when the head began to arrive
-        patience, adapter = Patience(server.timeout, server.options.minimum_rate), server.ssl_adapter
+        patience = Patience(server.timeout, server.options.minimum_rate, server.extra_threads)
+        adapter = server.ssl_adapter
         self.wire: Wire = adapter.wire(connection, patience) if adapter else Wire(connection, patience)
         self.rfile, self.wfile = Receiver(self.wire, server.max_request_header_size), self.wire
 
@@ -94,7 +95,7 @@ class Connection(cheroot.server.HTTPConnection):
             self._unwanted = 0
         self.wire.finish()
         if self._unwanted:
-            linger(self.socket, self._unwanted)
+            linger(self.socket, self._unwanted, self.server.extra_threads)
         self.server.clients.dismiss(self.remote_addr, self)
         super().close()
 

@@ -1,10 +1,11 @@
 """The HTTP server of the launcher: cheroot's, with a strict reading of requests and bounded waiting.
 
 What differs from cheroot's own: heads are read as `http.request_head` has them, while no thread waits for
-them nor for the handshake of TLS; connections that wait, and those of one address, are bounded; ``//12345`` is
-a path and not a host name; ``100 Continue`` is sent when the body is first read; the rest of a refused body is
-read after the answer, up to a bound; a chunk is read in blocks, whatever size it claims; errors of the protocol
-are JSON like all others; stopping waits for requests in flight, for a bounded time.
+them nor for the handshake of TLS; threads that wait for slow clients are replaced by others; connections that wait,
+and those of one address, are bounded; ``//12345`` is a path and not a host name; ``100 Continue`` is sent when
+the body is first read; the rest of a refused body is read after the answer, up to a bound; a chunk is read in
+blocks, whatever size it claims; errors of the protocol are JSON like all others; stopping waits for requests in
+flight, for a bounded time.
 """
 
 import logging
@@ -24,6 +25,7 @@ from ..exception import ConfigurationError
 from ..globals import LOG_NAME
 from .clients import Clients
 from .connection import Connection, Listener
+from .extra_threads import ExtraThreads
 from .options import LauncherOptions
 from .request import Gateway, Request
 from .tls import Adapter
@@ -59,7 +61,10 @@ class ArchiveServer(CPWSGIServer):
         self.shutdown_timeout = drain_seconds
         self.is_draining = False
         self._listener = listener
-        self._most_waiting = min(options.waiting_connections, _spare_handles(self.requests.min))
+        spare = _spare_handles(self.requests.min)
+        most_extra = min(options.extra_threads, spare // (2 * _HANDLES_OF_A_THREAD))
+        self.extra_threads = ExtraThreads(self.requests, most_extra, grace=self.timeout)
+        self._most_waiting = min(options.waiting_connections, spare - most_extra * _HANDLES_OF_A_THREAD)
         self._stopping = threading.Event()
         self._stopped = threading.Event()
 
@@ -88,6 +93,7 @@ class ArchiveServer(CPWSGIServer):
         """Listen, and start every thread that is needed, so that stopping needs none."""
         super().prepare()
         self.socket.setblocking(False)  # another process may accept the connection that this one was told of
+        self.extra_threads.start()
         threading.Thread(target=self._cut_off_late_requests, name="stopping", daemon=True).start()
 
     def process_conn(self, connection: Connection) -> None:
@@ -127,7 +133,7 @@ class ArchiveServer(CPWSGIServer):
 
     def has_clients(self) -> bool:
         """Return whether connections are open: requests under way or clients that may send another one."""
-        is_busy = self.requests.idle < self.requests.min or self.requests.qsize > 0
+        is_busy = self.requests.idle < self.requests.min + self.extra_threads.added or self.requests.qsize > 0
         return is_busy or len(self._connections._selector) > 0
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
@@ -137,6 +143,7 @@ class ArchiveServer(CPWSGIServer):
     def stop(self) -> None:
         """Close the port, let requests in flight finish, and cut off those that take too long."""
         self._stopping.set()
+        self.extra_threads.stop()
         super().stop()
         self._stopped.set()
 

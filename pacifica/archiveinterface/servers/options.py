@@ -12,8 +12,7 @@ class LauncherOptions:
     connections_per_address: int = option(
         "1000",
         "most connections from one address (of IPv6, from one /64 network) to one process; more are closed at once."
-        " Below server.thread_pool, one client cannot occupy all threads; a reverse proxy counts as one client."
-        " 0: no limit",
+        " A reverse proxy counts as one client. 0: no limit",
         at_least(0, int),
     )
     waiting_connections: int = option(
@@ -21,6 +20,12 @@ class LauncherOptions:
         "most connections of one process that wait for a request or its head; for more, those that have waited longest"
         " are closed",
         at_least(1, int),
+    )
+    extra_threads: int = option(
+        "500",
+        "most threads of one process that are added to those of server.thread_pool while these wait for slow clients;"
+        " if all wait and requests come, the slowest transfers are broken off",
+        at_least(0, int),
     )
     minimum_rate: float = option(
         "1000",

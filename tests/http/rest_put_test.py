@@ -108,7 +108,7 @@ def test_a_stalled_body_times_out_with_an_error(serve: Serve, prefix: Path) -> N
     with socket.create_connection(("127.0.0.1", service.port), TIMEOUT) as connection:
         connection.sendall(b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.startswith(b"HTTP/1.1 408 ")
     assert tree_of(prefix) == {}
 
 

@@ -433,7 +433,7 @@ def test_stalled_uploads_are_timed_out(tmp_path: Path, written: Callable[[str, s
     prefix.mkdir()
     with forked_launcher(prefix, "--cherrypy-config", settings) as server:
         stalled = [begin_upload(server, number) for number in range(40)]
-        assert all(connection.recv(65536).startswith(b"HTTP/1.1 400 ") for connection in stalled)
+        assert all(connection.recv(65536).startswith(b"HTTP/1.1 408 ") for connection in stalled)
     assert stored_files(prefix) == []
 
 

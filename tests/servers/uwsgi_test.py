@@ -217,7 +217,7 @@ def test_clients_that_leave_and_what_is_not_http_log_no_traceback(tmp_path: Path
 def test_a_stalled_upload_is_given_up_after_one_time_out(tmp_path: Path) -> None:
     with uwsgi(tmp_path, "-p", "1", "--socket-timeout", "1") as server:
         answer = _answer(server, b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
-        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.startswith(b"HTTP/1.1 408 ")
         assert server.stderr.count("Timeout reading") == 1
 
 

@@ -100,14 +100,14 @@ def test_the_framing_of_chunks_does_not_count(observed: Observed) -> None:
     assert observed.next().received == 8
 
 
-@pytest.mark.parametrize("stalls", [True, False])
-def test_an_upload_that_breaks_off_counts_as_far_as_it_came(observed: Observed, stalls: bool) -> None:
+@pytest.mark.parametrize(("stalls", "status"), [(True, 408), (False, 400)])
+def test_an_upload_that_breaks_off_counts_as_far_as_it_came(observed: Observed, stalls: bool, status: int) -> None:
     with closing(observed.connection()) as connection:
         connection.sendall(b"PUT /9 HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\n\r\n" + b"x" * 300_000)
         if not stalls:
             connection.shutdown(socket.SHUT_WR)
         told = observed.next()
-    assert (told.method, told.status, told.received) == ("PUT", 400, 300_000)
+    assert (told.method, told.status, told.received) == ("PUT", status, 300_000)
 
 
 @pytest.mark.parametrize("ranges", ["0-", "0-9,20-"], ids=["by sendfile", "in blocks"])

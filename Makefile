@@ -6,7 +6,7 @@
 # make test-original   archives that release 0.4.2 makes, served, converted and verified
 # make test-powerloss   $(CUTS) power cuts of each file system;  make test-faults   a kill and errors at each system call
 # make test-fuzz   $(FUZZ_REQUESTS) random requests to the launcher and to uWSGI, compared with an oracle of the framing
-# make test-openapi   $(OPENAPI_CASES) requests for each operation of the OpenAPI document, to the launcher and to uWSGI
+# make test-openapi   $(OPENAPI_CASES) requests for each operation of the OpenAPI document, to the launcher and to uWSGI, without users and with them
 # make test-leaks   each verb, succeeding and failing, $(LEAK_ROUNDS) times on every backend and server: nothing stays open or behind
 # make test-s3-faults   $(S3_FAULT_ROUNDS) requests while any call to the S3 store may fail
 # make test-recalls   recalls: a crash at each statement, kills under load, and as many requests as FTS sends
@@ -39,7 +39,7 @@ CUTS ?= 100
 S3_FAULT_ROUNDS ?= 2000
 FUZZ_REQUESTS ?= 100000
 FUZZ_SERVERS ?= launcher uwsgi
-OPENAPI_CASES ?= 1500
+OPENAPI_CASES ?= 600
 LEAK_ROUNDS ?= 1000
 PYTHON_HEADERS = $$($(PYTHON) -c 'import sysconfig as s; print(s.get_path("include") + "/Python.h=python3-dev")')
 C_PACKAGES := cc=gcc /usr/include/stdio.h=libc6-dev
@@ -126,7 +126,7 @@ test-s3-faults: $(VENV)/.test
 test-fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.fuzz --requests $(FUZZ_REQUESTS) $(FUZZ_SERVERS)
 
-# Some minutes for each server and 100 cases.
+# More than 100,000 requests in all. Some minutes for each of four services and 100 cases.
 test-openapi: $(VENV)/.test
 	OPENAPI_CASES=$(OPENAPI_CASES) $(BIN)/python -m pytest tests/openapi/cases_test.py
 

@@ -33,10 +33,11 @@ class Protection(NamedTuple):
 
     def statuses(self, method: str, path: str) -> tuple[int, ...]:
         """Return the statuses of errors that the operation has for it."""
-        if not self.has_users or path in self.open_paths:
-            return (429,) if self.has_limits else ()
+        needs_user = self.has_users and path not in self.open_paths
         # Checks of passwords have a limit of their own.
-        return (401, 429) if (method, path) in _OPTIONAL else (401, 403, 429)
+        is_limited = (self.has_limits and not path.startswith("/-/")) or (needs_user and BASIC in self.schemes)
+        found = {401: needs_user, 403: needs_user and (method, path) not in _OPTIONAL, 429: is_limited}
+        return tuple(status for status, is_possible in found.items() if is_possible)
 
     def of_operation(self, method: str, path: str) -> dict[str, Any]:
         """Return the members of the operation that override those of the document."""

@@ -8,7 +8,7 @@ looked at in the archive.
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from peewee import Database
 from ..exception import BackendUnavailableError, QuotaError
 from ..globals import LOG_NAME
 from ..stores import Store, key_of
-from .holding import Holding, living
+from .holding import FAILURES, Holding, living
 from .tables import Change, Holder, Transfer
 from .usage import Need, Owner, Quotas, account, counted
 
@@ -73,24 +73,33 @@ class Changes:
             yield
 
     @contextmanager
-    def _open(self, changes: Any, begin: Callable[[], object]) -> Iterator[None]:
-        self._holding.begin()
+    def _open(self, changes: Sequence[Pending], begin: Callable[[], object]) -> Iterator[None]:
+        ids = [change.id for change in changes]
+        self._holding.begin(*ids)
+        has_begun, is_known = False, True
         try:
-            try:
-                begin()
-            except QuotaError:  # nothing was written
-                raise
-            except BaseException:
-                self._holding.finish(partial(self._forget, changes))
-                raise
-            try:
-                yield
-            except BaseException:
-                self._holding.finish(partial(self._abandon, changes))
-                raise
+            begin()
+            has_begun = True
+            yield
+        except BaseException as error:
+            was_refused = isinstance(error, QuotaError) and not has_begun  # nothing was written
+            is_known = was_refused or self._give_back(changes)
+            raise
+        else:
             self._holding.finish(partial(self._settle, changes), partial(self._abandon, changes))
         finally:
-            self._holding.end()
+            self._holding.end(*ids, is_lost=not is_known)
+
+    def _give_back(self, changes: Sequence[Pending]) -> bool:
+        """Keep nothing free any more for *changes*; return whether the database knows."""
+        if any(change.has_turn for change in changes):
+            self._holding.finish(partial(self._abandon, changes))
+            return True
+        try:
+            self._forget(changes)
+        except FAILURES:
+            return False
+        return True
 
     def keep_free(self, change: Pending) -> None:
         """Keep free what *change* needs as it is now. Raises QuotaError."""
@@ -133,7 +142,7 @@ class Changes:
                 raise
             self.keep_free(change)
 
-    def _await_turn(self, changes: Any, begin: Callable[[Database, float], object]) -> None:
+    def _await_turn(self, changes: Sequence[Pending], begin: Callable[[Database, float], object]) -> None:
         deadline, pause = time.monotonic() + _LONGEST_TURN, 0.005
         while not self._store.change(partial(self._try_turn, changes=changes, begin=begin)):
             if time.monotonic() > deadline:
@@ -142,7 +151,9 @@ class Changes:
                 time.sleep(pause)
                 pause = min(2 * pause, 0.5)
 
-    def _try_turn(self, database: Database, changes: Any, begin: Callable[[Database, float], object]) -> bool:
+    def _try_turn(
+        self, database: Database, changes: Sequence[Pending], begin: Callable[[Database, float], object]
+    ) -> bool:
         now = self._holding.renew(database)
         keys, ids = [change.key for change in changes], [change.id for change in changes]
         others = Change.select(Change.id).where(Change.turn.in_(keys) & Change.id.not_in(ids))
@@ -158,17 +169,17 @@ class Changes:
             raise
         return True
 
-    def _settle(self, changes: Any) -> None:
+    def _settle(self, changes: Sequence[Pending]) -> None:
         self._store.change(partial(_settle, changes=changes))
 
-    def _abandon(self, changes: Any) -> None:
+    def _abandon(self, changes: Sequence[Pending]) -> None:
         """Forget changes that failed; what may have been published all the same is looked at."""
         for change in changes:
             if change.has_turn:
                 self._look(change)
         self._forget(changes)
 
-    def _forget(self, changes: Any) -> None:
+    def _forget(self, changes: Sequence[Pending]) -> None:
         ids = [change.id for change in changes]
         self._store.change(lambda database: Change.delete().where(Change.id.in_(ids)).execute(database))
 
@@ -210,7 +221,7 @@ def _pending_of(row: Mapping[str, Any]) -> Pending:
     return Pending(row["file_id"], Owner(row["owner"], row["name"]), row["bytes"], has_turn=True, id=row["id"])
 
 
-def _settle(database: Database, changes: Any) -> None:
+def _settle(database: Database, changes: Sequence[Pending]) -> None:
     for change in changes:
         account(database, change.file_id, change.owner, change.size)
         Change.delete().where(Change.id == change.id).execute(database)

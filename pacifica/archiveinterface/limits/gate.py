@@ -17,7 +17,7 @@ from peewee import Database, Select, fn
 from ..exception import RateError
 from ..stores import Store, key_of
 from .allowances import Allowance
-from .holding import Holding, clock, living
+from .holding import FAILURES, Holding, clock, living
 from .tables import Bucket, Transfer
 from .usage import Quotas
 
@@ -54,14 +54,11 @@ class Gate:
         if not is_transfer or allowance.transfers is None:
             return None
         transfer = uuid.uuid4().hex
-        self._holding.begin()
+        self._holding.begin(transfer)
         try:
             self._change(name, partial(self._begin, name, transfer, allowance.transfers))
-        except RateError:
-            self._holding.end()
-            raise
-        except BaseException:
-            self._end(transfer)
+        except BaseException as error:
+            self._holding.end(transfer, is_lost=not isinstance(error, RateError))
             raise
         return partial(self._end, transfer)
 
@@ -114,8 +111,12 @@ class Gate:
         ended = Transfer.delete().where(Transfer.id == transfer)
         # Beside all others: it needs nothing but its own row.
         nothing = Transfer.select(Transfer.id).where(Transfer.id == transfer)
-        self._holding.finish(lambda: self._store.change(lambda database: ended.execute(database), nothing))
-        self._holding.end()
+        is_lost = False
+        try:
+            self._store.change(lambda database: ended.execute(database), nothing)
+        except FAILURES:
+            is_lost = True
+        self._holding.end(transfer, is_lost=is_lost)
 
 
 def _bucket(key: str) -> Select:

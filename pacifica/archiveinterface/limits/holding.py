@@ -17,10 +17,10 @@ from peewee import Database, MySQLDatabase, PeeweeException, PostgresqlDatabase,
 from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME
 from ..stores import Store
-from .tables import Holder
+from .tables import Change, Holder, Transfer
 
 _BEATS = 3  # in the time of a lease
-_FAILURES = (ArchiveInterfaceError, PeeweeException)
+FAILURES = (ArchiveInterfaceError, PeeweeException)
 _log = logging.getLogger(LOG_NAME)
 
 
@@ -63,24 +63,27 @@ class Holding:
         """The name of the row of this process."""
         return self._process().name
 
-    def begin(self) -> None:
-        """Hold one thing more; it ends with `end`."""
+    def begin(self, *ids: str) -> None:
+        """Hold the changes or the transfer with these *ids*, until `end`."""
         mine = self._process()
         with mine.lock:
-            mine.count += 1
+            mine.held.update(ids)
         self._keep_alive(mine)
 
-    def end(self) -> None:
-        """Hold one thing less."""
+    def end(self, *ids: str, is_lost: bool = False) -> None:
+        """Hold them no more. *is_lost*: the database did not answer, and may still have their rows."""
         mine = self._process()
         with mine.lock:
-            mine.count -= 1
+            mine.held.difference_update(ids)
+            mine.has_lost |= is_lost
+        if is_lost:
+            self._keep_alive(mine)
 
     def finish(self, action: Callable[[], object], again: Callable[[], object] | None = None) -> None:
         """Do *action*; if the database does not answer, do it, or what *again* does, when it answers again."""
         try:
             action()
-        except _FAILURES as error:
+        except FAILURES as error:
             _log.warning("a change of what is counted is put off: %s", error)
             mine = self._process()
             mine.unfinished.append(again or action)
@@ -104,9 +107,23 @@ class Holding:
                 self._store.change(self.renew, Holder.select(Holder.name).where(Holder.name == mine.name))
                 self.at_beats()
                 mine.finish_all()
-            except _FAILURES as error:
+                if mine.has_lost:
+                    self._remove_lost(mine)
+            except FAILURES as error:
                 _log.warning("what this process holds may not count for long: %s", error)
             pause.wait(self._seconds / _BEATS)
+
+    def _remove_lost(self, mine: "_Mine") -> None:
+        """Remove the rows of this process that nothing stands for. What is being published is never lost."""
+        mine.has_lost = False
+        held = mine.ids()
+        change = Change.delete().where((Change.holder == mine.name) & Change.turn.is_null() & Change.id.not_in(held))
+        transfer = Transfer.delete().where((Transfer.holder == mine.name) & Transfer.id.not_in(held))
+        try:
+            self._store.change(lambda database: [query.execute(database) for query in (change, transfer)])
+        except BaseException:
+            mine.has_lost = True
+            raise
 
 
 class _Mine:
@@ -116,15 +133,21 @@ class _Mine:
         self.pid = os.getpid()
         self.name = f"{socket.gethostname()[:20]}/{self.pid}/{uuid.uuid4().hex[:16]}"
         self.lock = threading.Lock()
-        self.count = 0
+        self.held: set[str] = set()
+        self.has_lost = False
         self.has_thread = False
         self.unfinished: deque[Callable[[], object]] = deque()
 
     def is_needed(self) -> bool:
         """Return whether anything is held; if not, the thread ends."""
         with self.lock:
-            self.has_thread = bool(self.count or self.unfinished)
+            self.has_thread = bool(self.held or self.unfinished or self.has_lost)
             return self.has_thread
+
+    def ids(self) -> list[str]:
+        """Return the ids of what is held."""
+        with self.lock:
+            return list(self.held)
 
     def finish_all(self) -> None:
         """Do what has been put off, each as soon as it can be done."""

@@ -27,6 +27,7 @@ PAGES = [
     "docs/exampleusage.md",
     "docs/http.md",
     "docs/layout.md",
+    "docs/limits.md",
     "docs/metrics.md",
     "docs/operations.md",
     "docs/s3.md",

@@ -28,20 +28,27 @@ _log = logging.getLogger(LOG_NAME)
 
 SizeOf = Callable[[str], int | None]
 """Returns how many bytes the archive has of a file id; None for no file."""
+Begin = Callable[[Database, float], object]
+"""Announces changes in the database, at a time of its clock."""
 
 
 @dataclass
 class Pending:
-    """A change of the file *file_id* that is under way; its bytes will be the *owner*'s unless the file has one.
+    """A change of the file *file_id* that is under way; its bytes will be those of *owner*.
 
+    That is the owner of the file, or, if it has none, *asker*, the principal that has asked.
     *size* is how many bytes the file will have, as far as is known, and None for one that will be gone.
     """
 
     file_id: str
-    owner: Owner
+    asker: Owner
     size: int | None = None
     has_turn: bool = False
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        """Begin without an owner of the file."""
+        self.owner = self.asker
 
     @property
     def key(self) -> str:
@@ -67,8 +74,8 @@ class Changes:
             yield
 
     @contextmanager
-    def in_turn(self, *changes: Pending, begin: Callable[[Database, float], object]) -> Iterator[None]:
-        """Have the turn of *changes* during the block; *begin* announces them in the database, at a time of its."""
+    def in_turn(self, *changes: Pending, begin: Begin) -> Iterator[None]:
+        """Have the turn of *changes* during the block; *begin* announces them."""
         with self._open(changes, lambda: self._await_turn(changes, begin)):
             yield
 
@@ -112,8 +119,7 @@ class Changes:
     def reserve(self, database: Database, now: float, change: Pending) -> None:
         """Keep free what *change* needs at the time *now*, in place of what it needed before. Raises QuotaError."""
         old = counted(database, change.key)
-        if old:
-            change.owner = old.owner
+        change.owner = old.owner if old else change.asker
         size = max(0, (change.size or 0) - (old.bytes if old else 0))
         need = Need(change.id, change.owner, size, 0 if old else 1)
         self._quotas.require(database, now, need)
@@ -142,7 +148,7 @@ class Changes:
                 raise
             self.keep_free(change)
 
-    def _await_turn(self, changes: Sequence[Pending], begin: Callable[[Database, float], object]) -> None:
+    def _await_turn(self, changes: Sequence[Pending], begin: Begin) -> None:
         deadline, pause = time.monotonic() + _LONGEST_TURN, 0.005
         while not self._store.change(partial(self._try_turn, changes=changes, begin=begin)):
             if time.monotonic() > deadline:
@@ -151,9 +157,7 @@ class Changes:
                 time.sleep(pause)
                 pause = min(2 * pause, 0.5)
 
-    def _try_turn(
-        self, database: Database, changes: Sequence[Pending], begin: Callable[[Database, float], object]
-    ) -> bool:
+    def _try_turn(self, database: Database, changes: Sequence[Pending], begin: Begin) -> bool:
         now = self._holding.renew(database)
         keys, ids = [change.key for change in changes], [change.id for change in changes]
         others = Change.select(Change.id).where(Change.turn.in_(keys) & Change.id.not_in(ids))

@@ -12,8 +12,8 @@ _TRANSFERS = ("GET", "PUT")
 
 def principal_name(request: Any) -> str:
     """Return the name of the principal whose *request*, CherryPy's, this is."""
-    principal = getattr(request, "principal", None)
-    return (principal.name if principal else "") or ANONYMOUS
+    found = getattr(request, "principal", None)  # requests of other applications than ours have none
+    return (found.name if found else "") or ANONYMOUS
 
 
 def pass_gate(gate: Gate, request: Any, path: str) -> None:

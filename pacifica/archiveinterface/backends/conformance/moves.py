@@ -32,6 +32,15 @@ class MoveSuite(ArchiveSuite):
         assert get(archive, "7") == b"moved"
         assert not holds(source)
 
+    def test_what_is_to_be_moved_is_known_before(
+        self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str]
+    ) -> None:
+        put(archive, "7", b"four")
+        assert archive.source_of(archive.file("7").filepath) == ("7", 4)
+        file_id, size = archive.source_of(place("incoming/upload", b"moved"))
+        assert file_id is None
+        assert size in (5, None)  # None if the storage does not tell
+
     def test_a_move_replaces(self, archive: AbstractBackendArchive, place: Callable[[str, bytes], str]) -> None:
         put(archive, "7", b"old")
         archive.patch("7", place("incoming/upload", b"moved"))

@@ -47,9 +47,10 @@ from .limits.service import LimitService
 from .recalls.service import RecallService
 from .web.auditing import begin, tell
 from .web.limits import principal_name
-from .web.principals import principal, require
+from .web.principals import principal, require, require_one
 from .web.writing import error_page_default, error_response, write
 
+_SEEING = (Permission.READ, Permission.STAT)
 _ROOT_METHODS = {"documented": "GET, HEAD, OPTIONS", "standard": "GET, HEAD, OPTIONS, PROPFIND"}
 
 
@@ -87,12 +88,12 @@ class ArchiveInterfaceGenerator:
 
     def GET(self, /, *_path: str, byte_range: Any = None, **_query: Any) -> Any:
         """Answer with the bytes of the file, or some of them: 200, 206, 304."""
-        file_id = _readable_file_id()
+        file_id = _allowed_file_id(Permission.READ)
         return write(self._read(file_id, byte_range) if file_id else root_answer())
 
     def HEAD(self, /, *_path: str, **_query: Any) -> Any:
         """Answer with what is known of the file, in headers: 204, or 200 with ``[http] head = standard``."""
-        file_id = _readable_file_id()
+        file_id = _allowed_file_id(*_SEEING)
         return write(self._look_up(file_id) if file_id else root_answer())
 
     def PUT(self, /, *_path: str, **_query: Any) -> Any:
@@ -190,7 +191,7 @@ class ArchiveInterfaceGenerator:
 
     def _tell_properties(self, /, *_path: str, **_query: Any) -> Any:
         """Answer with the properties of the file or of the root, in XML: 207."""
-        file_id, request_headers = _readable_file_id(), _request_headers()
+        file_id, request_headers = _allowed_file_id(*_SEEING), _request_headers()
         _body().read_at_most(LONGEST_QUERY)  # which properties the client wants; it gets all there are
         if is_infinite(request_headers):
             return write(infinite_depth_answer())
@@ -218,11 +219,11 @@ class ArchiveInterfaceGenerator:
             require(Permission.MOVE, self._archive.id_of(path))
 
 
-def _readable_file_id() -> str:
-    """Return the id that the request is for, if the file may be read, or empty for the root."""
+def _allowed_file_id(*enough: Permission) -> str:
+    """Return the id that the request is for, if one of the permissions is there that are *enough*; empty: the root."""
     file_id = _file_id()
     if file_id:
-        require(Permission.READ, file_id)
+        require_one(enough, file_id)
     return file_id
 
 

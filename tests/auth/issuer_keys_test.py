@@ -11,7 +11,7 @@ import pytest
 
 from tests.auth.site import MakeSite, running_issuer
 from tests.support.certificates import make_authority, make_certificate
-from tests.support.issuer import DISCOVERY, KEYS, SECRET, Answer, Issuer, answer_json
+from tests.support.issuer import DISCOVERY, KEYS, SECRET, Answer, Issuer, answer_json, public_jwk, rsa_key
 from tests.support.waiting import await_true
 
 
@@ -96,12 +96,15 @@ def test_keys_are_not_kept_for_ever(sites: MakeSite, own_issuer: Issuer) -> None
     await_true(lambda: site.read(own_issuer.token()).status_code == 200)
 
 
+DISCOVERED = {"issuer": "{url}", "jwks_uri": "{url}/keys"}
+
+
 def _status(status: int, **headers: str) -> Answer:
+    """Return an answer whose content would be good, were it not for its status."""
+    content = {**DISCOVERED, "keys": [public_jwk(rsa_key(), kid="rsa")]}
+
     def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        for name, value in headers.items():
-            request.send_header(name, value)
-        request.end_headers()
+        answer_json(request, content, status, headers)
 
     return answer
 
@@ -122,7 +125,6 @@ def _content(content: object) -> Answer:
     return lambda request: answer_json(request, content)
 
 
-DISCOVERED = {"issuer": "{url}", "jwks_uri": "{url}/keys"}
 BAD_ANSWERS: dict[str, tuple[str, Answer]] = {
     "redirected discovery": (DISCOVERY, _status(302, Location="/moved")),
     "redirected keys": (KEYS, _status(301, Location="/moved")),

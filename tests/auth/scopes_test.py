@@ -12,7 +12,7 @@ from pacifica.archiveinterface.auth.permissions import Grant, IdRanges, Permissi
 from pacifica.archiveinterface.auth.scopes import PROFILES, granted_by, limited
 
 READ, WRITE, REPLACE = Permission.READ, Permission.WRITE, Permission.REPLACE
-CHANGE = {WRITE, REPLACE, Permission.DELETE, Permission.MOVE}
+CHANGE = {WRITE, REPLACE, Permission.DELETE, Permission.MOVE, Permission.STAT}
 SCOPES = {**PROFILES["wlcg"], **PROFILES["scitokens"]}
 ISSUER, AUDIENCE = "https://issuer.example.org", "https://archive.example.org"
 IDS = ("0", "1", "12", "123", "1234", "12345", "123456", "9223372036854775807")
@@ -32,9 +32,9 @@ def readable(*scopes: str, base_path: str = "/") -> list[str]:
     ("name", "permissions"),
     [
         ("storage.read", {READ}),
-        ("storage.create", {WRITE}),
+        ("storage.create", {WRITE, Permission.STAT}),
         ("storage.modify", CHANGE),
-        ("storage.stage", {Permission.STAGE, Permission.POLL}),
+        ("storage.stage", {Permission.STAGE, Permission.POLL, Permission.STAT}),
         ("storage.poll", {Permission.POLL}),
         ("read", {READ}),
         ("write", CHANGE),

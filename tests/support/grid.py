@@ -7,12 +7,13 @@ from tests.support.needs import need
 from tests.support.service import TIMEOUT
 
 
-def grid(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run *command* to its end, however it ends."""
+def grid(command: str, *arguments: str, token: str = "") -> subprocess.CompletedProcess[str]:
+    """Run *command* to its end, however it ends, with a bearer *token* if it is not empty."""
     need(command)
     # gfal2's Python module is the distribution's. It shows local time, and sends the token of the user it finds.
-    environment = {**os.environ, "GFAL_PYTHONBIN": "/usr/bin/python3", "TZ": "UTC"}
-    environment.pop("BEARER_TOKEN", None)
+    environment = {**os.environ, "GFAL_PYTHONBIN": "/usr/bin/python3", "TZ": "UTC", "BEARER_TOKEN": token}
+    if not token:
+        del environment["BEARER_TOKEN"]
     return subprocess.run([command, *arguments], env=environment, capture_output=True, text=True, timeout=TIMEOUT)
 
 

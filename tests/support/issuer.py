@@ -121,12 +121,14 @@ class Issuer:
             request.send_error(404)
 
 
-def answer_json(request: BaseHTTPRequestHandler, content: object) -> None:
+def answer_json(
+    request: BaseHTTPRequestHandler, content: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> None:
     """Answer *request* with *content*, in whose texts ``{url}`` is the issuer's own URL."""
     url = f"http://127.0.0.1:{request.connection.getsockname()[1]}"
     body = json.dumps(content).replace("{url}", url).encode()
-    request.send_response(200)
-    request.send_header("Content-Type", "application/json")
-    request.send_header("Content-Length", str(len(body)))
+    request.send_response(status)
+    for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+        request.send_header(name, value)
     request.end_headers()
     request.wfile.write(body)

@@ -15,6 +15,7 @@ class Permission(str, Enum):
     """One thing that a principal may do."""
 
     READ = "read"
+    STAT = "stat"  # what HEAD tells; reading includes it
     WRITE = "write"  # new files only
     REPLACE = "replace"  # existing files only
     STAGE = "stage"

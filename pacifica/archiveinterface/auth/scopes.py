@@ -15,13 +15,14 @@ from .permissions import Grant, IdRanges, Permission
 Scopes = Mapping[str, frozenset[Permission]]
 """The permissions that a scope gives, by its name."""
 
-_CHANGE = frozenset((Permission.WRITE, Permission.REPLACE, Permission.DELETE, Permission.MOVE))
+# WLCG lets all but storage.poll ask for the metadata of a file; gfal2 does so before it stores or removes one.
+_CHANGE = frozenset((Permission.WRITE, Permission.REPLACE, Permission.DELETE, Permission.MOVE, Permission.STAT))
 PROFILES: Mapping[str, Scopes] = {
     "wlcg": {
         "storage.read": frozenset((Permission.READ,)),
-        "storage.create": frozenset((Permission.WRITE,)),
+        "storage.create": frozenset((Permission.WRITE, Permission.STAT)),
         "storage.modify": _CHANGE,
-        "storage.stage": frozenset((Permission.STAGE, Permission.POLL)),
+        "storage.stage": frozenset((Permission.STAGE, Permission.POLL, Permission.STAT)),
         "storage.poll": frozenset((Permission.POLL,)),
     },
     "scitokens": {"read": frozenset((Permission.READ,)), "write": _CHANGE},

@@ -8,7 +8,7 @@ from ..auth.permissions import Permission, Principal
 from ..backends.abstract.precondition import ANY, Precondition
 from ..exception import AbsentFileError, ExistingFileError
 
-_KNOWING = (Permission.READ, Permission.STAGE, Permission.POLL)
+_KNOWING = (Permission.READ, Permission.STAT, Permission.STAGE, Permission.POLL)
 
 
 @contextmanager

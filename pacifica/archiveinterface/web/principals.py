@@ -1,5 +1,6 @@
 """Who sent the request that is being answered, and whether it may be."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import cherrypy
@@ -20,6 +21,13 @@ def require(permission: Permission, file_id: str | None) -> None:
     found = principal()
     if found is not None:
         found.require(permission, file_id)
+
+
+def require_one(permissions: Sequence[Permission], file_id: str) -> None:
+    """Raise NotAllowedError or UnauthenticatedError unless one of *permissions* holds; the error names the first."""
+    found = principal()
+    if found is not None and not any(found.may(permission, file_id) for permission in permissions):
+        raise found.refusal(permissions[0])
 
 
 def authenticate(request: Any, authenticator: Authenticator, path: str) -> None:

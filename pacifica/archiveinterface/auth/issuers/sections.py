@@ -12,6 +12,7 @@ from ..scopes import PROFILES, Ranges, path_segments
 from .claims import ALGORITHMS
 from .fetching import issuer_url
 
+_WITH_STAT = frozenset(Permission) - {Permission.POLL, Permission.ADMIN}
 _PERMISSIONS = {permission.value: permission for permission in Permission}
 
 
@@ -47,6 +48,12 @@ def _permissions(text: str) -> frozenset[Permission]:
     return frozenset(_PERMISSIONS[word] for word in _words_of(*_PERMISSIONS)(text))
 
 
+def _most(text: str) -> frozenset[Permission]:
+    """Parse the permissions of a section; what a scope allows with any of them needs not be listed."""
+    permissions = _permissions(text)
+    return permissions | {Permission.STAT} if permissions & _WITH_STAT else permissions
+
+
 def _ids(text: str) -> Ranges | None:
     return IdRanges.parse(text.split()).ranges if text else None
 
@@ -79,9 +86,10 @@ class Issuer:
     )
     permissions: frozenset[Permission] = option(
         "",
-        "the most that the scopes and claims of a token can grant: read, write, replace, stage, poll, delete, move,"
-        " admin. Empty: nothing, and the permissions file says what each user may do",
-        _permissions,
+        "the most that the scopes and claims of a token can grant: read, stat, write, replace, stage, poll, delete,"
+        " move, admin. All but poll and admin bring stat with them. Empty: nothing, and the permissions file says what"
+        " each user may do",
+        _most,
     )
     ids: tuple[tuple[int, int], ...] | None = option(
         "", "the ids for which a token can grant that, such as `7 1000-1999 5000-`; empty: all", _ids

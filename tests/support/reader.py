@@ -2,8 +2,8 @@
 
 A ``console`` block shows commands after ``$`` and what they print; an ``sh`` block only commands. A service
 runs on in a terminal of its own until the next one is started, a store until the page ends. What the pages call port
-8080 and 8333, /home/ada/archiveinterface, /path, /etc/pacifica, /srv/archive and /var/lib/pacifica-archiveinterface are free ports and
-directories of the test.
+8080 and 8333, /home/ada/archiveinterface, /path, /etc/pacifica, /srv/archive and /var/lib/pacifica-archiveinterface are
+free ports and directories of the test.
 """
 
 import os

@@ -116,8 +116,14 @@ def test_a_request_is_deleted_by_who_may_stage_all_of_its_files(site: Site) -> N
 
 @pytest.mark.parametrize(
     ("name", "seen"),
-    [("all", ["/5", "/55", "/155"]), ("stager", ["/5", "/55"]), ("poller", ["/5"]), ("reader", ["/5"]), ("other", ["/155"])],
-)  # fmt: skip
+    [
+        ("all", ["/5", "/55", "/155"]),
+        ("stager", ["/5", "/55"]),
+        ("poller", ["/5"]),
+        ("reader", ["/5"]),
+        ("other", ["/155"]),
+    ],
+)
 def test_archiveinfo_tells_of_files_that_may_be_polled_read_or_staged(site: Site, name: str, seen: list[str]) -> None:
     answer = site.ask(name, "POST", "/archiveinfo", {"paths": ["/5", "/55", "/155", "/9999"]})
     assert answer.status_code == 200

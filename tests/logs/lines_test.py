@@ -108,6 +108,14 @@ def test_no_value_of_a_client_forges_a_line_or_a_field(field: str, text: str) ->
     assert set(members) == set(json.loads(json_line(PLAIN)))
 
 
+def test_the_name_of_a_user_is_told_in_utf_8() -> None:
+    named = PLAIN._replace(user="Ålice ж")
+    assert json.loads(json_line(named))["user"] == "Ålice ж"
+    match = COMBINED.fullmatch(combined_line(named))
+    assert match
+    assert match["user"].encode().decode("unicode_escape").encode("latin-1").decode() == "Ålice ж"
+
+
 def test_json_tells_what_the_client_wrote_in_utf_8() -> None:
     assert json.loads(json_line(PLAIN._replace(user_agent="caf\xc3\xa9 \xff")))["user_agent"] == "café \\xff"
 

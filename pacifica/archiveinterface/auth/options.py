@@ -77,7 +77,9 @@ class AuthOptions:
         _header,
     )
     proxy_addresses: tuple[IPv4Network | IPv6Network, ...] = option(
-        "", "addresses or networks of these reverse proxies, separated by blanks: `127.0.0.1 192.0.2.0/24`", _networks
+        "",
+        "addresses or networks of these reverse proxies, separated by blanks: `192.0.2.1 198.51.100.0/24`",
+        _networks,
     )
     remote_user: str = option(
         "ignored",

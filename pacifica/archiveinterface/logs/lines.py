@@ -42,7 +42,7 @@ def iso_time(seconds: float) -> str:
 def _line(exchange: Exchange, form: Callable[..., str], escape: Callable[[str], str]) -> str:
     given = (
         exchange.client,
-        exchange.user or "",
+        _as_sent(exchange.user or ""),
         exchange.method,
         exchange.target,
         exchange.protocol,
@@ -56,6 +56,11 @@ def _line(exchange: Exchange, form: Callable[..., str], escape: Callable[[str], 
         if len(line) <= LONGEST_LINE:
             break
     return line
+
+
+def _as_sent(name: str) -> str:
+    """Return the name of a user, which is decoded, as the other values are, which are not (PEP 3333)."""
+    return name if name.isascii() else name.encode(errors="surrogateescape").decode("latin-1")
 
 
 def _combined(

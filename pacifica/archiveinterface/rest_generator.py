@@ -41,7 +41,7 @@ from .http.properties import (
 )
 from .http.request_body import RequestBody, path_in
 from .http.sendfile import PRESIGNED
-from .http.storing import kept_to_permissions
+from .http.storing import kept_to_permissions, require_known
 from .limits.counted import CountedFile
 from .limits.service import LimitService
 from .recalls.service import RecallService
@@ -128,8 +128,10 @@ class ArchiveInterfaceGenerator:
         """Remove the file: 200."""
         self._archive.archive_options.require_deletable()
         file_id = self._required_file_id(Permission.DELETE)
+        precondition = _precondition()
+        require_known(principal(), file_id, precondition)
         begin("DELETE", file_id)
-        tell(deleted(file_id, self._changed(file_id).remove(_precondition())))
+        tell(deleted(file_id, self._changed(file_id).remove(precondition)))
         return write(json_answer({"message": "File deleted"}))
 
     def OPTIONS(self, /, *_path: str, **_query: Any) -> Any:

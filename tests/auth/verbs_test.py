@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class Site:
             assert self.request("all", "PUT", file_id, data=b"old").status_code == 201
         path = self._source(case.source)
         if path:
-            answer = self.request(name, case.method, file_id, json={"path": path})
+            answer = self.request(name, case.method, file_id, json={"path": path}, headers=case.request_headers)
         else:
             answer = self.request(name, case.method, file_id, data=case.sends, headers=case.request_headers)
         return answer, file_id
@@ -201,6 +201,17 @@ def test_who_may_not_know_the_size_of_a_file_is_not_told_it_by_an_early_refusal(
         connection.sendall(f"PUT /700000 HTTP/1.1\r\n{head}\r\n".encode())
         assert connection.recv(12) == begins
         connection.sendall(b"other")
+
+
+@pytest.mark.parametrize("case", ["PUT over", "PUT new", "PATCH over", "DELETE", "DELETE missing"])
+def test_the_time_of_a_file_is_not_told_to_who_may_not_know_it(site: Site, case: str) -> None:
+    condition = {"If-Unmodified-Since": "Thu, 01 Jan 1970 00:00:01 GMT"}
+    given = replace(CASES[case], request_headers=condition)
+    for rights in (("replace",), ("move", "replace"), ("delete",)):
+        assert site.send(given, name_of(rights))[0].status_code == 403
+    assert site.send(given, "all")[0].status_code == (
+        404 if case == "DELETE missing" else 412 if given.has_file else 201
+    )
 
 
 def test_who_may_replace_alone_makes_no_file(site: Site) -> None:

@@ -53,6 +53,12 @@ def test_a_place_that_others_reach_is_a_warning(prefix: Path, arguments: tuple[s
     assert re.search(r"WARNING whoever reaches 0\.0\.0\.0:\d+ may read, replace and delete files", lines[0])
 
 
+def test_users_without_permissions_are_told(prefix: Path, written: Callable[[str], str]) -> None:
+    config = written("[auth]\nenabled = true\n")
+    assert "[auth] permissions_file: " in refusal_of_main("--prefix", str(prefix), "-c", config)
+    assert "[auth] permissions_file: " in refusal_of_main("--prefix", str(prefix), "-c", config, "--check")
+
+
 def test_a_directory_that_cannot_be_written_is_told() -> None:
     assert "prefix '/proc/sys' cannot be written: " in refusal_of_main("--prefix", "/proc/sys")
 

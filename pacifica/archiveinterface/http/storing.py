@@ -1,7 +1,7 @@
 """What a principal may do with the file that its request stores."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 from ..auth.permissions import Permission, Principal
@@ -11,26 +11,39 @@ from ..exception import AbsentFileError, ExistingFileError
 _KNOWING = (Permission.READ, Permission.STAT, Permission.STAGE, Permission.POLL)
 
 
-@contextmanager
+def require_known(principal: Principal | None, file_id: str, own: Precondition | None) -> None:
+    """Raise the principal's refusal if its *own* precondition would tell it what it may not know: the time of a file.
+
+    An entity tag tells nothing new: whoever does not know it cannot guess it.
+    """
+    if principal and own and own.unmodified_since is not None and not _knows(principal, file_id):
+        raise principal.refusal(Permission.READ)
+
+
 def kept_to_permissions(
     principal: Principal | None, creating: Permission, file_id: str, own: Precondition | None
-) -> Iterator[Precondition | None]:
+) -> AbstractContextManager[Precondition | None]:
     """Give the precondition of a request that stores *file_id* within the block: its *own*, and the permissions.
 
     The store keeps to it atomically. *creating* is the permission that a new file needs; one that is there needs
     ``replace``. The error of the block for what the *principal* may not do is its refusal.
     """
-    if principal is None:
-        yield own
-        return
+    return nullcontext(own) if principal is None else _kept(principal, creating, file_id, own)
+
+
+@contextmanager
+def _kept(
+    principal: Principal, creating: Permission, file_id: str, own: Precondition | None
+) -> Iterator[Precondition | None]:
     may_create, may_replace = principal.may(creating, file_id), principal.may(Permission.REPLACE, file_id)
     if not (may_create or may_replace):
         raise principal.refusal(creating)
+    if may_replace:
+        require_known(principal, file_id, own)
     if may_create and may_replace:
         yield own
         return
-    knows = any(principal.may(permission, file_id) for permission in _KNOWING)
-    own = own or Precondition()
+    own, knows = own or Precondition(), _knows(principal, file_id)
     if not (may_replace or knows):
         if own.match and ANY not in own.match:
             raise principal.refusal(Permission.REPLACE)
@@ -50,3 +63,8 @@ def _untelling(own: Precondition) -> Precondition:
 
 def _any(tags: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return (ANY,) if tags and ANY in tags else None
+
+
+def _knows(principal: Principal, file_id: str) -> bool:
+    """Return whether *principal* may learn of the file that it is there, and its size and time."""
+    return any(principal.may(permission, file_id) for permission in _KNOWING)

@@ -19,6 +19,7 @@ PERMISSIONS = """
 admin = read, write, replace, stage, poll, delete, move, admin
 bob = read 5
 reader = read 1000-1999
+looker = stat 1000-1999
 writer = write 1000-1999
 replacer = replace 1000-1999
 stager = stage, poll 1000-1999

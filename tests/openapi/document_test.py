@@ -17,7 +17,7 @@ from pacifica.archiveinterface.openapi.headers import ANSWER, REQUEST
 from pacifica.archiveinterface.openapi.pages import PAGES
 from pacifica.archiveinterface.openapi.security import SCHEMES, Protection
 from pacifica.archiveinterface.openapi.tape import TAPE
-from tests.auth.hostile_site import NOBODY, Site
+from tests.auth.hostile_site import NOBODY, Site, hostile_site
 from tests.support.processes import Server
 
 PAGE = (Path(__file__).parents[2] / "docs/http.md").read_text()
@@ -85,6 +85,22 @@ def test_the_service_asks_for_a_user_where_its_document_says_so(guarded: Site) -
             assert (wrong.status_code == 401) == ("401" in item[method]["responses"]), (method, path)
             unable = requests.request(method.upper(), url, headers=dict([guarded.bearer(NOBODY).split(": ")]))
             assert str(unable.status_code) in item[method]["responses"], (method, path)
+
+
+def test_what_limits_refuse_is_described(tmp_path: Path) -> None:
+    limits = (
+        "[limits]",
+        f"database = sqlite:///{tmp_path}/limits.sqlite",
+        "principal = bytes 10, requests 1/s, burst 5",
+    )
+    with hostile_site(tmp_path, "launcher", *limits) as site:
+        described = requests.get(f"{site.server.url}/-/openapi.json").json()["paths"]["/{id}"]
+        assert site.ask("admin", "PUT", "/6", (), b"eleven byte").status == 507
+        answers = (site.ask("admin", "GET", "/6") for _ in range(200))
+        refused = next(answer for answer in answers if answer.status == 429)
+    assert "507" in described["put"]["responses"]
+    assert "Retry-After" in described["get"]["responses"]["429"]["headers"]
+    assert b"\r\nretry-after: " in refused.head.lower()
 
 
 def test_without_users_nothing_is_said_of_them() -> None:

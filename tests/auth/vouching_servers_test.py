@@ -9,7 +9,9 @@ import bcrypt
 import pytest
 
 from pacifica.archiveinterface.auth.tokens import new_token
+from tests.auth.site import OURS, running_issuer
 from tests.support.certificates import make_authority, make_certificate
+from tests.support.issuer import KEYS, Issuer
 from tests.support.needs import need
 from tests.support.nginx import nginx_command
 from tests.support.processes import Server, launcher, uwsgi
@@ -24,6 +26,7 @@ CONFIG = """[auth]
 enabled = true
 permissions_file = {home}/permissions
 token_file = {home}/tokens
+issuers_file = {home}/issuers.ini
 client_certificates = names
 {more}
 [launcher]
@@ -94,6 +97,7 @@ class Site(NamedTuple):
 
     home: Path
     token: str
+    issuer: Issuer
 
     def curl(self, url: str, *options: str, client: str = "") -> tuple[int, str]:
         """Ask for file 7 as *client*, who has a certificate; return the status and the content of the answer."""
@@ -121,7 +125,7 @@ class Site(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Alice has a certificate of the authority of the site, mallory one of another for the same subject."""
     need("curl", "openssl")
     home = tmp_path_factory.mktemp("site")
@@ -137,7 +141,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     (home / "users").write_text(f"alice:{hashed}\nbob:{hashed}\n")
     (home / "archive").mkdir()
     (home / "archive" / "7").write_bytes(b"seven")
-    return Site(home, text)
+    with running_issuer() as issuer:
+        section = f"[{issuer.url}]\naudience = {OURS}\npermissions = read\n"
+        (home / "issuers.ini").write_text(section)
+        yield Site(home, text, issuer)
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +210,14 @@ def test_a_token_goes_before_a_certificate(site: Site, tls: Server) -> None:
     status, content = site.curl(tls.url, *bearer, client="alice")
     assert (status, "read" in content) == (403, True)
     assert site.curl(tls.url, "-H", "Authorization: Bearer pai_wrong", client="alice")[0] == 401
+
+
+def test_signed_tokens_are_verified(site: Site, direct: str) -> None:
+    for _ in range(8):  # each of the worker processes fetches the keys for itself
+        good, wrong = site.issuer.token(scope="storage.read:/7"), site.issuer.token(header={"kid": "unknown"})
+        assert site.curl(direct, "-H", f"Authorization: Bearer {good}") == (200, "seven")
+        assert site.curl(direct, "-H", f"Authorization: Bearer {wrong}")[0] == 401
+    assert site.issuer.asked[KEYS] <= 2 * 5
 
 
 def test_a_proxy_names_the_user(site: Site, direct: str) -> None:

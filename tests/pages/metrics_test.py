@@ -19,6 +19,7 @@ from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.measuring import measured
 from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.metrics.definitions import COUNTED, PREFIX, READINGS
+from pacifica.archiveinterface.pages.options import PagesOptions
 from pacifica.archiveinterface.pages.readings import MOST_VOLUMES
 from pacifica.archiveinterface.recalls.options import RecallOptions
 from pacifica.archiveinterface.recalls.report import Report, VolumeReport
@@ -237,6 +238,16 @@ def test_the_launcher_counts_over_restarts_and_reloads_of_its_workers(tmp_path: 
         check_counts(Metrics(server.url), 1)
 
 
+def test_a_process_that_is_killed_while_it_answers_has_counted_the_request(tmp_path: Path) -> None:
+    with launcher(tmp_path, "--processes", "2") as server:
+        requests.put(f"{server.url}/1", data=bytes(1 << 24), timeout=TIMEOUT)
+        before = await_idle(server.url)("http_requests_total", method="GET", **FILE)
+        with requests.get(f"{server.url}/1", stream=True, timeout=TIMEOUT) as answer:
+            next(answer.iter_content(10))
+            restart(server, signal.SIGKILL)
+        assert await_idle(server.url)("http_requests_total", method="GET", **FILE) == before + 1
+
+
 def test_processes_that_each_load_the_application_count_together_in_a_directory(tmp_path: Path) -> None:
     prefix, port = tmp_path / "archive", free_port()
     prefix.mkdir()
@@ -271,6 +282,21 @@ def test_processes_that_count_apart_are_not_taken_for_the_whole(tmp_path: Path) 
         content = json.loads(b"".join(answer))
     assert content["status"] == "501 Not Implemented"
     assert "metrics_directory" in content["message"]
+
+
+@pytest.mark.parametrize("directory", ["", "/shared"])
+def test_requests_are_counted_only_if_a_process_can_tell_them(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directory: str
+) -> None:
+    more = Difference(service)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "prometheus_client", None)
+        patch.delitem(sys.modules, "pacifica.archiveinterface.pages.exposition")
+        pages = PagesOptions(metrics_directory=directory)
+        with serving(PosixBackendArchive(str(tmp_path)), pages=pages) as other:
+            assert other.request("PUT", "/1", data=b"x").status_code == 201
+            assert other.request("GET", "/-/metrics").status_code == 501
+    assert more("http_requests_total", method="PUT", **FILE) == (1 if directory else 0)
 
 
 def test_without_prometheus_client_the_page_says_how_to_get_it(tmp_path: Path) -> None:

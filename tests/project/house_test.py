@@ -252,6 +252,7 @@ LAYERS = [
         f"{S3}.file",
         "web.limits",
         "web.auditing",
+        "web.counting",
         "web.writing",
     },
     {
@@ -282,7 +283,6 @@ LAYERS = [
         "pages.readings",
         "servers.request",
         "servers.tls",
-        "web.counting",
         "web.request",
         "web.response",
         "web.routes",

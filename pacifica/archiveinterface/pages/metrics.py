@@ -23,10 +23,8 @@ class MetricsPage:
     def __init__(self, readings: Readings) -> None:
         """Tell the *readings*, too."""
         self._readings = readings
-        try:
-            self._exposed = import_module(".exposition", __package__).exposed
-        except ImportError:  # prometheus_client is not installed
-            self._exposed = None
+        self._exposed = _exposed()
+        if self._exposed is None:
             _log.info("%s", _HOW_TO_INSTALL)
 
     def GET(self, **_query: Any) -> Any:
@@ -42,3 +40,15 @@ class MetricsPage:
         return write(Answer("200 OK", {"Content-Type": content_type, "Cache-Control": "no-store"}, body))
 
     HEAD = GET
+
+
+def can_expose() -> bool:
+    """Return whether this process can tell what is counted."""
+    return _exposed() is not None
+
+
+def _exposed() -> Any:
+    try:
+        return import_module(".exposition", __package__).exposed
+    except ImportError:  # prometheus_client is not installed
+        return None

@@ -16,7 +16,7 @@ from ..limits.service import LimitService
 from ..openapi.security import OPEN_PATHS, Protection
 from ..pages.access import Access, guarded
 from ..pages.health import Checks, health_pages
-from ..pages.metrics import MetricsPage
+from ..pages.metrics import MetricsPage, can_expose
 from ..pages.openapi import PATH, OpenApiPage
 from ..pages.options import USERS, PagesOptions
 from ..pages.readings import Readings
@@ -76,6 +76,8 @@ def make_application(
     router = Router(resource, served, str(pages.address[1]) if pages.address else "", open_pages)
     application = ArchiveApplication(resource, options, most_bytes, router, authenticator)
     application.gate = limits.gate if limits else None
+    if can_expose() or pages.metrics_directory:  # another process may tell what this one has counted
+        application.count_requests()
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
         cherrypy.config.update({**overall, "server.max_request_body_size": 0})
@@ -137,14 +139,21 @@ class ArchiveApplication(cherrypy.Application):
         # CherryPy's trap would append an error page to a file that breaks off.
         self.wsgiapp.pipeline = []
         self.log: CherryPyLog = CherryPyLog(id(self))
-        self.observers: list[Observer] = [count_exchange]
+        self.observers: list[Observer] = []
         """Each gets every Exchange."""
         self.audit: AuditLog | None = None
         """Where changes are written before they are answered."""
+        self.is_counted = False
+
+    def count_requests(self) -> None:
+        """Count each request from now on."""
+        self.is_counted = True
+        self.observers.append(count_exchange)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Answer the request in *environ*, as WSGI has it."""
-        count_arrival()
+        if self.is_counted:
+            count_arrival()
         return super().__call__(environ, start_response)
 
     def merge(self, config: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Counting requests while they are answered, and when they have been."""
+"""Counting requests when they arrive, when their answers begin, and when these have been sent."""
 
 from functools import cache
 from typing import NamedTuple
@@ -39,13 +39,16 @@ def count_arrival() -> None:
     CELLS.add((IN_FLIGHT_CELL, 1))
 
 
+def count_answer(method: str, target: str, status: int) -> None:
+    """Count a request whose answer begins to be sent: a process that is killed from then on has counted it."""
+    CELLS.add((_cells_of(method, target, status).requests, 1))
+
+
 def count_exchange(exchange: Exchange) -> None:
-    """Count a request that was answered, or whose answer broke off."""
-    method = exchange.method if exchange.method in _METHODS else OTHER
-    cells = _cells(_resource_of(exchange.target), method, exchange.status)
+    """Count what became of a request whose answer was sent, or has broken off."""
+    cells = _cells_of(exchange.method, exchange.target, exchange.status)
     changes = [
         (IN_FLIGHT_CELL, -1),
-        (cells.requests, 1),
         *HTTP_SECONDS.changes(cells.seconds, exchange.seconds),
         *HTTP_FIRST_BYTE.changes(cells.first_byte, exchange.first_byte),
     ]
@@ -56,6 +59,10 @@ def count_exchange(exchange: Exchange) -> None:
     if exchange.broke_off:
         changes.append((cells.broken, 1))
     CELLS.add(*changes)
+
+
+def _cells_of(method: str, target: str, status: int) -> _Cells:
+    return _cells(_resource_of(target), method if method in _METHODS else OTHER, status)
 
 
 def _resource_of(target: str) -> str:

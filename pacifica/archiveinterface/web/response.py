@@ -12,6 +12,7 @@ from ..http.headers.request_head import target_of, without_credentials
 from ..http.response_body import ResponseBody
 from ..http.server_calls import TRANSMIT
 from ..logs.context import NO_REQUEST, answered
+from .counting import count_answer
 from .exchange import Exchange
 from .headers import Headers
 
@@ -42,13 +43,14 @@ class ArchiveAnswer(AppResponse):
         self._begun, self._clock = time.time(), time.perf_counter()
         self._first_byte = 0.0  # on the clock
         self._sent = 0
-        self._is_complete = False
+        self._is_counted = self._is_complete = False
         super().__init__(environ, start_response, application)
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the blocks that are still to be sent."""
         transmit, body = self.environ.get(TRANSMIT), self.iter_response
         part = body.file_part() if transmit and isinstance(body, ResponseBody) else None
+        self._count_answer(cherrypy.serving.response)
         if part is None:
             yield from self._blocks(body)
         else:
@@ -68,11 +70,17 @@ class ArchiveAnswer(AppResponse):
         try:
             super().close()
         finally:
+            self._count_answer(response)  # if it was not even begun
             if self.cpapp.observers:
                 exchange = self._exchange(request, response)
                 for observe in self.cpapp.observers:
                     observe(exchange)
             answered.set(NO_REQUEST)
+
+    def _count_answer(self, response: Response) -> None:
+        if self.cpapp.is_counted and not self._is_counted:
+            self._is_counted = True
+            count_answer(self.environ["REQUEST_METHOD"], target_of(self.environ), _status_of(response))
 
     def _count(self, sent: int) -> None:
         self._sent += sent
@@ -86,7 +94,7 @@ class ArchiveAnswer(AppResponse):
             environ["SERVER_PROTOCOL"],
             request.remote.ip,
             request.login,
-            int((response.output_status or b"500")[:3]),
+            _status_of(response),
             self._begun,
             (self._first_byte or end) - self._clock,
             end - self._clock,
@@ -98,3 +106,7 @@ class ArchiveAnswer(AppResponse):
             answered.get().traceparent,
             environ["wsgi.url_scheme"],
         )
+
+
+def _status_of(response: Response) -> int:
+    return int((response.output_status or b"500")[:3])

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from tests.support.users import HASHED, PASSWORD, Users
 from tests.support.waiting import TIMEOUT, await_true
 
 PERMISSIONS = "alice = read, write\nrobot = read, write\noperator = admin\nlocal = admin 1-9\n"
+FAILURES = re.compile(r'^archiveinterface_auth_failures_total\{reason="(\w+)"\} (.+)$', re.MULTILINE)
 CHALLENGES = 'Bearer realm="archive", Basic realm="archive", charset="UTF-8"'
 
 
@@ -87,6 +89,26 @@ def test_wrong_credentials_are_401_even_where_none_are_needed(
         answer = service.request("GET", path, headers=sent)
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"] == challenges
+
+
+def test_refused_requests_are_counted_by_the_reason(service: Service, users: Users) -> None:
+    def counted() -> dict[str, float]:
+        text = service.request("GET", "/-/metrics", headers=users.headers("operator")).text
+        return {reason: float(number) for reason, number in FAILURES.findall(text)}
+
+    before = counted()
+    assert status(service) == 401
+    for _ in range(2):
+        assert status(service, headers=with_password("wrong")) == 401
+    for _ in range(3):
+        assert status(service, method="DELETE", headers=users.headers("robot")) == 403
+    after = counted()
+    assert {reason: after[reason] - number for reason, number in before.items()} == {
+        "no_credentials": 1,
+        "wrong_credentials": 2,
+        "no_permission": 3,
+        "not_local": 0,
+    }
 
 
 @pytest.mark.parametrize("path", ["/", "/-/health", "/-/ready", "/-/version", "/-/openapi.json"])

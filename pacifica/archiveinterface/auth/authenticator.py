@@ -43,7 +43,7 @@ class Authenticator:
         if any(authorization(environ)):
             raise self._not_understood(environ)
         if not (permissions.anonymous or is_open):
-            raise UnauthenticatedError("say who you are: this service has users", self._joined(""))
+            raise UnauthenticatedError("say who you are: this service has users", self._joined(""), "no_credentials")
         return Principal(ANONYMOUS, ANONYMOUS, grants=permissions.anonymous, challenges=self._joined(""))
 
     def __len__(self) -> int:

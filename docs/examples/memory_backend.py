@@ -12,7 +12,7 @@ from pacifica.archiveinterface.backends.abstract.file import PUBLISHED_MODE, Arc
 from pacifica.archiveinterface.backends.abstract.moving import allowed_place
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.abstract.precondition import Precondition
-from pacifica.archiveinterface.backends.abstract.replacing import OtherBytesError, refuse_early
+from pacifica.archiveinterface.backends.abstract.replacing import OtherBytesError, may_replace, refuse_early
 from pacifica.archiveinterface.backends.abstract.status import AbstractStatus, Replaced
 from pacifica.archiveinterface.digests import Digests
 from pacifica.archiveinterface.exception import MissingFileError, NotARegularFileError
@@ -170,7 +170,7 @@ class MemoryFile(ArchiveFile):
             existing = self._archive.stored.get(self.filepath)
             if precondition:
                 precondition.check(existing.status if existing else None)
-            if existing and not self.options.may_replace:
+            if existing and not may_replace(self.options, precondition):
                 if existing.content != content:
                     raise OtherBytesError
                 return existing

@@ -1,6 +1,8 @@
 """Fixtures: a simulated HPSS of each flavour, the extension logged in to it, and a service on it."""
 
+import fcntl
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -73,11 +75,24 @@ def hpss_service(serve_hpss: ServeHpss) -> Service:
 
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str | None], Path]:
-    """Return what lays out an installation with HPSS of a flavour, or without HPSS, for PYTHONPATH."""
+    """Return what lays out an installation with HPSS of a flavour, or without HPSS, for PYTHONPATH.
+
+    The processes of a run share it.
+    """
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
 
     @functools.cache
     def make(flavour: str | None) -> Path:
-        return install(tmp_path_factory.mktemp("installation") / "lib", flavour)
+        home = place / f"installation-{flavour}"
+        home.mkdir(exist_ok=True)
+        with (home / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (home / "made").exists():
+                install(home / "lib", flavour)
+                (home / "made").touch()
+        return home / "lib"
 
     return make
 

@@ -14,6 +14,7 @@ import requests
 from pacifica.archiveinterface.http.server_calls import TRANSMITTED_FROM
 from tests.servers.launcher_test import begin_download
 from tests.support.certificates import make_self_signed
+from tests.support.forked import forked_launcher
 from tests.support.needs import need, refuse_or_skip
 from tests.support.processes import LAUNCHER, UWSGI, Server, launcher, uwsgi
 from tests.support.service import TIMEOUT, await_service, free_port
@@ -30,7 +31,7 @@ def _one_thread(prefix: Path, patience: int = 60) -> Iterator[Server]:
     """Run the launcher, which gives up on a client after *patience* seconds, with a single thread."""
     settings = prefix.parent / "server.conf"
     settings.write_text(f"[global]\nserver.thread_pool: 1\nserver.socket_timeout: {patience}\n")
-    with launcher(prefix, "--cherrypy-config", str(settings)) as server:
+    with forked_launcher(prefix, "--cherrypy-config", str(settings)) as server:
         yield server
 
 

@@ -39,6 +39,19 @@ def server(prefix: Path) -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def impatient_prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the files that `impatient` serves."""
+    return tmp_path_factory.mktemp("archive")
+
+
+@pytest.fixture(scope="module")
+def impatient(impatient_prefix: Path) -> Iterator[Server]:
+    """A service of one worker that waits one second for the rest of a body."""
+    with uwsgi(impatient_prefix, "-p", "1", "--socket-timeout", "1") as running:
+        yield running
+
+
 def _connected(server: Server) -> socket.socket:
     host, port = server.url.removeprefix("http://").split(":")
     return socket.create_connection((host, int(port)), TIMEOUT)
@@ -86,20 +99,19 @@ def test_chunked_bodies_that_a_proxy_has_checked_are_taken(server: Server) -> No
         assert requests.get(f"{server.url}/7").content == content
 
 
-def test_chunked_bodies_that_nobody_has_checked_are_refused(tmp_path: Path) -> None:
-    with uwsgi(tmp_path, "--socket-timeout", "1") as server:
-        requests.put(f"{server.url}/7", data=b"stays")
-        for headers, body, status in (
-            ("", b"5\r\nhello\r\n0\r\n\r\n", b"411"),
-            ("", b"5\r\nhello\r\nzz\r\nx", b"411"),
-            ("", b"zebra\r\n", b"411"),
-            ("X-Pacifica-Chunked: perhaps\r\n", b"0\r\n\r\n", b"411"),
-            ("X-Pacifica-Chunked: checked\r\nContent-Length: 5\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"400"),
-            ("X-Pacifica-Chunked: checked\r\n", b"5\r\nhel", b"400"),
-        ):
-            head = f"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n{headers}\r\n"
-            assert _answer(server, head.encode() + body).split()[1] == status
-            assert requests.get(f"{server.url}/7").content == b"stays"
+def test_chunked_bodies_that_nobody_has_checked_are_refused(impatient: Server) -> None:
+    requests.put(f"{impatient.url}/7", data=b"stays")
+    for headers, body, status in (
+        ("", b"5\r\nhello\r\n0\r\n\r\n", b"411"),
+        ("", b"5\r\nhello\r\nzz\r\nx", b"411"),
+        ("", b"zebra\r\n", b"411"),
+        ("X-Pacifica-Chunked: perhaps\r\n", b"0\r\n\r\n", b"411"),
+        ("X-Pacifica-Chunked: checked\r\nContent-Length: 5\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"400"),
+        ("X-Pacifica-Chunked: checked\r\n", b"5\r\nhel", b"400"),
+    ):
+        head = f"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n{headers}\r\n"
+        assert _answer(impatient, head.encode() + body).split()[1] == status
+        assert requests.get(f"{impatient.url}/7").content == b"stays"
 
 
 def test_no_other_coding_is_taken(server: Server, prefix: Path) -> None:
@@ -121,16 +133,17 @@ def test_no_other_coding_is_taken(server: Server, prefix: Path) -> None:
         ),
     ],
 )
-def test_a_broken_body_stores_nothing(tmp_path: Path, request_bytes: bytes, status: int) -> None:
-    with uwsgi(tmp_path, "--socket-timeout", "1") as server:
-        requests.put(f"{server.url}/8", data=b"stays")
-        before = tree_of(tmp_path)
-        answer = _answer(server, request_bytes)
-        assert answer.startswith(b"HTTP/1.1 %d " % status)
-        assert b"\r\nConnection: close\r\n" in answer
-        assert b"total_bytes" not in answer
-        assert tree_of(tmp_path) == before
-        assert list((tmp_path / ".partial").iterdir()) == []
+def test_a_broken_body_stores_nothing(
+    impatient: Server, impatient_prefix: Path, request_bytes: bytes, status: int
+) -> None:
+    requests.put(f"{impatient.url}/8", data=b"stays")
+    before = tree_of(impatient_prefix)
+    answer = _answer(impatient, request_bytes)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nConnection: close\r\n" in answer
+    assert b"total_bytes" not in answer
+    assert tree_of(impatient_prefix) == before
+    assert list((impatient_prefix / ".partial").iterdir()) == []
 
 
 def test_hostile_paths_and_missing_lengths_are_json_errors(server: Server, prefix: Path) -> None:
@@ -214,11 +227,11 @@ def test_clients_that_leave_and_what_is_not_http_log_no_traceback(tmp_path: Path
         assert "Traceback" not in server.stderr
 
 
-def test_a_stalled_upload_is_given_up_after_one_time_out(tmp_path: Path) -> None:
-    with uwsgi(tmp_path, "-p", "1", "--socket-timeout", "1") as server:
-        answer = _answer(server, b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
-        assert answer.startswith(b"HTTP/1.1 408 ")
-        assert server.stderr.count("Timeout reading") == 1
+def test_a_stalled_upload_is_given_up_after_one_time_out(impatient: Server) -> None:
+    before = impatient.stderr.count("Timeout reading")
+    answer = _answer(impatient, b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert impatient.stderr.count("Timeout reading") == before + 1
 
 
 def test_a_worker_that_is_ended_is_replaced(tmp_path: Path) -> None:
@@ -308,13 +321,12 @@ def test_a_wrong_configuration_ends_it_with_code_2(environment: dict[str, str], 
     assert [line for line in ended.stderr.decode().splitlines() if line.startswith("wsgi: ") and word in line]
 
 
-def test_workers_started_together_share_the_archive(tmp_path: Path) -> None:
-    with uwsgi(tmp_path, *PRODUCTION) as server:
-        for number in range(50):
-            requests.put(f"{server.url}/{number}", data=b"%d" % number)
-        assert [requests.get(f"{server.url}/{number}").content for number in range(50)] == [
-            b"%d" % number for number in range(50)
-        ]
+def test_workers_started_together_share_the_archive(server: Server) -> None:
+    for number in range(100, 150):
+        requests.put(f"{server.url}/{number}", data=b"%d" % number)
+    assert [requests.get(f"{server.url}/{number}").content for number in range(100, 150)] == [
+        b"%d" % number for number in range(100, 150)
+    ]
 
 
 def test_a_recaller_whose_worker_has_ended_before_it_ends_as_well(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from tests.support.service import TIMEOUT
 
 _loaded = multiprocessing.get_context("forkserver")
 _modules = ("homeless", "loaded", "recall_process")
-_loaded.set_forkserver_preload([*(f"tests.support.{name}" for name in _modules), *LOADED_LATE])
+_s3 = "pacifica.archiveinterface.backends.s3.archive"  # boto3 takes as long to load as all the rest
+_loaded.set_forkserver_preload([*(f"tests.support.{name}" for name in _modules), *LOADED_LATE, _s3])
 
 
 class ForkedProcess:

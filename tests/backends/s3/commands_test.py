@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,8 @@ import pytest
 from pacifica.archiveinterface import digests
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
 from tests.backends.s3.support import objects_below, split, write_config
-from tests.support.processes import BIN
+from tests.support.forked import forked_cmd
 from tests.support.seaweedfs import SeaweedFS
-from tests.support.service import TIMEOUT
 
 MIB = 1 << 20  # bytes
 SMALL, LARGE = b"one part", os.urandom(6 * MIB)
@@ -37,14 +37,7 @@ def archive(make_archive: Callable[..., S3BackendArchive]) -> S3BackendArchive:
 @pytest.fixture
 def run(store: SeaweedFS, prefix: str, tmp_path: Path) -> Run:
     """Run the tool."""
-    config = write_config(tmp_path, store)
-    command = [str(BIN / "pacifica-archiveinterface-cmd"), "-t", "s3", "--prefix", prefix, "-c", str(config)]
-
-    def run_tool(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
-        return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=TIMEOUT)
-
-    return run_tool
+    return partial(forked_cmd, "-t", "s3", "--prefix", prefix, "-c", str(write_config(tmp_path, store)))
 
 
 def damage(store: SeaweedFS, path: str) -> None:

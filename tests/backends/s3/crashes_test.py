@@ -12,7 +12,8 @@ import requests
 
 from tests.backends.s3.faulty_site import LARGE, OLD, PART, FaultySite
 from tests.backends.s3.support import write_config
-from tests.support.processes import Server, launcher
+from tests.support.forked import forked_launcher
+from tests.support.processes import Server
 from tests.support.s3_proxy import Answer, Call
 from tests.support.service import TIMEOUT
 
@@ -45,12 +46,12 @@ def test_a_service_that_is_killed_leaves_the_old_file_or_the_new_one(
 ) -> None:
     config = write_config(tmp_path, site, part_size=PART, abandoned_seconds=0)
     arguments = (site.prefix, "-t", "s3", "-c", str(config))
-    with launcher(*arguments) as killed:
+    with forked_launcher(*arguments) as killed:
         assert requests.put(f"{killed.url}/1", data=OLD, timeout=TIMEOUT).status_code == 201
         site.proxy.spoil(call, lambda call: moment(killed, call), number)
         with pytest.raises(requests.ConnectionError):
             requests.put(f"{killed.url}/1", data=LARGE, timeout=TIMEOUT)
-    with launcher(*arguments) as started:
+    with forked_launcher(*arguments) as started:
         site.check_nothing_is_left()
         found = requests.get(f"{started.url}/1", headers={"Want-Repr-Digest": "sha-256=1"}, timeout=TIMEOUT)
     assert found.content == content

@@ -11,7 +11,8 @@ from pacifica.archiveinterface.backends.conformance import get, put
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
 from pacifica.archiveinterface.exception import ConfigurationError
 from tests.backends.s3.support import archive_on, split, write_config
-from tests.support.processes import launcher, refusal
+from tests.support.forked import forked_launcher, refusal_of_main
+from tests.support.processes import refusal
 from tests.support.seaweedfs import SeaweedFS
 from tests.support.service import TIMEOUT
 
@@ -134,7 +135,7 @@ def test_a_bucket_that_cannot_be_made_is_named(store: SeaweedFS) -> None:
 def test_the_prefix_is_in_the_configuration_and_the_keys_in_the_environment(store: SeaweedFS, tmp_path: Path) -> None:
     keys = {"AWS_ACCESS_KEY_ID": store.access_key, "AWS_SECRET_ACCESS_KEY": store.secret_key}
     config = write_config(tmp_path, store, bucket="archive", prefix="by/options", credentials_file="")
-    with launcher("", "-t", "s3", "-c", str(config), env=keys) as server:
+    with forked_launcher("", "-t", "s3", "-c", str(config), env=keys) as server:
         assert requests.put(f"{server.url}/7", data=SMALL, timeout=TIMEOUT).status_code == 201
     found = store.client().get_object(Bucket="archive", Key="by/options/file.7")
     assert found["Body"].read() == SMALL
@@ -143,7 +144,7 @@ def test_the_prefix_is_in_the_configuration_and_the_keys_in_the_environment(stor
 def test_wrong_keys_are_one_line_and_code_2(store: SeaweedFS, tmp_path: Path) -> None:
     keys = {"AWS_ACCESS_KEY_ID": store.access_key, "AWS_SECRET_ACCESS_KEY": "wrong"}
     config = write_config(tmp_path, store, credentials_file="")
-    line = refusal("-t", "s3", "--prefix", "s3://archive/x", "-c", str(config), "-p", "0", **keys)
+    line = refusal_of_main("-t", "s3", "--prefix", "s3://archive/x", "-c", str(config), **keys)
     assert "[s3] the bucket 'archive' cannot be listed: " in line
     assert "SignatureDoesNotMatch" in line
 
@@ -163,7 +164,7 @@ def test_a_library_that_is_missing_is_named(store: SeaweedFS, tmp_path: Path, mo
 def test_a_service_starts_without_its_store_and_works_when_that_is_there(tmp_path: Path) -> None:
     store = SeaweedFS(tmp_path / "store")
     config = write_config(tmp_path, store, attempts=1)
-    with launcher("s3://archive/x", "-t", "s3", "-c", str(config)) as server:
+    with forked_launcher("s3://archive/x", "-t", "s3", "-c", str(config)) as server:
         for method in ("GET", "HEAD", "PUT", "DELETE", "POST"):
             answer = requests.request(method, f"{server.url}/7", timeout=TIMEOUT)
             assert answer.status_code == 503

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.backends.s3.support import write_config
+from tests.support.forked import forked_launcher
 from tests.support.glacier_stub import GlacierStub, shared_stub
-from tests.support.processes import launcher
 from tests.support.recalls import TapeClient
 from tests.support.service import Client
 from tests.support.waiting import await_true
@@ -28,7 +28,7 @@ def tape(glacier: GlacierStub, prefix: str, tmp_path: Path) -> Iterator[TapeClie
     """A service that stores new files in an archive class."""
     config = write_config(tmp_path, glacier, storage_class="DEEP_ARCHIVE", restore_days=3, restore_tier="Bulk")
     config.write_text(config.read_text() + _RECALLS)
-    with launcher(prefix, "-t", "s3", "-c", str(config)) as server:
+    with forked_launcher(prefix, "-t", "s3", "-c", str(config)) as server:
         yield TapeClient(Client(int(server.url.rpartition(":")[2])))
 
 

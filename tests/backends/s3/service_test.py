@@ -14,8 +14,9 @@ import pytest
 import requests
 
 from tests.backends.s3.support import objects_below, split, write_config
+from tests.support.forked import forked_launcher, refusal_of_main
 from tests.support.needs import need
-from tests.support.processes import Server, launcher, refusal
+from tests.support.processes import Server
 from tests.support.seaweedfs import SeaweedFS
 from tests.support.service import TIMEOUT
 
@@ -39,7 +40,7 @@ def running(place: Path, store: SeaweedFS) -> Iterator[Server]:
     uploads = place / "uploads"
     uploads.mkdir()
     config = write_config(place, store, part_size=5242880, archive=f"move_roots = {uploads}")
-    with launcher("s3://archive/service", "-t", "s3", "-c", str(config)) as server:
+    with forked_launcher("s3://archive/service", "-t", "s3", "-c", str(config)) as server:
         yield server
 
 
@@ -48,7 +49,7 @@ def redirecting(place: Path, store: SeaweedFS) -> Iterator[Server]:
     """A launcher on the same archive that lets the store send files."""
     settings = "sendfile = presigned\npresigned_seconds = 60"
     config = write_config(place, store, name="presigned.ini", http=settings)
-    with launcher("s3://archive/service", "-t", "s3", "-c", str(config)) as server:
+    with forked_launcher("s3://archive/service", "-t", "s3", "-c", str(config)) as server:
         yield server
 
 
@@ -195,7 +196,7 @@ def test_a_damaged_or_archived_file_is_not_redirected_to(redirecting: Server, st
 
 def test_the_service_sends_what_it_has_to_hash(place: Path, store: SeaweedFS) -> None:
     config = write_config(place, store, name="verify.ini", http="sendfile = presigned", archive="verify_reads = true")
-    with launcher("s3://archive/service", "-t", "s3", "-c", str(config)) as server:
+    with forked_launcher("s3://archive/service", "-t", "s3", "-c", str(config)) as server:
         requests.put(f"{server.url}/83", data=CONTENT, timeout=TIMEOUT)
         answer = requests.get(f"{server.url}/83", allow_redirects=False, timeout=TIMEOUT)
         assert (answer.status_code, answer.content) == (200, CONTENT)
@@ -204,5 +205,5 @@ def test_the_service_sends_what_it_has_to_hash(place: Path, store: SeaweedFS) ->
 def test_only_a_backend_with_urls_can_redirect(tmp_path: Path) -> None:
     config = tmp_path / "config.ini"
     config.write_text("[http]\nsendfile = presigned\n")
-    line = refusal("-t", "posix", "--prefix", str(tmp_path), "-c", str(config), "-p", "0")
+    line = refusal_of_main("-t", "posix", "--prefix", str(tmp_path), "-c", str(config))
     assert "[http] sendfile = presigned: the files of this backend have no URLs" in line

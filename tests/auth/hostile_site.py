@@ -12,8 +12,9 @@ from typing import NamedTuple
 import bcrypt
 
 from pacifica.archiveinterface.auth.tokens import new_token
+from pacifica.archiveinterface.id2filename import id2filename
 from tests.support.processes import Server, launcher, uwsgi
-from tests.support.service import TIMEOUT
+from tests.support.service import TIMEOUT, stored_files
 
 PERMISSIONS = """
 admin = read, write, replace, stage, poll, delete, move, admin
@@ -34,6 +35,7 @@ PASSWORD = "pass word: 7"
 SECRET = b"what only the administrator may read"
 # Ids of files that are there; 6 and 1500 are free.
 STORED = ("5", "999", "1000", "1999", "2000", "9223372036854775806", "9223372036854775807")
+TREE = ("[posix]", "use_id2filename = true")
 
 
 class Answer(NamedTuple):
@@ -50,16 +52,21 @@ class Answer(NamedTuple):
 
 
 class Site(NamedTuple):
-    """The service, where its files are, and the token of each user."""
+    """The service, where its files are, and the token of each user; *is_tree*: below directories."""
 
     server: Server
     home: Path
     tokens: dict[str, str]
+    is_tree: bool
 
     @property
     def prefix(self) -> Path:
         """Where the files are."""
         return self.home / "archive"
+
+    def path_of(self, file_id: str) -> str:
+        """Return where the file is, below the prefix."""
+        return _path_of(file_id, self.is_tree)
 
     def connected(self) -> socket.socket:
         """Return a connection to the service."""
@@ -88,8 +95,12 @@ class Site(NamedTuple):
             return answer_on(connection)
 
     def stored(self) -> dict[str, bytes]:
-        """Return the content of the files by their names."""
-        return {path.name: path.read_bytes() for path in self.prefix.iterdir() if path.is_file()}
+        """Return the content of the files by their paths below the prefix."""
+        return {str(path.relative_to(self.prefix)): path.read_bytes() for path in stored_files(self.prefix)}
+
+
+def _path_of(file_id: str, is_tree: bool) -> str:
+    return id2filename(int(file_id)).lstrip("/") if is_tree else file_id
 
 
 def answer_on(connection: socket.socket) -> Answer:
@@ -120,13 +131,14 @@ def write_site(home: Path, *more: str) -> dict[str, str]:
 @contextmanager
 def hostile_site(home: Path, kind: str, *more: str) -> Iterator[Site]:
     """Run a service with users until the block is left, with *more* of config.ini."""
-    tokens = write_site(home, *more)
-    (home / "archive").mkdir()
+    tokens, is_tree = write_site(home, *more), TREE[1] in more
     for name in STORED:
-        (home / "archive" / name).write_bytes(SECRET)
-        os.utime(home / "archive" / name, (1_000_000_000, 1_000_000_000))
+        path = home / "archive" / _path_of(name, is_tree)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(SECRET)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
     environment = {"ARCHIVEINTERFACE_CONFIG": str(home / "config.ini")}
     # uWSGI's own log would have the query of each request.
     start, options = (uwsgi, ["--disable-logging"]) if kind == "uwsgi" else (launcher, [])
     with start(home / "archive", *options, env=environment) as server:
-        yield Site(server, home, tokens)
+        yield Site(server, home, tokens, is_tree)

@@ -215,8 +215,8 @@ def test_a_file_that_has_not_what_is_to_be_replaced_is_refused() -> None:
 def test_an_address_of_version_6_is_written_as_each_file_wants_it() -> None:
     host = Host("posix", "/data", "a", "a", "::1", 1, "uwsgi", 1, "x", {})
     texts = {file.name: file.text(host) for file in host_files(host)}
-    assert "\nhttp-socket = [::1]:1\n" in texts["uwsgi.ini"]
-    assert " server [::1]:1;\n" in texts["nginx.conf"]
+    assert "\nhttp-socket = [::1]:1\nhttp-socket = [::1]:2\n" in texts["uwsgi.ini"]
+    assert re.findall(" server (.*);", texts["nginx.conf"]) == ["[::1]:1", "[::1]:2"]
     assert f"ExecStart={sys.prefix}/bin/uwsgi " in texts[f"{UNIT}-uwsgi.service"]
 
 

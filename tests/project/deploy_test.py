@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import IO
 
 import pytest
 import requests
@@ -22,7 +23,8 @@ import requests
 from pacifica.archiveinterface.commands.startup import INTERRUPTED
 from pacifica.archiveinterface.config import Config
 from tests.servers.launcher_test import await_partials
-from tests.support.crowd import crowd
+from tests.support import smuggling
+from tests.support.crowd import MANY_HOSTS, ONE_HOST, crowd
 from tests.support.needs import need
 from tests.support.nginx import nginx_command
 from tests.support.process_tree import descendants
@@ -48,14 +50,21 @@ class Deployment:
         self.prefix = prefix or home / "archive"
         self.prefix.mkdir(exist_ok=True)
         self.port = free_port()
+        self.upload_port = free_port()
         self.public_port = free_port()
         self.url = f"http://127.0.0.1:{self.public_port}"
         self.pid = 0  # of the service
+        self.has_uwsgi = False
+        self.log = home / "service.log"
+        self.site = ""
 
     def shipped(self, name: str) -> Path:
         """Return a copy of the file *name* for this deployment."""
         text = (DEPLOY / name).read_text()
+        if self.has_uwsgi:
+            text = text.replace("server 127.0.0.1:8080;  # uWSGI: 8081", "server 127.0.0.1:8081;")
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
+        text = text.replace("127.0.0.1:8081", f"127.0.0.1:{self.upload_port}")
         text = text.replace("listen 80;", f"listen 127.0.0.1:{self.public_port};")
         for directory in ("/run", "/var/lib"):
             text = text.replace(f"{directory}/pacifica-archiveinterface", str(self.home))
@@ -70,10 +79,14 @@ class Deployment:
     @contextmanager
     def service(self, unit: str) -> Iterator[subprocess.Popen[bytes]]:
         """Run what the systemd *unit* would, until the block is left; the block begins when the service answers."""
+        self.has_uwsgi = "uwsgi" in unit
         command, environment = self.command(unit)
-        with running(command, self.port, environment) as process:
-            self.pid = process.pid
-            yield process
+        try:
+            with self.log.open("wb") as log, running(command, self.port, environment, log=log) as process:
+                self.pid = process.pid
+                yield process
+        finally:
+            print(self.log.read_text(errors="replace"))
 
     def reload(self, unit: str) -> int:
         """Do what ``systemctl reload`` of the *unit* does; return the first exit code that is not 0, or 0."""
@@ -103,6 +116,7 @@ class Deployment:
     def nginx(self, site: str) -> Iterator[None]:
         """Run nginx with the *site*."""
         need("nginx")
+        self.site = site
         self.shipped("nginx-sendfile.conf")
         shutil.copy("/etc/nginx/uwsgi_params", self.home)
         with running(nginx_command(self.home, self.shipped(site)), self.public_port, {}):
@@ -111,10 +125,10 @@ class Deployment:
 
 @contextmanager
 def running(
-    command: list[str], port: int, environment: dict[str, str], path: str = "/"
+    command: list[str], port: int, environment: dict[str, str], path: str = "/", log: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run *command* until the block is left; the block begins when *port* answers HTTP for *path*."""
-    with subprocess.Popen(command, env=environment) as process:
+    with subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
         try:
             await_service(process, f"http://127.0.0.1:{port}{path}")
             yield process
@@ -204,6 +218,36 @@ def test_500_silent_or_dripping_clients_delay_nobody(deployment: Deployment) -> 
         for byte in b"GET":
             assert requests.get(f"{deployment.url}/6", timeout=TIMEOUT).content == b"seven b"
             clients.send(bytes([byte]))
+
+
+@pytest.mark.parametrize("hosts", [ONE_HOST, MANY_HOSTS], ids=["one address", "many addresses"])
+def test_500_uploads_that_drip_delay_no_other_request(deployment: Deployment, hosts: Sequence[str]) -> None:
+    requests.put(f"{deployment.url}/6", data=b"seven b", timeout=TIMEOUT)
+    with crowd(("127.0.0.1", deployment.public_port), hosts=hosts) as clients:
+        clients.send(b"PUT /60 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+        for _ in range(3):
+            assert requests.get(f"{deployment.url}/6", timeout=TIMEOUT).content == b"seven b"
+            assert requests.post(f"{deployment.url}/6", timeout=TIMEOUT).status_code == 200
+            clients.send(b"x")
+
+
+def test_the_service_sees_the_requests_that_nginx_meant(deployment: Deployment, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "passed.log"
+    text = deployment.shipped(deployment.site).read_text()
+    text = text.replace(f":{deployment.public_port};", f":{port};").replace(" 60s;", " 1s;")
+    # More than is shipped: connections to the service that stay open, on which hidden requests could go on.
+    text = text.replace("    least_conn;\n", "    least_conn;\n    keepalive 4;\n")
+    text = text.replace("proxy_http_version 1.1;", 'proxy_http_version 1.1; proxy_set_header Connection "";')
+    site = tmp_path / "site.conf"
+    site.write_text(
+        f"{smuggling.LOG_FORMAT}\nkeepalive_timeout 1s;\n{text}".replace("listen", f"access_log {log} passed;\nlisten")
+    )
+    shutil.copy("/etc/nginx/uwsgi_params", tmp_path)
+    before = smuggling.served(deployment.log)
+    with running(nginx_command(tmp_path, site), port, {}):
+        smuggling.send_all(("127.0.0.1", port), smuggling.payloads())
+        await_true(lambda: smuggling.passed(log).total() == (smuggling.served(deployment.log) - before).total())
+    assert smuggling.passed(log) == smuggling.served(deployment.log) - before
 
 
 @pytest.mark.parametrize("unit", SERVING)

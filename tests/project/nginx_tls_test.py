@@ -9,6 +9,7 @@ import pytest
 
 from tests.project.deploy_test import Deployment, running
 from tests.support.certificates import make_authority, make_certificate
+from tests.support.crowd import MANY_HOSTS, crowd
 from tests.support.needs import need
 from tests.support.nginx import nginx_command
 from tests.support.service import TIMEOUT, free_port
@@ -61,6 +62,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_versions_from_1_2_on_are_spoken(site: Site, version: str) -> None:
     ended = site.curl(*site.shown("alice"), f"--tlsv{version}", "--tls-max", version)
     assert ended.stdout == b"seven", ended.stderr
+
+
+def test_500_clients_without_a_whole_handshake_delay_nobody(site: Site) -> None:
+    with crowd(("127.0.0.1", site.port), hosts=MANY_HOSTS) as clients:
+        for byte in b"\x16\x03\x01":
+            assert site.curl(*site.shown("alice")).stdout == b"seven"
+            clients.send(bytes([byte]))
 
 
 def test_older_versions_are_refused(site: Site) -> None:

@@ -96,6 +96,10 @@ class S3Site:
         changes = {
             f"{HOST}:8080": f"{HOST}:{port}",
             "/run/pacifica-archiveinterface/": "",
+            f"http-socket = {HOST}:8081\n": "",
+            "uwsgi-socket = uploads.sock\n": "",
+            "map-socket = 1:1,2,3,4,5,6,7,8,9,10,11,12\n": "",
+            "map-socket = 3:1,2,3,4,5,6,7,8,9,10,11,12\n": "",
             "processes = 16": f"processes = {self._processes}",
         }
         settings = shipped("uwsgi.ini", directory, changes)

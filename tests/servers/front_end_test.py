@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +18,7 @@ from pacifica.archiveinterface.exception import ConfigurationError
 from pacifica.archiveinterface.http.options import HttpOptions
 from pacifica.archiveinterface.web.application import make_application
 from tests.project.deploy_test import Deployment
+from tests.support.crowd import MANY_HOSTS, ONE_HOST, crowd
 from tests.support.service import POSIX_FLAT, TIMEOUT, Backend, serving
 
 CONTENT = os.urandom(5_000_000)
@@ -135,6 +136,15 @@ def test_nginx_sends_what_the_service_only_names(pair: Pair) -> None:
     through = requests.get(f"{pair.sending.url}/7", timeout=TIMEOUT)
     assert through.content == CONTENT
     assert "X-Accel-Redirect" not in through.headers
+
+
+@pytest.mark.parametrize("hosts", [ONE_HOST, MANY_HOSTS], ids=["one address", "many addresses"])
+def test_500_downloads_that_nobody_reads_delay_nobody(pair: Pair, hosts: Sequence[str]) -> None:
+    pair.put("large", bytes(1 << 25))
+    with crowd(("127.0.0.1", pair.sending.public_port), hosts=hosts) as clients:
+        clients.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert requests.get(f"{pair.sending.url}/7", timeout=TIMEOUT).content == CONTENT
+        assert requests.put(f"{pair.sending.url}/quick", data=b"x", timeout=TIMEOUT).status_code == 201
 
 
 def test_no_client_gets_at_the_files_themselves(pair: Pair) -> None:

@@ -9,7 +9,7 @@ daemon off;
 pid {home}/nginx.pid;
 error_log stderr;
 {user}
-events {{ worker_connections 768; }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     client_body_temp_path {home}/body;

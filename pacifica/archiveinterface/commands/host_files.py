@@ -37,6 +37,8 @@ _PROCESSES = "--processes 2"
 _HOST = 'server.socket_host: "127.0.0.1"\n'
 _PORT = "server.socket_port: 8080\n"
 _PLACE = "127.0.0.1:8080"
+_PLACE_OF_UPLOADS = "127.0.0.1:8081"
+_UPLOADS = f"server {_PLACE};  # uWSGI: 8081\n"
 _SITE = "archive.example.com"
 _INCLUDE = "# include /etc/nginx/nginx-sendfile.conf;"
 _FILES = "alias /srv/archive/;"
@@ -116,14 +118,14 @@ def host_files(host: Host) -> Iterator[HostFile]:
     yield _setting("server.conf", _HOST, _PORT)
     yield _setting("archiveinterface.env", _BACKEND, _PREFIX)
     if host.server == UWSGI:
-        yield _setting("uwsgi.ini", _PLACE)
+        yield _setting("uwsgi.ini", _PLACE, _PLACE_OF_UPLOADS)
     listening = (_LISTENING, _PROCESSES) if host.server == LAUNCHER else ()
     yield _unit(f"{host.unit}.service", *_IN_UNITS, *listening)
     yield _unit(f"{_SCRUB}.service", *_IN_UNITS)
     yield _unit(f"{_SCRUB}.timer")
     yield HostFile("logrotate.conf", f"/etc/logrotate.d/{_NAME}", 0o644, (_ROTATION,))
     if host.site:
-        yield HostFile("nginx.conf", f"/etc/nginx/conf.d/{_NAME}.conf", 0o644, (_PLACE, _SITE, _INCLUDE))
+        yield HostFile("nginx.conf", f"/etc/nginx/conf.d/{_NAME}.conf", 0o644, (_PLACE, _UPLOADS, _SITE, _INCLUDE))
     if host.sends_by_nginx:
         yield HostFile("nginx-sendfile.conf", "/etc/nginx/nginx-sendfile.conf", 0o644, (_FILES,))
 
@@ -163,7 +165,9 @@ def _changes(host: Host) -> dict[str, str]:
         _PROCESSES: f"--processes {host.processes}",
         _HOST: f'server.socket_host: "{host.address}"\n',
         _PORT: f"server.socket_port: {host.port}\n",
+        _UPLOADS: f"server {_PLACE_OF_UPLOADS if host.server == UWSGI else _PLACE};\n",
         _PLACE: f"{place}:{host.port}",
+        _PLACE_OF_UPLOADS: f"{place}:{host.port + 1}",
         _SITE: host.site,
         **({_INCLUDE: _INCLUDE.removeprefix("# ")} if host.sends_by_nginx else {}),
     }

@@ -13,8 +13,10 @@ import socket
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -24,6 +26,56 @@ from tests.support.service import TIMEOUT
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 CONTENT = bytes(range(256)) * 4
 IDS = (b"7", b"8", b"9")
+PAGES = (
+    b"/",
+    b"/-/health",
+    b"/-/ready",
+    b"/-/metrics",
+    b"/-/openapi.json",
+    b"/-/version",
+    b"/-/recalls",
+    b"/-/recalls/events",
+    b"/-/uploads",
+    b"/-/no-such",
+    b"/-/",
+    b"/.well-known/wlcg-tape-rest-api",
+)
+TAPE = b"/api/v1/"
+TAPE_API = (
+    b"stage",
+    b"stage/",
+    b"stage/no-such",
+    b"stage/no-such?since=1",
+    b"stage/no-such/cancel",
+    b"stage/%00",
+    b"release/no-such",
+    b"archiveinfo",
+    b"archiveinfo/",
+    b"no-such",
+    b"",
+)
+JSON = (
+    b'{"files": [{"path": "/7"}, {"path": "//8/"}]}',
+    b'{"files": [{"path": "/7", "diskLifetime": "PT1S", "targetedMetadata": {"default": {"activity": "x"}}}]}',
+    b'{"files": [{"path": "/7", "diskLifetime": "P99999999999D"}]}',
+    b'{"files": [{"path": "/7", "targetedMetadata": [[]]}, {"path": null}]}',
+    b'{"files": [7, "7", null, [], {}]}',
+    b'{"files": {"path": "/7"}}',
+    b'{"files": []}',
+    b'{"paths": ["/7", "/no-such", "7", "", "/../7", "/7\\u0000", "/\\ud800"]}',
+    b'{"paths": ["/7", 7, null]}',
+    b'{"paths": "/7"}',
+    b'{"path": "/7"}',
+    b"{}",
+    b"[]",
+    b"null",
+    b"NaN",
+    b'{"files": [{"path": "/7"}]',
+    b'{"paths": [1e999, -0, 123456789012345678901234567890]}',
+    b"[" * 600,
+    b"\xef\xbb\xbf{}",
+    b'{"paths": ["\xff"]}',
+)
 KNOWN = (b"GET", b"HEAD", b"PUT", b"POST", b"PATCH", b"DELETE", b"OPTIONS")
 SINGLE = {
     b"host",
@@ -126,17 +178,16 @@ class Generator:
     def case(self) -> Case:
         """Return the next request."""
         pick = self._random
-        method = pick.choice((b"PUT",) * 6 + KNOWN + (b"delete", b"BREW", b"P\xfcT"))
-        body = CONTENT[: pick.choice((0, 1, 5, 64, 700))]
+        method, target, body, headers = self._tape_api() if pick.random() < 0.25 else self._of_files()
         framing, encoded = self._framing(body)
-        headers = [b"Host: a", *framing, *self._other_headers()]
+        headers += [b"Host: a", *framing, *self._other_headers()]
         pick.shuffle(headers)
         if pick.random() < 0.1:
             headers.append(pick.choice(headers))
         line = b" ".join(
             (
                 method,
-                self._target(),
+                target,
                 pick.choice(
                     (b"HTTP/1.1",) * 60
                     + (b"HTTP/1.0", b"HTTP/1.2", b"HTTP/2.0", b"HTTP/01.1", b"HTTP/1.-5", b"http/1.1")
@@ -147,6 +198,19 @@ class Generator:
         if pick.random() < 0.3:
             sent = self._damaged(sent)
         return Case(self._pieces(sent))
+
+    def _of_files(self) -> tuple[bytes, bytes, bytes, list[bytes]]:
+        pick = self._random
+        method = pick.choice((b"PUT",) * 6 + KNOWN + (b"delete", b"BREW", b"P\xfcT"))
+        return method, self._target(), CONTENT[: pick.choice((0, 1, 5, 64, 700))], []
+
+    def _tape_api(self) -> tuple[bytes, bytes, bytes, list[bytes]]:
+        pick = self._random
+        if pick.random() < 0.3:
+            return pick.choice((b"GET",) * 4 + KNOWN), pick.choice(PAGES), b"", []
+        body = pick.choice(JSON[:2] * 10 + JSON + (b"", CONTENT[:64]))
+        headers = pick.choice(([b"Content-Type: application/json"],) * 5 + ([], [b"Content-Type: text/plain"]))
+        return pick.choice((b"POST",) * 9 + KNOWN), TAPE + pick.choice(TAPE_API[:1] * 5 + TAPE_API), body, list(headers)
 
     def _target(self) -> bytes:
         pick = self._random
@@ -305,12 +369,12 @@ def answers_in(received: bytes, method: bytes, *, is_strict: bool = True) -> lis
         if status == 100:
             received = rest
             continue
-        length = 0 if method == b"HEAD" or status in (204, 304) else int(headers[b"content-length"])
+        length = 0 if method == b"HEAD" or status in (204, 304) else _length_of(headers, rest)
         if len(rest) < length:
             raise ValueError(f"the answer is short: {received[:200]!r}")
         if status >= 400 and method != b"HEAD":
             error = json.loads(rest[:length])
-            if not error["status"].startswith(str(status)) or error["traceback"]:
+            if not str(error["status"]).startswith(str(status)) or error.get("traceback"):
                 raise ValueError(f"not an error of ours: {error}")
         if b"x-request-id" not in headers:
             raise ValueError("the answer has no id")
@@ -318,6 +382,12 @@ def answers_in(received: bytes, method: bytes, *, is_strict: bool = True) -> lis
         received = rest[length:]
         method = b""  # of what follows nothing is known
     return found
+
+
+def _length_of(headers: dict[bytes, bytes], rest: bytes) -> int:
+    """Return how many bytes of *rest* are the body; events are sent until the connection closes."""
+    is_stream = headers.get(b"content-type") == b"text/event-stream" and b"content-length" not in headers
+    return len(rest) if is_stream else int(headers[b"content-length"])
 
 
 def exchange(address: tuple[str, int], case: Case) -> tuple[bytes, bool]:
@@ -374,7 +444,7 @@ def _problem(
     if any(status == 500 for status in statuses):
         return "500"
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    stores = verdict.method in (b"PUT", b"PATCH")
+    stores = verdict.method in (b"PUT", b"PATCH") or (verdict.method == b"POST" and TAPE in verdict.target)
     if not (verdict.is_good and (verdict.is_whole or not stores)) and (changed or 201 in statuses[:1]):
         return f"the request is malformed, yet {changed} changed"
     if verdict.is_good and verdict.method == b"PUT" and statuses[:1] == [201]:
@@ -389,14 +459,21 @@ def _problem(
 
 
 def descriptors_of(server: Server) -> int:
-    """Return how many files the processes of *server* have open."""
+    """Return how many files the processes of *server* have open, but those of the database, which are kept open."""
     group = os.getpgid(server.pid)
     count = 0
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if os.getpgid(int(entry.name)) == group:
-                count += len(os.listdir(entry / "fd"))
+                count += sum(map(_is_counted, (entry / "fd").iterdir()))
     return count
+
+
+def _is_counted(descriptor: Path) -> bool:
+    try:
+        return ".sqlite3" not in os.readlink(descriptor)
+    except FileNotFoundError:  # it has just been closed
+        return False
 
 
 def run(server: Server, prefix: Path, seeds: range, *, is_strict: bool = True) -> dict[int, int]:
@@ -432,7 +509,14 @@ def _await_descriptors(server: Server, most: int) -> None:
         time.sleep(0.05)
 
 
-SERVERS = {"launcher": launcher, "uwsgi": uwsgi}
+@contextmanager
+def _with_state(run: Callable[..., AbstractContextManager[Server]], prefix: Path | str) -> Iterator[Server]:
+    """Run a server whose recalls are remembered in a directory of its own, for the tape API."""
+    with tempfile.TemporaryDirectory() as state, run(prefix, env={"STATE_DIRECTORY": state}) as server:
+        yield server
+
+
+SERVERS = {"launcher": partial(_with_state, launcher), "uwsgi": partial(_with_state, uwsgi)}
 
 
 def main() -> int:

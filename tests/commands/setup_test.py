@@ -4,9 +4,11 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,11 +71,20 @@ def commands_in(printed: str) -> str:
     return printed.partition("\n\n")[2]
 
 
+def two_free_ports() -> int:
+    """Return a port that nobody uses, and neither the next one, which uWSGI has for uploads."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe, suppress(OSError, OverflowError):
+            probe.bind(("127.0.0.1", port + 1))
+            return port
+
+
 @pytest.mark.parametrize("server", ["launcher", "uwsgi"])
 def test_the_commands_install_a_service_that_runs(server: str, run: Run, tmp_path: Path) -> None:
     require_mounts()
     need("unshare", "nginx", "systemd-analyze", "useradd", "logrotate", BIN / "uwsgi")
-    port, output = free_port(), tmp_path / "files"
+    port, output = two_free_ports(), tmp_path / "files"
     options = ["--user", "keeper", "--port", str(port), "--server", server, "--nginx", "archive.example.org"]
     options += ["--set", "archive.delete=refuse", "--set", "http.sendfile=x-accel-redirect"]
     written = run("--prefix", "/srv/data", *options, "--output", output)

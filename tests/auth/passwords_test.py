@@ -2,15 +2,19 @@
 
 import base64
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import bcrypt
 import pytest
 
+from pacifica.archiveinterface.auth.checks import TooManyChecksError
 from pacifica.archiveinterface.auth.passwords import PasswordFile, Passwords
 from pacifica.archiveinterface.exception import ConfigurationError, UnauthenticatedError
 from tests.support.recall_site import Clock
+from tests.support.waiting import TIMEOUT
 
 HASHED = bcrypt.hashpw(b"secret", b"$2b$04$" + b"." * 22).decode()
 
@@ -142,6 +146,43 @@ def test_a_wrong_answer_is_not_remembered(passwords: Passwords, hashes: Counting
     assert not is_admitted(passwords, "alice", "wrong")
     assert not is_admitted(passwords, "alice", "wrong")
     assert len(hashes.costs) == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "is_refused"),
+    [
+        ("192.0.2.1", "alice", True),
+        ("192.0.2.1", "bob", True),
+        ("192.0.2.2", "bob", False),
+        ("127.0.0.1", "alice", True),
+        ("127.0.0.1", "bob", False),
+        ("", "bob", False),
+    ],
+)
+def test_guesses_are_counted_by_the_address_or_behind_a_proxy_by_the_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch, address: str, name: str, is_refused: bool
+) -> None:
+    may_end, has_begun, check = threading.Event(), threading.Semaphore(0), bcrypt.checkpw
+
+    def gated(password: bytes, known: bytes) -> bool:
+        if password.startswith(b"guess"):
+            has_begun.release()
+            assert may_end.wait(TIMEOUT)
+        return check(password, known)
+
+    monkeypatch.setattr(bcrypt, "checkpw", gated)
+    passwords = Passwords(str(path), "archive", 8)
+    first = "192.0.2.1" if address.startswith("192") else address
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(4):
+            pool.submit(passwords.principal, {**request("alice", f"guess {number}"), "REMOTE_ADDR": first})
+        for _ in range(4):
+            assert has_begun.acquire(timeout=TIMEOUT)
+        try:
+            with pytest.raises(TooManyChecksError if is_refused else UnauthenticatedError):
+                passwords.principal({**request(name, "another"), "REMOTE_ADDR": address})
+        finally:
+            may_end.set()
 
 
 def test_a_new_password_ends_the_old_one_at_once(path: Path, passwords: Passwords) -> None:

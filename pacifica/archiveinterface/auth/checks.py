@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from ..exception import TooManyRequestsError
 
-_MOST_OF_CLIENT = 4  # different credentials of one address that are checked or wait
+_MOST_OF_CLIENT = 4  # different credentials of one client that are checked or wait
 _MOST = 16  # of all
 
 
@@ -30,7 +30,7 @@ class Checks:
     def outcome(self, key: bytes, client: str, check: Callable[[], bool]) -> bool:
         """Return what *check*, for the credentials that *key* stands for, returns.
 
-        Waits for those before it. Raises TooManyChecksError if they are many, of all or of the address *client*.
+        Waits for those before it. Raises TooManyChecksError if they are many, of all or of the one *client*.
         """
         with self._lock:
             running = self._running.get(key)

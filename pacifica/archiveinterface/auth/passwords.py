@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from ..exception import ConfigurationError, UnauthenticatedError
+from ..http.headers.request_head import is_loopback
 from .checks import Checks
 from .methods import authorization, basic_challenge
 from .permissions import Principal
@@ -123,7 +124,7 @@ class Passwords:
         hashed, is_known = file.hash_of(name)
         key = hmac.digest(self._key, b"\0".join((hashed, name.encode(), password)), "sha256")
         if not self._is_remembered(key):
-            client = environ.get("REMOTE_ADDR", "")
+            client = _client(environ.get("REMOTE_ADDR", ""), name)
             is_right = self._checks.outcome(key, client, lambda: self._matches(password, hashed))
             if not (is_right and is_known):
                 raise self._wrong()
@@ -153,3 +154,8 @@ class Passwords:
             # Replaced and not changed: other threads look it up meanwhile.
             self._remembered = {key: until for key, until in list(self._remembered.items())[1:] if until > now}
         self._remembered[key] = now + _REMEMBERED
+
+
+def _client(address: str, name: str) -> str:
+    """Return what the checks that wait are counted by: the *address*, or the *name* if a proxy here may serve many."""
+    return f"user {name}" if not address or is_loopback(address) else address

@@ -149,11 +149,11 @@ def test_the_control_command_sets_and_counts(filesystem: SamQfs) -> None:
 
 def test_each_of_many_files_costs_no_more_than_each_of_few(filesystem: SamQfs) -> None:
     steps: list[int] = []
-    for volume, count in (("A", 50), ("B", 500)):
+    for volume, count in (("A", 25), ("B", 250)):
         with filesystem.state.locked():
             steps.append(0)
             # Counted in instructions of SQLite, whatever else the machine does.
-            filesystem.state.database.set_progress_handler(lambda: steps.append(steps.pop() + 1), 10)
+            filesystem.state.database.set_progress_handler(lambda: steps.append(steps.pop() + 1), 100)
             paths = on_tape(filesystem, volume, count)
             for path in paths:
                 filesystem.state.request_file(path).write_text(str(path))

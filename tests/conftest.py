@@ -30,8 +30,11 @@ os.environ["STATE_DIRECTORY"] = _STATE.name
 
 Serve = Callable[..., Service]
 
-# What waits for installations, load generators and killed servers, tens of seconds each.
-_LONG = {"bench_test.py", "s3_bench_test.py", "packaging_test.py", "docs_test.py", "nodes_test.py", "demo_test.py"}
+# What waits for installations, load generators and killed servers, or sends many requests: tens of seconds each.
+_LONG = {
+    *("bench_test.py", "s3_bench_test.py", "packaging_test.py", "docs_test.py", "nodes_test.py", "demo_test.py"),
+    *("cases_test.py", "framing_test.py", "fuzz_test.py"),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,7 +20,10 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A service with users, and with files that must be as they were in the end."""
     # Ids that are numbers only, and PROPFIND, are there once.
     more = ["[http]", "head = standard", *TREE] if request.param == "uwsgi" else []
-    with hostile_site(tmp_path_factory.mktemp("hostile"), request.param, *more) as running:
+    home = tmp_path_factory.mktemp("hostile")
+    more += ["[audit]", f"directory = {home}/audit", "events = denied failed reads", "sync = none"]
+    (home / "audit").mkdir()
+    with hostile_site(home, request.param, *more) as running:
         before = running.stored()
         yield running
         assert running.stored() == before
@@ -374,7 +377,7 @@ def test_guesses_at_passwords_are_refused_however_many_come_at_a_time(site: Site
         assert set(statuses) <= {401, 429}
 
 
-def test_neither_log_nor_answers_have_secrets(site: Site) -> None:
+def test_neither_logs_nor_answers_have_secrets(site: Site) -> None:
     token, wrong = site.tokens["admin"], "a wrong password"
     sent = [
         site.bearer("admin"),
@@ -391,8 +394,12 @@ def test_neither_log_nor_answers_have_secrets(site: Site) -> None:
         site.send(f"GET /5 HTTP/2.0\r\nHost: archive\r\n{sent[0]}\r\n\r\n".encode()),
     ]
     site.server.await_line("access_token=")
-    told = site.server.stderr.encode() + b"".join(
-        answer.head + answer.body for answer in answers if answer.body != SECRET
+    audited = b"".join(path.read_bytes() for path in (site.home / "audit").iterdir() if path.is_file())
+    assert b"denied" in audited
+    told = (
+        site.server.stderr.encode()
+        + audited
+        + b"".join(answer.head + answer.body for answer in answers if answer.body != SECRET)
     )
     encoded = [line.rpartition(" ")[2] for line in sent[4:6]]
     for secret in (token, token[-43:], PASSWORD, wrong, *encoded):

@@ -59,6 +59,7 @@ def test_an_unknown_key_holds_nobody_else_up(sites: MakeSite, own_issuer: Issuer
 
 def test_few_requests_wait_for_a_slow_issuer(sites: MakeSite, own_issuer: Issuer) -> None:
     site = sites(own_issuer, keys_timeout="60")
+    assert site.service.request("GET", "/-/health").ok  # it serves before the threads ask
     own_issuer.may_answer = threading.Event()
     with ThreadPoolExecutor(20) as pool:
         asked = [pool.submit(site.read, own_issuer.token()) for _ in range(20)]

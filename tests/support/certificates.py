@@ -19,7 +19,9 @@ def make_self_signed(path: Path) -> None:
 
 def make_authority(path: Path, name: str) -> None:
     """Make ``name.pem`` and ``name.key`` of an authority in the directory *path*."""
-    _openssl(*_EC_KEY, *_files(path, name), "-subj", f"/CN={name}")
+    # From 3.13 on, Python wants it of an authority.
+    usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+    _openssl(*_EC_KEY, *_files(path, name), "-subj", f"/CN={name}", *usage)
 
 
 def make_certificate(path: Path, name: str, names: str, authority: str = "ca", subject: str = "") -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 import requests
 
 from tests.servers.supervisor_test import await_log
@@ -19,14 +18,6 @@ from tests.support.service import TIMEOUT, free_port
 from tests.support.waiting import await_true
 
 CONTENT = os.urandom(1 << 26)
-
-
-@pytest.fixture
-def prefix(tmp_path: Path) -> Path:
-    """The directory of the archive."""
-    path = tmp_path / "archive"
-    path.mkdir()
-    return path
 
 
 @contextmanager

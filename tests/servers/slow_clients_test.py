@@ -27,13 +27,11 @@ Options = Callable[[str, str], list[str]]
 
 
 @pytest.fixture
-def prefix(tmp_path: Path) -> Path:
+def prefix(prefix: Path) -> Path:
     """The directory of an archive with a small and a large file."""
-    path = tmp_path / "archive"
-    path.mkdir()
-    (path / "1").write_bytes(b"small")
-    (path / "2").write_bytes(CONTENT)
-    return path
+    (prefix / "1").write_bytes(b"small")
+    (prefix / "2").write_bytes(CONTENT)
+    return prefix
 
 
 @pytest.fixture

@@ -14,14 +14,6 @@ from tests.support.needs import need
 from tests.support.processes import LAUNCHER
 
 
-@pytest.fixture
-def prefix(tmp_path: Path) -> Path:
-    """The directory of the archive."""
-    path = tmp_path / "archive"
-    path.mkdir()
-    return path
-
-
 def test_one_line_tells_how_files_are_kept(prefix: Path, written: Callable[[str], str]) -> None:
     config = written("[archive]\ndurability = file\ndigests = md5 sha-256\noverwrite = refuse\ndelete = refuse\n")
     with forked_launcher(prefix, "-c", config) as server:

@@ -31,12 +31,10 @@ def await_log(server: Server, words: str, count: int = 1) -> None:
 
 
 @pytest.fixture
-def prefix(tmp_path: Path) -> Path:
+def prefix(prefix: Path) -> Path:
     """An archive that holds file 1."""
-    directory = tmp_path / "archive"
-    directory.mkdir()
-    (directory / "1").write_bytes(CONTENT)
-    return directory
+    (prefix / "1").write_bytes(CONTENT)
+    return prefix
 
 
 @pytest.fixture

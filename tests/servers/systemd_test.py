@@ -20,14 +20,6 @@ NEVER = float("inf")
 
 
 @pytest.fixture
-def prefix(tmp_path: Path) -> Path:
-    """The directory of the archive."""
-    path = tmp_path / "archive"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
 def systemd(tmp_path: Path) -> Iterator[Notified]:
     """Who is notified."""
     with notified(tmp_path / "notify") as systemd:

@@ -50,14 +50,6 @@ def run(request: pytest.FixtureRequest) -> Run:
     return chosen
 
 
-@pytest.fixture
-def prefix(tmp_path: Path) -> Path:
-    """A directory to serve."""
-    path = tmp_path / "archive"
-    path.mkdir()
-    return path
-
-
 def _child_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import requests
 
 from tests.support.needs import need
-from tests.support.processes import UWSGI
+from tests.support.processes import UWSGI, WITHOUT_PSYCOPG
 from tests.support.server_process import free_ports, wait_until
 from tests.support.service import TIMEOUT, await_service, free_port
 
@@ -147,7 +147,7 @@ class Reader:
         return subprocess.Popen(
             ["bash", "-c", "\n".join([*self._exports, command])],
             cwd=self._clone,
-            env={"PATH": path, "HOME": str(self._home), "LC_ALL": "C.UTF-8"},
+            env={"PATH": path, "HOME": str(self._home), "LC_ALL": "C.UTF-8", "PYTHONPATH": WITHOUT_PSYCOPG},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

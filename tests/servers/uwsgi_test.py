@@ -246,6 +246,17 @@ def test_a_worker_that_is_ended_is_replaced(tmp_path: Path) -> None:
         assert not partial.exists()  # the new worker has swept
 
 
+def test_a_worker_ends_though_the_signal_reaches_another_thread_than_the_main_one(tmp_path: Path) -> None:
+    with uwsgi(tmp_path, "-p", "1", "--enable-threads") as server:
+        requests.put(f"{server.url}/7", data=b"x")
+        (worker,) = children(server.pid)
+        main, stopping, *_ = sorted(map(int, os.listdir(f"/proc/{worker}/task")))
+        assert main == worker
+        os.kill(stopping, signal.SIGTERM)  # the kernel gives it to this thread unless that blocks it
+        await_true(lambda: worker not in children(server.pid))
+        assert requests.get(f"{server.url}/7").content == b"x"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_plain_command_loses_nothing_when_it_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
     with uwsgi(tmp_path, "-p", "2") as server:

@@ -36,6 +36,7 @@ _SOCKET_TIMEOUT = float(uwsgi.opt.get("socket-timeout", 4))  # seconds; uWSGI's 
 _TIMEOUT = "timeout during"
 _AUTHORITY = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 _LOOK_INTERVAL = 2.0  # seconds
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 _WITH_RECALLER = (1, 2)  # numbers of workers
 _recallers: list[subprocess.Popen[bytes]] = []
 _log = logging.getLogger(LOG_NAME)
@@ -74,6 +75,8 @@ def stop_if_refused(check: Callable[[], None]) -> None:
 
 
 def _end_with_master() -> None:
+    # uWSGI ends a process in the thread in which a signal arrives. Python would wait there for its main one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     while True:
         time.sleep(_LOOK_INTERVAL)
         is_idle = uwsgi.workers()[uwsgi.worker_id() - 1]["status"] == b"idle"

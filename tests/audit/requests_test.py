@@ -13,6 +13,7 @@ from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from tests.support.audit import NODE, Home, audited_service, home_in, verify
 from tests.support.recalls import TapeClient, recalls_of
 from tests.support.service import POSIX_FLAT, TIMEOUT, Service
+from tests.support.users import Users
 
 OLD, NEW = (f"sha-256={sha256(content).hexdigest()}" for content in (b"old", b"new!"))
 # What is of no interest in these tests, or differs from run to run.
@@ -104,6 +105,27 @@ def test_what_is_denied_or_fails_is_written_with_what_was_tried(tmp_path: Path, 
         ("failed", "PUT", "/../etc", 400),
         ("failed", "GET", "/7/8", 400),
     ]
+
+
+def test_the_user_is_in_the_line_and_how_it_has_logged_in(tmp_path: Path, home: Home) -> None:
+    users = Users(tmp_path, "ada = read, write\nbob = write 100-199\n", ["ada", "bob"])
+    with audited_service(tmp_path / "archive", home, auth=users.options) as service:
+        service.request("PUT", "/7", data=b"old", headers=users.headers("ada"))
+        service.request("PUT", "/7", data=b"new!", headers=users.headers("bob"))
+        service.request("DELETE", "/7", headers=users.headers("ada"))
+        service.request("PUT", "/7", data=b"new!")
+        service.request("PUT", "/7", data=b"new!", headers={"Authorization": "Bearer S3CRET"})
+    told = [
+        (line["event"], line["action"], line["status"], line.get("user"), line.get("how")) for line in home.lines[1:]
+    ]
+    assert told == [
+        ("change", "PUT", 201, "ada", "token"),
+        ("denied", "PUT", 403, "bob", "token"),
+        ("denied", "DELETE", 403, "ada", "token"),
+        ("denied", "PUT", 401, None, None),
+        ("denied", "PUT", 401, None, None),
+    ]
+    assert "S3CRET" not in home.log.read_text()
 
 
 def test_reads_are_written_if_wanted(tmp_path: Path, home: Home) -> None:

@@ -23,6 +23,7 @@ from tests.support.service import TIMEOUT
 
 PAGES = [
     "README.md",
+    "docs/audit.md",
     "docs/backup.md",
     "docs/exampleusage.md",
     "docs/http.md",

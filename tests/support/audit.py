@@ -10,6 +10,7 @@ import pytest
 
 from pacifica.archiveinterface.audit.log import AuditLog
 from pacifica.archiveinterface.audit.options import AuditOptions
+from pacifica.archiveinterface.auth.options import AuthOptions
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.commands.admin import cmd
 from pacifica.archiveinterface.recalls.service import RecallService
@@ -68,12 +69,13 @@ def audited_service(
     home: Home,
     archive: ArchiveOptions | None = None,
     recalls: RecallService | None = None,
+    auth: AuthOptions | None = None,
     **options: Any,
 ) -> Iterator[Service]:
     """Serve files below *prefix* with the log of *home*, whose *options* are other than the defaults."""
     given = {"directory": str(home.directory), "node": NODE, "key_file": str(home.key_file), "sync": "none"}
     log = AuditLog(AuditOptions(**{**given, **options}))
-    with closing(log), serving(POSIX_FLAT.make(prefix, archive), recalls=recalls) as service:
+    with closing(log), serving(POSIX_FLAT.make(prefix, archive), recalls=recalls, auth=auth) as service:
         service.application.audit = log
         yield service
 

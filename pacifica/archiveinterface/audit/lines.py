@@ -85,7 +85,7 @@ def read_line(text: bytes, hashing: Hashing) -> Line:
     """Return the line *text*, its end included, whose hash is right. Raises LineError."""
     line = parse_line(text)
     if hashing.of(text[: -_length_of_ending(text)]) != line.place.hash:
-        raise LineError("it was changed: its content does not have its hash")
+        raise LineError("its content does not have its hash")
     return line
 
 

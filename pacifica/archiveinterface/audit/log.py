@@ -2,8 +2,10 @@
 
 import errno
 import logging
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ..exception import ArchiveInterfaceError, BackendUnavailableError, ConfigurationError, NoSpaceError
 from ..globals import LOG_NAME
@@ -25,7 +27,7 @@ class _Ticket:
     def __init__(self, lines: Sequence[Members], *, sync: bool) -> None:
         self.lines, self.sync = lines, sync
         self.places: list[Place] = []
-        self.error: Exception | None = None
+        self.error: Exception | None = OSError(errno.EINTR, os.strerror(errno.EINTR))  # until it is written
         self.is_done = False
 
 
@@ -37,14 +39,14 @@ class AuditLog:
         self.options = options
         self._chain = Chain(options, hashing_of(options.key_file))
         self._waiting: list[_Ticket] = []
-        self._adding = threading.Lock()
-        self._writing = threading.Lock()
+        self._turn = threading.Condition()
+        self._is_writing = False
         self._failure = AUDIT_FAILURES.cell()
 
     def require_usable(self) -> None:
         """Seal what a process that died has left. Raises ConfigurationError if the log cannot be gone on with."""
         try:
-            with self._writing:
+            with self._alone():
                 self._chain.head()
                 self._chain.close()  # processes that are forked now have files of their own
         except OSError as error:
@@ -55,7 +57,7 @@ class AuditLog:
 
     def close(self) -> None:
         """Close the files; another line opens them again."""
-        with self._writing:
+        with self._alone():
             self._chain.close()
 
     def write(self, *lines: Members) -> int:
@@ -64,11 +66,16 @@ class AuditLog:
         Raises NoSpaceError, BackendUnavailableError if one could not be written.
         """
         ticket = _Ticket(lines, sync=any(map(self._is_synced, lines)))
-        with self._adding:
+        with self._turn:
             self._waiting.append(ticket)
-        with self._writing:  # whoever comes first writes for all that wait
-            if not ticket.is_done:
-                self._write_waiting()
+            while self._is_writing and not ticket.is_done:
+                self._turn.wait()
+            leads = not ticket.is_done
+            if leads:  # it writes for all that have come meanwhile
+                self._is_writing = True
+                tickets, self._waiting = self._waiting, []
+        if leads:
+            self._lead(tickets)
         if ticket.error:
             CELLS.add((self._failure, 1))
             raise self._failed(ticket.error) from ticket.error
@@ -77,11 +84,19 @@ class AuditLog:
     def _is_synced(self, members: Members) -> bool:
         return self.options.sync == ALL or (self.options.sync == OUTCOMES and "begun" in members)
 
-    def _write_waiting(self) -> None:
-        with self._adding:
-            tickets, self._waiting = self._waiting, []
+    def _lead(self, tickets: Sequence[_Ticket]) -> None:
+        try:
+            self._write_all(tickets)
+        finally:
+            with self._turn:
+                for ticket in tickets:
+                    ticket.is_done = True
+                self._is_writing = False
+                self._turn.notify_all()
+
+    def _write_all(self, tickets: Sequence[_Ticket]) -> None:
         lines = [line for ticket in tickets for line in ticket.lines]
-        error: Exception = OSError(errno.ENOSPC, "no space left on device")
+        error: Exception = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         places: list[Place] = []
         try:
             places = self._chain.append(lines, sync=any(ticket.sync for ticket in tickets))
@@ -91,7 +106,14 @@ class AuditLog:
             count = len(ticket.lines)
             ticket.places, places = places[:count], places[count:]
             ticket.error = error if len(ticket.places) < count else None
-            ticket.is_done = True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let no thread write in the block."""
+        with self._turn:
+            while self._is_writing:
+                self._turn.wait()
+            yield
 
     def _failed(self, error: Exception) -> ArchiveInterfaceError:
         _log.error("the audit log %s cannot be written: %s", self._chain.path, error)

@@ -111,8 +111,8 @@ def _verify_log(log: _Log, hashing: Hashing, heads: Iterable[Place]) -> int:
     except (OSError, EOFError, LZMAError) as error:
         raise StorageError(f"the log cannot be read: {error}") from error
     last = verification.last or Place()
-    verdict = f"{problems} problems" if problems else "no problem"
-    write_line(printable(f"{log.node}: {verdict} in {verification.count} lines, the last is {last}"))
+    verdict = f"problems: {problems}" if problems else "no problem"
+    write_line(printable(f"{log.node}: {verification.count} lines are authentic, {verdict}, the last is {last}"))
     if problems and not verification.count:
         print("no line is authentic: the key may be another one", file=sys.stderr)
     return int(problems > 0)

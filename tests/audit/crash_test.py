@@ -49,7 +49,7 @@ def write(home: Home, count: int, acknowledged: int = -1, **options: Any) -> Non
 
 @contextmanager
 def failing_at(point: int, fail: Callable[[Callable[[], object]], None]) -> Iterator[None]:
-    """Let the system call with the number *point* be done by *fail*, which gets what does half of it."""
+    """Let the system call with the number *point* be done by *fail*, which gets what does a part of it."""
     passed = 0
 
     def wrapped(name: str) -> Callable[..., Any]:
@@ -59,7 +59,7 @@ def failing_at(point: int, fail: Callable[[Callable[[], object]], None]) -> Iter
             nonlocal passed
             passed += 1
             if passed == point:
-                halves = (rest[0][: len(rest[0]) // 2], *rest[1:]) if name in ("write", "pwrite") else None
+                halves = (rest[0][:40], *rest[1:]) if name in ("write", "pwrite") else None
                 fail((lambda: call(first, *halves)) if halves else (lambda: None))
             return call(first, *rest, **named)
 
@@ -100,7 +100,7 @@ def dying(
 def numbers(home: Home) -> list[int]:
     """Return the numbers of the changes in the log."""
     found = []
-    for path in home.files:
+    for path in home.directory.glob(f"{NODE}.log*"):
         for line in path.read_bytes().splitlines():
             if line.startswith(b'{"seq": ') and line.endswith(b'"}') and b'"event": "change"' in line:
                 found.append(int(line[8 : line.index(b",")]))
@@ -144,6 +144,25 @@ def test_wherever_the_one_that_seals_dies_another_one_seals(far: Path, capsys: p
         assert verdict.code == 0, (point, verdict.text)
         assert ("sealed", f"{home.files[0].name}:2") in verdict.found, (point, verdict.text)
     assert point > 20
+
+
+@pytest.mark.parametrize("left", [40, -1, None], ids=["part of a line", "all but its end", "a line"])
+def test_what_a_dead_writer_left_in_a_file_that_was_rotated_is_part_of_the_log(
+    home: Home, capsys: pytest.CaptureFixture[str], left: int | None
+) -> None:
+    write(home, 2, rotate_bytes=0)
+    before = (home.directory / f"{NODE}.head").read_bytes()
+    write(home, 1, rotate_bytes=0)
+    (home.directory / f"{NODE}.head").write_bytes(before)  # it died before it could write the head
+    first, second, third = home.log.read_bytes().splitlines(keepends=True)
+    with home.log.open("r+b") as log:
+        log.truncate(len(first + second + third[:left]))
+    home.log.rename(home.directory / f"{NODE}.log.1")
+    write(home, 1, rotate_bytes=0)
+    verdict = verify(home, capsys)
+    assert verdict.code == 0, verdict.text
+    assert [kind for kind, _ in verdict.found] == (["sealed"] if left == 40 else [])
+    assert sorted(numbers(home)) == ([1, 2, 4] if left == 40 else [1, 2, 3, 4])
 
 
 def test_a_line_for_which_there_is_no_space_is_refused_and_sealed(

@@ -79,15 +79,11 @@ class Chain:
         head = heads.read()
         if head:
             return head
-        if not heads.is_empty():
-            raise ConfigurationError(
-                f"{heads.path} is not authentic: it was written with another key, or changed by others;"
-                " keep the files of this log elsewhere and begin a new one"
-            )
         for node, path in log_files(self._options.directory):
             if node == self.node and os.path.getsize(path):
+                fault = "is missing" if heads.is_empty() else "is not authentic: it has another key, or was changed"
                 raise ConfigurationError(
-                    f"{heads.path} is missing: restore it, or keep the files of this log elsewhere and begin a new one"
+                    f"{heads.path} {fault}; verify the log, keep its files elsewhere, and a new one begins"
                 )
         return heads.begin()
 

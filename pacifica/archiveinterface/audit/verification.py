@@ -119,8 +119,12 @@ class Verification:
             self.last = line.place
         told = line.members
         if told.get("event") == BEGIN and str(told.get("part", "1/")).startswith("1/"):
-            words = f"{told.get('action')} {told.get('id', '')}".rstrip()
-            text = f"{words} of request {told.get('request_id', '')} has begun, and what became of it is not written"
+            words = [
+                told.get("action"),
+                told.get("id"),
+                f"(request {told['request_id']})" if "request_id" in told else "",
+            ]
+            text = f"{' '.join(filter(None, words))} has begun, and what became of it is not written"
             self._begun[line.place.sequence] = self._finding(UNFINISHED, text)
             if len(self._begun) > _MOST_BEGUN:
                 del self._begun[next(iter(self._begun))]

@@ -318,7 +318,7 @@ def test_requests_of_others_are_as_if_there_were_none(site: Site) -> None:
         "Digest username=bob",
         "Negotiate AAAA",
         "\x7f",
-        "x" * 3000,
+        "x" * 6000,
     ],
 )
 def test_wrong_credentials_are_told_so(site: Site, credentials: str) -> None:

@@ -138,7 +138,7 @@ def hostile_site(home: Path, kind: str, *more: str) -> Iterator[Site]:
         path.write_bytes(SECRET)
         os.utime(path, (1_000_000_000, 1_000_000_000))
     environment = {"ARCHIVEINTERFACE_CONFIG": str(home / "config.ini")}
-    # uWSGI's own log would have the query of each request.
-    start, options = (uwsgi, ["--disable-logging"]) if kind == "uwsgi" else (launcher, [])
+    # uWSGI's own log would have the query of each request; a head that is longer than its buffer gets no answer.
+    start, options = (uwsgi, ["--disable-logging", "--buffer-size=65535"]) if kind == "uwsgi" else (launcher, [])
     with start(home / "archive", *options, env=environment) as server:
         yield Site(server, home, tokens, is_tree)

@@ -46,8 +46,9 @@ class Authenticator:
             raise UnauthenticatedError("say who you are: this service has users", self._joined(""), "no_credentials")
         return Principal(ANONYMOUS, ANONYMOUS, grants=permissions.anonymous, challenges=self._joined(""))
 
-    def __len__(self) -> int:
-        """Return how many principals the permissions name."""
+    @property
+    def named(self) -> int:
+        """How many principals the permissions name."""
         return len(self._permissions.current())
 
     def _found(self, environ: Mapping[str, Any]) -> Principal | None:

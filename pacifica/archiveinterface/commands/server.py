@@ -139,7 +139,7 @@ class _Service(NamedTuple):
         if users is None and not (isinstance(address, str) or is_loopback(address[0])):
             _log.warning("whoever reaches %s may read, replace and delete files: the service has no users", place)
         scheme = "https" if self.is_encrypted else "http"
-        security = f"{'TLS' if self.is_encrypted else 'no TLS'}, users {'none' if users is None else len(users)}"
+        security = f"{'TLS' if self.is_encrypted else 'no TLS'}, users {'none' if users is None else users.named}"
         return f"{_SERVER} serves {self.choice.prefix} on {scheme}://{place}: {self.choice.summary()}, {security}"
 
     def check(self) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from pacifica.archiveinterface.auth.checks import Checks, TooManyChecksError
+from pacifica.archiveinterface.auth.files.checks import Checks, TooManyChecksError
 from tests.support.waiting import TIMEOUT
 
 ATTACKER, OTHER = "192.0.2.1", "192.0.2.2"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import bcrypt
 
-from pacifica.archiveinterface.auth.tokens import new_token
+from pacifica.archiveinterface.auth.files.tokens import new_token
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.support.processes import Server, launcher, uwsgi
 from tests.support.service import TIMEOUT, stored_files

@@ -10,8 +10,8 @@ from typing import Any
 import bcrypt
 import pytest
 
-from pacifica.archiveinterface.auth.checks import TooManyChecksError
-from pacifica.archiveinterface.auth.passwords import PasswordFile, Passwords
+from pacifica.archiveinterface.auth.files.checks import TooManyChecksError
+from pacifica.archiveinterface.auth.files.passwords import PasswordFile, Passwords
 from pacifica.archiveinterface.exception import ConfigurationError, UnauthenticatedError
 from tests.support.recall_site import Clock
 from tests.support.waiting import TIMEOUT

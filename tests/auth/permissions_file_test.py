@@ -2,8 +2,8 @@
 
 import pytest
 
+from pacifica.archiveinterface.auth.files.permissions_file import Permissions
 from pacifica.archiveinterface.auth.permissions import Permission, Principal
-from pacifica.archiveinterface.auth.permissions_file import Permissions
 
 TEXT = """
 # who may do what

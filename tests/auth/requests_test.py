@@ -14,8 +14,8 @@ import bcrypt
 import pytest
 import requests
 
+from pacifica.archiveinterface.auth.files.tokens import new_token
 from pacifica.archiveinterface.auth.options import AuthOptions
-from pacifica.archiveinterface.auth.tokens import new_token
 from pacifica.archiveinterface.exception import ConfigurationError
 from pacifica.archiveinterface.pages.options import PagesOptions
 from pacifica.archiveinterface.web.exchange import Exchange

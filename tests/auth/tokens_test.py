@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.archiveinterface.auth.tokens import Token, Tokens, new_token
+from pacifica.archiveinterface.auth.files.tokens import Token, Tokens, new_token
 from pacifica.archiveinterface.exception import ConfigurationError, UnauthenticatedError
 from tests.support.recall_site import Clock
 

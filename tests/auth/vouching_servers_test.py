@@ -8,7 +8,7 @@ from typing import NamedTuple
 import bcrypt
 import pytest
 
-from pacifica.archiveinterface.auth.tokens import new_token
+from pacifica.archiveinterface.auth.files.tokens import new_token
 from tests.auth.site import OURS, running_issuer
 from tests.support.certificates import make_authority, make_certificate
 from tests.support.issuer import KEYS, Issuer

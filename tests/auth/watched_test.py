@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.archiveinterface.auth.watched import Watched
+from pacifica.archiveinterface.auth.files.watched import Watched
 from pacifica.archiveinterface.exception import ConfigurationError
 
 

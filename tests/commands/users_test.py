@@ -13,9 +13,9 @@ import bcrypt
 import pytest
 
 from pacifica.archiveinterface.__main__ import cmd
-from pacifica.archiveinterface.auth.editing import edited
-from pacifica.archiveinterface.auth.passwords import Passwords
-from pacifica.archiveinterface.auth.tokens import Tokens
+from pacifica.archiveinterface.auth.files.editing import edited
+from pacifica.archiveinterface.auth.files.passwords import Passwords
+from pacifica.archiveinterface.auth.files.tokens import Tokens
 from tests.auth.passwords_test import is_admitted
 from tests.auth.tokens_test import name_of
 from tests.support.processes import BIN

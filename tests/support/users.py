@@ -5,8 +5,8 @@ from pathlib import Path
 
 import bcrypt
 
+from pacifica.archiveinterface.auth.files.tokens import Token, new_token
 from pacifica.archiveinterface.auth.options import AuthOptions
-from pacifica.archiveinterface.auth.tokens import Token, new_token
 
 PASSWORD = "secret"
 HASHED = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$" + b"." * 22).decode()

@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from ..exception import AuthFailure, ConfigurationError, UnauthenticatedError
+from .files.passwords import Passwords
+from .files.permissions_file import Permissions
+from .files.tokens import Tokens
+from .files.watched import Watched
 from .methods import Method, authorization, bearer_challenge
 from .options import AuthOptions
 from .outside import outside_methods
-from .passwords import Passwords
 from .permissions import ANONYMOUS, Principal
-from .permissions_file import Permissions
-from .tokens import Tokens
-from .watched import Watched
 
 _WRONG: AuthFailure = "wrong_credentials"
 

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from ..audit.log import AuditLog
-from ..auth.editing import edited
+from ..auth.files.editing import edited
+from ..auth.files.passwords import LONGEST, PasswordFile, hash_of_password
+from ..auth.files.permissions_file import is_plain_name
+from ..auth.files.tokens import new_token, parse_tokens
 from ..auth.options import AuthOptions
-from ..auth.passwords import LONGEST, PasswordFile, hash_of_password
-from ..auth.permissions_file import is_plain_name
-from ..auth.tokens import new_token, parse_tokens
 from ..exception import ConfigurationError
 from ..printing import printable
 from .auditing import Telling, audited

@@ -8,10 +8,10 @@ from typing import Any
 import jwt
 
 from ...exception import UnauthenticatedError
+from ..files.watched import Watched
 from ..methods import authorization, bearer_challenge
 from ..permissions import Grant, IdRanges, Principal
 from ..scopes import PROFILES, Scopes, granted_by, limited
-from ..watched import Watched
 from .claims import Token, TokenError, read_token
 from .keys import KeySet, fetch_keys
 from .sections import Issuer, read_issuers

@@ -16,11 +16,11 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from ..exception import ConfigurationError, UnauthenticatedError
-from ..http.headers.request_head import is_loopback
+from ...exception import ConfigurationError, UnauthenticatedError
+from ...http.headers.request_head import is_loopback
+from ..methods import authorization, basic_challenge
+from ..permissions import Principal
 from .checks import Checks
-from .methods import authorization, basic_challenge
-from .permissions import Principal
 from .permissions_file import is_plain_name
 from .watched import Watched
 

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from .permissions import ANONYMOUS, Grant, IdRanges, Permission, Principal
+from ..permissions import ANONYMOUS, Grant, IdRanges, Permission, Principal
 
 _DEFAULT = "default"
 _LOCAL = ("password", "token")  # the site itself gives these names: one name is one principal

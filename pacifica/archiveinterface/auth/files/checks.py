@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from ..exception import TooManyRequestsError
+from ...exception import TooManyRequestsError
 
 _MOST_OF_CLIENT = 4  # different credentials of one client that are checked or wait
 _MOST = 16  # of all

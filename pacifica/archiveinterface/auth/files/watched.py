@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ..exception import ConfigurationError
-from ..globals import LOG_NAME
+from ...exception import ConfigurationError
+from ...globals import LOG_NAME
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from ..exception import UnauthenticatedError
-from .methods import authorization, bearer_challenge
-from .permissions import Principal
+from ...exception import UnauthenticatedError
+from ..methods import authorization, bearer_challenge
+from ..permissions import Principal
 from .permissions_file import is_plain_name
 from .watched import Watched
 

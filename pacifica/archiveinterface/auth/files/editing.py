@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..exception import ConfigurationError
+from ...exception import ConfigurationError
 
 _NEW_MODE = 0o600
 _KEPT_BITS = 0o640  # a group may read the file; nobody else may

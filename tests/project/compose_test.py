@@ -86,7 +86,7 @@ def test_nginx_knows_all_nodes(tmp_path: Path) -> None:
     subprocess.run(["sh", "-c", script], check=True, timeout=TIMEOUT)
     site = tmp_path / "default.conf"
     nodes = re.findall(r"server (\w+):8080;", site.read_text())
-    assert nodes == [name for name in SERVICES if name.startswith("node")]
+    assert list(dict.fromkeys(nodes)) == [name for name in SERVICES if name.startswith("node")]
     site.write_text(
         re.sub(r"server node\w:", "server 127.0.0.1:", site.read_text())
     )  # the names are those of containers

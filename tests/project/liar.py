@@ -16,7 +16,7 @@ class _Liar(BaseHTTPRequestHandler):
         """Store a file, or say so."""
         content = self.rfile.read(int(self.headers["Content-Length"]))
         if self.fault == "damaged when put":
-            content = content[:-1] + b"?"
+            content = content[:-1] + bytes([content[-1] ^ 1])
         if self.fault != "forgotten":
             self._path().write_bytes(content)
         self._answer(201, b"{}")

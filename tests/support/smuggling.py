@@ -13,6 +13,7 @@ from tests.support.waiting import TIMEOUT
 LOG_FORMAT = "log_format passed '$request_method $request_uri $upstream_addr';"
 _PASSED = re.compile(r"^(\S+) (/.+) (?!-$)\S+$", re.MULTILINE)
 _SERVED = re.compile(r'^\S+ - \S+ \[[^\]]+\] "(\S+) (/[^ "]+) [^"]*" ', re.MULTILINE)
+_OF_OTHERS = re.compile(r"/\d{1,3}")
 
 _HOST = b"Host: a\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -171,10 +172,18 @@ def send_all(address: tuple[str, int], sent: Sequence[bytes]) -> None:
 
 
 def passed(log: Path) -> Counter[tuple[str, str]]:
-    """Return the requests that nginx has passed on, by its *log*: verb and target, but those of ``/``."""
-    return Counter((match[1], match[2]) for match in _PASSED.finditer(log.read_text(errors="replace")))
+    """Return the requests that nginx has passed on, by its *log*: verb and target, as in `served`."""
+    return _counted(_PASSED, log)
 
 
 def served(log: Path) -> Counter[tuple[str, str]]:
-    """Return the requests that the service has had, by its *log*."""
-    return Counter((match[1], match[2]) for match in _SERVED.finditer(log.read_text(errors="replace")))
+    """Return the requests that the service has had, by its *log*, but those of ``/`` and of ids that no payload has.
+
+    What other tests have begun may end, and be logged, meanwhile.
+    """
+    return _counted(_SERVED, log)
+
+
+def _counted(pattern: re.Pattern[str], log: Path) -> Counter[tuple[str, str]]:
+    found = (match.groups() for match in pattern.finditer(log.read_text(errors="replace")))
+    return Counter((verb, target) for verb, target in found if not _OF_OTHERS.fullmatch(target))

@@ -110,10 +110,10 @@ class Choice(NamedTuple):
         """Return a new archive with its recalls, its limits and its audit log. Raises ConfigurationError."""
         archive, options = self.archive(), self.config.recalls
         name = f"{self.backend}:{self.prefix}"
-        limits = LimitService(archive, name, self.config.limits)
+        limits = LimitService(archive, name, self.config.limits) if self.config.limits.are_set else None
         recalls = RecallService(archive, Store(name, options), options)
         audit = AuditLog(self.config.audit) if self.config.audit.directory else None
-        return Site(archive, recalls, limits if limits.is_on else None, audit)
+        return Site(archive, recalls, limits if limits and limits.is_on else None, audit)
 
 
 def choose(backend: str | None = None, prefix: str | None = None, config_file: str | None = None) -> Choice:

@@ -93,4 +93,6 @@ def write(descriptor: int, text: str) -> None:
         try:
             rest = rest[os.write(descriptor, rest) :]
         except BlockingIOError:  # whoever shares the descriptor has set it so
-            select.select([], [descriptor], [])
+            poll = select.poll()  # select() takes no descriptor above 1023
+            poll.register(descriptor, select.POLLOUT)
+            poll.poll()

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from pacifica.archiveinterface.globals import LOG_NAME
 from tests.backends.oracle_hsm_sideband.faults import FAULTS, Fault
 from tests.backends.oracle_hsm_sideband.stand import standing
 from tests.samqfs_emulator.host import HsmHost
@@ -11,7 +12,7 @@ from tests.samqfs_emulator.host import HsmHost
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_head_answers_in_spite_of(fault: Fault, host: HsmHost, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, LOG_NAME)
     with standing(host, fault.below, **fault.options) as stand:
         try:
             fault.make(stand)

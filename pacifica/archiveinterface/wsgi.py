@@ -47,12 +47,12 @@ if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
 
     application.wsgiapp.response_class = UwsgiAnswer
     application.observers += unqueued_access_log(_config.log)  # threads may not run between requests
-    at_worker_start(end_with_master)
     if not _site.archive.is_shared_by_forks:
         at_worker_start(lambda: stop_if_refused(_site.require_layout))
     at_worker_start(_site.sweep)  # what a worker that was killed has left
     if _site.archive.has_tape:
         at_worker_start(start_recaller)
+    at_worker_start(end_with_master)  # the last: uWSGI ends a process at once, whatever Python is doing
 else:
     application.observers += _at_work.enter_context(access_log(_config.log))
     _at_work.enter_context(_site.recalls.at_work())

@@ -278,7 +278,7 @@ def test_a_reload_lets_requests_finish(tmp_path: Path) -> None:
 
 
 def test_the_production_form_finishes_requests_when_it_is_stopped(tmp_path: Path) -> None:
-    with uwsgi(tmp_path, *PRODUCTION) as server:
+    with uwsgi(tmp_path, *PRODUCTION, "--socket-timeout", str(TIMEOUT)) as server:
         upload = begin_upload(server, 7)
         await_partials(tmp_path, 1)
         server.process.send_signal(signal.SIGTERM)
@@ -312,7 +312,7 @@ def test_an_idle_service_that_has_served_ends_when_it_is_stopped(tmp_path: Path)
 
 
 def test_a_worker_that_still_starts_ends_with_the_others(tmp_path: Path) -> None:
-    with uwsgi(tmp_path, *PRODUCTION, "--hook-post-fork", "exec:sleep 2") as server:
+    with uwsgi(tmp_path, *PRODUCTION, "--hook-post-fork", "callint:sleep 2") as server:
         workers = set(children(server.pid))
         os.kill(min(workers), signal.SIGKILL)
         await_true(lambda: set(children(server.pid)) - workers)  # another one starts, and sleeps

@@ -46,11 +46,6 @@ class Authenticator:
             raise UnauthenticatedError("say who you are: this service has users", self._joined(""), "no_credentials")
         return Principal(ANONYMOUS, ANONYMOUS, grants=permissions.anonymous, challenges=self._joined(""))
 
-    @property
-    def named(self) -> int:
-        """How many principals the permissions name."""
-        return len(self._permissions.current())
-
     def _found(self, environ: Mapping[str, Any]) -> Principal | None:
         for method in self._methods:
             try:
@@ -82,15 +77,24 @@ def make_authenticator(options: AuthOptions) -> Authenticator | None:
     """Return what tells the principals of a service with *options*; None without users. Raises ConfigurationError."""
     if not options.enabled:
         return None
-    if not options.permissions_file:
-        raise ConfigurationError("[auth] permissions_file: with users, a file has to say what they may do")
-    permissions = Watched(options.permissions_file, Permissions.parse)
+    permissions = _permissions(options)
     methods = list(outside_methods(options, _own_methods(options)))
     if not methods and not permissions.current().anonymous:
         raise ConfigurationError(
             "[auth] enabled: no user could log in; name a password_file, a token_file or another method"
         )
     return Authenticator(methods, permissions, options)
+
+
+def named_principals(options: AuthOptions) -> int | None:
+    """Return how many principals the permissions name; None without users. Raises ConfigurationError."""
+    return len(_permissions(options).current()) if options.enabled else None
+
+
+def _permissions(options: AuthOptions) -> Watched[Permissions]:
+    if not options.permissions_file:
+        raise ConfigurationError("[auth] permissions_file: with users, a file has to say what they may do")
+    return Watched(options.permissions_file, Permissions.parse)
 
 
 def _own_methods(options: AuthOptions) -> list[Method]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
-from ..auth.authenticator import make_authenticator
+from ..auth.authenticator import named_principals
 from ..config import Config
 from ..exception import ConfigurationError
 from ..globals import LOG_NAME
@@ -135,11 +135,11 @@ class _Service(NamedTuple):
     def announcement(self, address: Any) -> str:
         """Return the line that says what is served at *address*; warn of one that others reach."""
         place = _place(address)
-        users = make_authenticator(self.choice.config.auth)
+        users = named_principals(self.choice.config.auth)
         if users is None and not (isinstance(address, str) or is_loopback(address[0])):
             _log.warning("whoever reaches %s may read, replace and delete files: the service has no users", place)
         scheme = "https" if self.is_encrypted else "http"
-        security = f"{'TLS' if self.is_encrypted else 'no TLS'}, users {'none' if users is None else users.named}"
+        security = f"{'TLS' if self.is_encrypted else 'no TLS'}, users {'none' if users is None else users}"
         return f"{_SERVER} serves {self.choice.prefix} on {scheme}://{place}: {self.choice.summary()}, {security}"
 
     def check(self) -> None:

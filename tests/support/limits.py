@@ -8,7 +8,7 @@ from typing import Any
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.limits.allowances import allowance
 from pacifica.archiveinterface.limits.options import LimitOptions
-from pacifica.archiveinterface.limits.service import LimitService
+from pacifica.archiveinterface.limits.service import limits_of
 from tests.support.service import POSIX_TREE, Service, serving
 
 NAME = "posix:/archive"
@@ -22,7 +22,9 @@ class Limited:
         self.outside.mkdir(exist_ok=True)
         self.archive = POSIX_TREE.make(directory / "archive", ArchiveOptions(move_roots=(str(self.outside),)))
         given = LimitOptions(database=url, principal=allowance(principal), **options)
-        self.limits = LimitService(self.archive, NAME, given)
+        limits = limits_of(self.archive, NAME, given)
+        assert limits
+        self.limits = limits
 
     @contextmanager
     def served(self) -> Iterator[Service]:

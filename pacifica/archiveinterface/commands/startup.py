@@ -15,7 +15,7 @@ from ..config import Config, get_config
 from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME, VERSION, cherrypy_config_file
 from ..limits.counted import CountedFile
-from ..limits.service import LimitService
+from ..limits.service import LimitService, limits_of
 from ..recalls.service import RecallService
 from ..recalls.store import Store
 from ..web.settings import Settings, read_cherrypy_config
@@ -110,10 +110,9 @@ class Choice(NamedTuple):
         """Return a new archive with its recalls, its limits and its audit log. Raises ConfigurationError."""
         archive, options = self.archive(), self.config.recalls
         name = f"{self.backend}:{self.prefix}"
-        limits = LimitService(archive, name, self.config.limits) if self.config.limits.are_set else None
         recalls = RecallService(archive, Store(name, options), options)
         audit = AuditLog(self.config.audit) if self.config.audit.directory else None
-        return Site(archive, recalls, limits if limits and limits.is_on else None, audit)
+        return Site(archive, recalls, limits_of(archive, name, self.config.limits), audit)
 
 
 def choose(backend: str | None = None, prefix: str | None = None, config_file: str | None = None) -> Choice:

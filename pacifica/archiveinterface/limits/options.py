@@ -39,9 +39,3 @@ class LimitOptions:
         "seconds after which what a process holds that has died, the space of its uploads and its transfers, is free",
         at_least(1, float),
     )
-
-    @property
-    def are_set(self) -> bool:
-        """Whether anything may be limited."""
-        in_all = (self.quota_bytes, self.quota_files)
-        return in_all != (None, None) or self.principal != Allowance() or bool(self.principals_file)

@@ -30,21 +30,14 @@ class Used(NamedTuple):
 class LimitService:
     """The limits of an archive, for the threads of a process. The database is opened when it is first needed."""
 
-    def __init__(self, archive: AbstractBackendArchive, name: str, options: LimitOptions) -> None:
-        """Limit what is done with *archive*, which has this *name* in the database. Raises ConfigurationError."""
-        by_name = read_allowances(options.principals_file, options.principal) if options.principals_file else {}
-        in_all = Allowance(bytes=options.quota_bytes, files=options.quota_files)
-        self._quotas = Quotas(in_all, options.principal, by_name)
+    def __init__(self, archive: AbstractBackendArchive, name: str, options: LimitOptions, quotas: Quotas) -> None:
+        """Keep what is done with *archive*, which has this *name* in the database, to *quotas*."""
+        self._quotas = quotas
         self._store = Store(LIMITS, name, options.database, options.database_timeout)
         self._archive = archive
         holding = Holding(self._store, options.lease_seconds)
         self._changes = Changes(self._store, self._quotas, holding, self._size_of)
         self._gate = Gate(self._store, self._quotas, holding)
-
-    @property
-    def is_on(self) -> bool:
-        """Whether anything is limited."""
-        return self._quotas.has_any or self._quotas.has_rates
 
     @property
     def has_quotas(self) -> bool:
@@ -79,6 +72,17 @@ class LimitService:
             return self._archive.file(file_id).status().filesize
         except MissingFileError:
             return None
+
+
+def limits_of(archive: AbstractBackendArchive, name: str, options: LimitOptions) -> LimitService | None:
+    """Return the limits that *options* set on *archive*, known by this *name*; None for none.
+
+    Raises ConfigurationError.
+    """
+    by_name = read_allowances(options.principals_file, options.principal) if options.principals_file else {}
+    in_all = Allowance(bytes=options.quota_bytes, files=options.quota_files)
+    quotas = Quotas(in_all, options.principal, by_name)
+    return LimitService(archive, name, options, quotas) if quotas.has_any or quotas.has_rates else None
 
 
 def _used(most: Allowance, name: str, size: int, files: int) -> Used:

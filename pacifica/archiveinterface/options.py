@@ -155,13 +155,14 @@ def parse_options(place: str, kind: type, texts: Mapping[str, str]) -> Any:
 def read_sections(path: str, parser: configparser.ConfigParser) -> dict[str, dict[str, str]]:
     """Return the texts of the file at *path*, by section and key, as *parser* reads them. Raises ConfigurationError."""
     try:
-        parser.read_string(_read_text(path), path)
+        parser.read_string(read_text(path), path)
         return {section: dict(parser.items(section)) for section in parser.sections()}
     except configparser.Error as error:
         raise _malformed(path, error) from None
 
 
-def _read_text(path: str) -> str:
+def read_text(path: str) -> str:
+    """Return the text of the file at *path*, in UTF-8. Raises ConfigurationError."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError as error:

@@ -38,6 +38,7 @@ LAYERS = [
         "id2filename",
         "options",
         "printing",
+        "syncing",
         "logs.context",
         "web.exchange",
         "http.headers.dates",

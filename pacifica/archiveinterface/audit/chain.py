@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from ..exception import ConfigurationError
 from ..globals import LOG_NAME
-from .files import LogFile, file_with, head_path, inode_of, log_files, log_path, own, sync_names
+from ..syncing import sync_names
+from .files import LogFile, file_with, head_path, inode_of, log_files, log_path, own
 from .head import Head, HeadFile
 from .lines import Hashing, LineError, Members, Place, line_after, read_line
 from .options import NONE, AuditOptions

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from hashlib import sha256
 
+from ..syncing import sync_names
 from .lines import LONGEST_LINE
 
 _LOG = re.compile(r"(.+?)\.log(?:[.-].*)?")
@@ -116,12 +117,3 @@ def own(path: str) -> None:
     if os.geteuid() == 0:
         owner = os.stat(os.path.dirname(path))
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-
-
-def sync_names(directory: str) -> None:
-    """Return when the names in *directory* are on stable storage."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

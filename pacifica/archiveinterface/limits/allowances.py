@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..exception import ConfigurationError
+from ..options import read_text
 
 _POWERS = "KMGTP"
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(?:([KMGTP])(i?))?")
@@ -87,7 +87,7 @@ def read_allowances(path: str, default: Allowance) -> Mapping[str, Allowance]:
     What a line does not name is as in *default*. Raises ConfigurationError.
     """
     found: dict[str, Allowance] = {}
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(map(str.strip, read_text(path).splitlines()), 1):
         if not line or line.startswith(("#", ";")):
             continue
         name, is_line, text = (part.strip() for part in line.rpartition("="))
@@ -106,12 +106,3 @@ def read_allowances(path: str, default: Allowance) -> Mapping[str, Allowance]:
 def _given(chosen: Allowance) -> dict[str, Any]:
     given = {name: value for name, value in chosen._asdict().items() if value is not None}
     return {**given, "burst": chosen.burst} if "requests" in given else given
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {(error.strerror or 'unreadable').lower()}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: not a text file in UTF-8") from error

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...exception import ConfigurationError
+from ...syncing import sync_names
 
 _NEW_MODE = 0o600
 _KEPT_BITS = 0o640  # a group may read the file; nobody else may
@@ -65,12 +66,4 @@ def _replace(path: str, text: str, old: os.stat_result) -> None:
     except BaseException:
         os.unlink(name)
         raise
-    _sync(directory)
-
-
-def _sync(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_names(directory)

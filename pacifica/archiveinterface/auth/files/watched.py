@@ -4,11 +4,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from ...exception import ConfigurationError
 from ...globals import LOG_NAME
+from ...options import read_text
 
 T = TypeVar("T")
 
@@ -50,11 +50,7 @@ class Watched(Generic[T]):
 
     def _read(self) -> T:
         try:
-            return self._parse(Path(self._path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigurationError(f"{self._path}: {(error.strerror or 'unreadable').lower()}") from error
-        except UnicodeDecodeError as error:
-            raise ConfigurationError(f"{self._path}: not a text file in UTF-8") from error
+            return self._parse(read_text(self._path))
         except ValueError as error:
             raise ConfigurationError(f"{self._path}: {error}") from error
 

@@ -36,7 +36,7 @@ class AuditOptions:
     key_file: str = option(
         "",
         "a file with a secret of at least 16 bytes, with which lines are authenticated (HMAC-SHA-256); empty: they are"
-        " chained by SHA-256 alone, which whoever can write the log can compute as well",
+        " chained by SHA-256 alone, which any program that can write the log can compute as well",
         absolute_path,
     )
     events: frozenset[str] = option(

@@ -31,7 +31,7 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
 
 @dataclass(frozen=True)
 class AuthOptions:
-    """Users, and what they may do. Without users, whoever reaches the service may do everything."""
+    """Users, and what they may do. Without users, every client that reaches the service may do everything."""
 
     enabled: bool = option(
         "false", "whether requests need a user, and the permissions of `permissions_file` hold", boolean

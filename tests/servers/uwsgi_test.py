@@ -16,7 +16,7 @@ from tests.servers.launcher_test import await_closed_port, await_partials, begin
 from tests.support.needs import need
 from tests.support.process_tree import children
 from tests.support.processes import UWSGI, Server, uwsgi
-from tests.support.service import TIMEOUT, tree_of
+from tests.support.service import TIMEOUT, free_port, tree_of
 from tests.support.waiting import await_true
 
 # As deploy/uwsgi.ini has it.
@@ -312,7 +312,8 @@ def test_an_idle_service_that_has_served_ends_when_it_is_stopped(tmp_path: Path)
 
 
 def test_a_worker_that_still_starts_ends_with_the_others(tmp_path: Path) -> None:
-    with uwsgi(tmp_path, *PRODUCTION, "--hook-post-fork", "callint:sleep 2") as server:
+    uploads = ("--http-socket", f"127.0.0.1:{free_port()}", "--map-socket", "1:4")
+    with uwsgi(tmp_path, *PRODUCTION, *uploads, "--hook-post-fork", "callint:sleep 2") as server:
         workers = set(children(server.pid))
         os.kill(min(workers), signal.SIGKILL)
         await_true(lambda: set(children(server.pid)) - workers)  # another one starts, and sleeps

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -85,6 +86,9 @@ def _end_with_master() -> None:
 
 
 def _is_listening(descriptor: int) -> bool:
+    # In a worker that does not serve a socket (map-socket), /dev/null has its number.
+    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        return False
     with socket.socket(fileno=os.dup(descriptor)) as listener:
         return bool(listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 

@@ -122,6 +122,18 @@ def _endless(block: bytes, pause: float) -> Answer:
     return answer
 
 
+def _silent(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.end_headers()
+    request.rfile.read(1)  # until the service hangs up
+
+
+def _no_json(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.end_headers()
+    request.wfile.write(b"<html></html>")
+
+
 def _content(content: object) -> Answer:
     return lambda request: answer_json(request, content)
 
@@ -135,7 +147,8 @@ BAD_ANSWERS: dict[str, tuple[str, Answer]] = {
     "keys without encryption": (DISCOVERY, _content({**DISCOVERED, "jwks_uri": "http://192.0.2.1/keys"})),
     "keys in a file": (DISCOVERY, _content({**DISCOVERED, "jwks_uri": "file:///etc/passwd"})),
     "a port that is no port": (DISCOVERY, _content({**DISCOVERED, "jwks_uri": "https://127.0.0.1:x/keys"})),
-    "no JSON": (KEYS, _endless(b"", 0)),
+    "nothing": (KEYS, _silent),
+    "no JSON": (KEYS, _no_json),
     "a list": (KEYS, _content([])),
     "no keys": (KEYS, _content({"keys": []})),
     "keys that are no list": (KEYS, _content({"keys": {"kty": "RSA"}})),

@@ -10,12 +10,11 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.issuer import Issuer, public_jwk, rsa_key
-
-STRANGE = rsa_key()
 
 
 def encoded(part: bytes | Mapping[str, Any]) -> str:
@@ -68,8 +67,12 @@ def _none(name: str) -> Callable[[Issuer], str]:
     return lambda issuer: f"{encoded({'alg': name, 'kid': 'rsa'})}.{encoded(issuer.claims())}."
 
 
+def _stranger() -> RSAPrivateKey:
+    return rsa_key("stranger")
+
+
 def _signed_by_stranger(**header: Any) -> Callable[[Issuer], str]:
-    return lambda issuer: jwt.encode(issuer.claims(), STRANGE, "RS256", {"kid": "rsa", **header})
+    return lambda issuer: jwt.encode(issuer.claims(), _stranger(), "RS256", {"kid": "rsa", **header})
 
 
 def _edited(issuer: Issuer) -> str:
@@ -187,7 +190,7 @@ ATTACKS: dict[str, Callable[[Issuer], str]] = {
     "too long": _claims(x="x" * 17_000),
     # What is signed by somebody else, or by nobody.
     "another key": _signed_by_stranger(),
-    "another key that the header brings": _signed_by_stranger(jwk=public_jwk(STRANGE)),
+    "another key that the header brings": lambda issuer: _signed_by_stranger(jwk=public_jwk(_stranger()))(issuer),
     "another key that the header points at": _signed_by_stranger(
         jku="https://evil.example/keys", x5u="https://evil.example"
     ),

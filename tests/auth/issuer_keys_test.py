@@ -102,10 +102,9 @@ DISCOVERED = {"issuer": "{url}", "jwks_uri": "{url}/keys"}
 
 def _status(status: int, **headers: str) -> Answer:
     """Return an answer whose content would be good, were it not for its status."""
-    content = {**DISCOVERED, "keys": [public_jwk(rsa_key(), kid="rsa")]}
 
     def answer(request: BaseHTTPRequestHandler) -> None:
-        answer_json(request, content, status, headers)
+        answer_json(request, {**DISCOVERED, "keys": [public_jwk(rsa_key("rsa"), kid="rsa")]}, status, headers)
 
     return answer
 

@@ -22,13 +22,13 @@ from tests.support.issuer import SECRET, Issuer, public_jwk, rsa_key
 def issuer() -> Iterator[Issuer]:
     """An issuer whose key set has keys that must not be used, too."""
     with running_issuer() as issuer:
-        issuer.keys["short"] = rsa_key(1024)
+        issuer.keys["short"] = rsa_key("short", 1024)
         known = issuer.keys["rsa"]
         issuer.further = [
             SECRET,
             public_jwk(known, kid="enc", use="enc"),
             {**RSAAlgorithm.to_jwk(known, as_dict=True), "kid": "leaked"},
-            public_jwk(rsa_key(), kid="another"),
+            public_jwk(rsa_key("another"), kid="another"),
             {"kty": "RSA", "kid": "broken", "n": 7},
             {"kty": "EC", "kid": "odd", "crv": "P-256", "x": "AA", "y": "AA"},
             {"kty": "unknown"},
@@ -37,9 +37,9 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="module")
-def site(sites: MakeSite, issuer: Issuer) -> Site:
+def site(lasting_sites: MakeSite, issuer: Issuer) -> Site:
     """A site that accepts RS256 and ES256 of the issuer."""
-    return sites(issuer)
+    return lasting_sites(issuer)
 
 
 @pytest.mark.parametrize("kid", ["rsa", "ec"])

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -23,8 +24,9 @@ _AT_ONCE = threading.Event()
 _AT_ONCE.set()
 
 
-def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
-    """Return a new key."""
+@cache
+def rsa_key(name: str, bits: int = 2048) -> rsa.RSAPrivateKey:
+    """Return the key *name* of this process: making one takes longer than most tests."""
     return rsa.generate_private_key(65537, bits)
 
 
@@ -47,7 +49,7 @@ class Issuer:
         """Answer on the loopback interface, with TLS if there is a *context*."""
         self._context = context
         self.keys: dict[str, Any] = {
-            "rsa": rsa_key(),
+            "rsa": rsa_key("rsa"),
             "ec": ec.generate_private_key(ec.SECP256R1()),
             "ed": ed25519.Ed25519PrivateKey.generate(),
         }
@@ -87,7 +89,7 @@ class Issuer:
 
     def rotate(self, kid: str) -> None:
         """Sign with a new key *kid*, and forget the others."""
-        self.keys = {kid: rsa_key()}
+        self.keys = {kid: rsa_key(kid)}
 
     def key_set(self) -> dict[str, Any]:
         """Return the public keys as a JWK Set."""

@@ -35,11 +35,11 @@ try:
         _config.pages,
         _site.limits,
         _config.auth,
+        _site.audit,
     )
 except ConfigurationError as error:
     sys.exit(fail("wsgi", error))
 
-application.audit = _site.audit
 _at_work = ExitStack()
 application.observers += _at_work.enter_context(span_observers())
 if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only

@@ -24,8 +24,11 @@ def test_what_needs_the_count_is_refused_and_reading_goes_on(tmp_path: Path, ser
                 assert int(answer.headers["Retry-After"]) > 0
             assert len(service.request("GET", "/1").content) == 500
             assert service.request("GET", "/2").status_code == 404
+            ready = service.request("GET", "/-/ready")
+            assert (ready.status_code, ready.json()["checks"]["limits"]["ok"]) == (503, False)
         await_true(lambda: service.request("PUT", "/2", data=b"x" * 500).status_code == 201)
         await_true(lambda: limited.used() == (1000, 2))
+        assert service.request("GET", "/-/ready").json()["checks"]["limits"] == {"ok": True}
 
 
 def test_a_rate_needs_the_database(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from pacifica.archiveinterface.backends.posix.archive import PosixBackendArchive
 from pacifica.archiveinterface.exception import BackendUnavailableError
 from pacifica.archiveinterface.globals import VERSION
 from pacifica.archiveinterface.http.options import HttpOptions
+from tests.support.audit import audited_service, home_in
+from tests.support.mounts import mounted_new, require_mounts
 from tests.support.service import Client, serving
 
 
@@ -122,6 +124,32 @@ def test_a_directory_that_went_or_filled_up_is_told(serve: Serve, tmp_path: Path
     assert answer.status_code == 503
     assert str(tmp_path) not in answer.text
     assert requests.get(f"{service.url}/-/health").status_code == 200
+
+
+def test_an_audit_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    with audited_service(tmp_path / "archive", home_in(tmp_path)) as service:
+        assert service.request("GET", "/-/ready").json()["checks"]["audit"] == {"ok": True}
+        (tmp_path / "audit").rename(tmp_path / "elsewhere")
+        answer = service.request("GET", "/-/ready")
+        assert answer.status_code == 503
+        assert answer.json()["message"] == "audit: its directory is not there or cannot be written"
+
+
+def test_a_full_disk_of_the_audit_log_is_told(tmp_path: Path) -> None:
+    require_mounts()
+    (tmp_path / "archive").mkdir()
+    with (
+        mounted_new(tmp_path, "ext4", 8 << 20) as disk,
+        audited_service(tmp_path / "archive", home_in(disk)) as service,
+    ):
+        assert service.request("GET", "/-/ready").status_code == 200
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "other").write_bytes(bytes(8 << 20))
+        assert service.request("GET", "/-/ready").json()["message"] == "audit: no space is left"
+        assert service.request("PUT", "/7", data=b"x").status_code == 507
+        (disk / "other").unlink()
+        assert service.request("GET", "/-/ready").status_code == 200
 
 
 def test_the_version_is_told(serve: Serve) -> None:

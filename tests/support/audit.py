@@ -75,8 +75,7 @@ def audited_service(
     """Serve files below *prefix* with the log of *home*, whose *options* are other than the defaults."""
     given = {"directory": str(home.directory), "node": NODE, "key_file": str(home.key_file), "sync": "none"}
     log = AuditLog(AuditOptions(**{**given, **options}))
-    with closing(log), serving(POSIX_FLAT.make(prefix, archive), recalls=recalls, auth=auth) as service:
-        service.application.audit = log
+    with closing(log), serving(POSIX_FLAT.make(prefix, archive), recalls=recalls, auth=auth, audit=log) as service:
         yield service
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import requests
 
+from pacifica.archiveinterface.audit.log import AuditLog
 from pacifica.archiveinterface.auth.options import AuthOptions
 from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendArchive
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
@@ -227,11 +228,12 @@ def serving(
     pages: PagesOptions | None = None,
     limits: LimitService | None = None,
     auth: AuthOptions | None = None,
+    audit: AuditLog | None = None,
 ) -> Iterator[Service]:
     """Serve *archive* from this process until the block is left."""
     quick = {"server.socket_port": 0, "server.thread_pool": 24, "server.socket_timeout": 20}
     settings = {**(settings or {}), "global": {**quick, **(settings or {}).get("global", {})}}
-    application = make_application(archive, settings, http, recalls, tape, pages, limits, auth)
+    application = make_application(archive, settings, http, recalls, tape, pages, limits, auth, audit)
     server = ArchiveServer(application, LauncherOptions(), drain_seconds=5)
     server.expiration_interval = 0.02  # seconds; also how long stopping takes
     server.prepare()

@@ -159,10 +159,9 @@ class _Service(NamedTuple):
         config = self.choice.config
         http, tape, pages = config.http, config.tape, config.pages
         application = make_application(
-            site.archive, self.settings, http, site.recalls, tape, pages, site.limits, config.auth
+            site.archive, self.settings, http, site.recalls, tape, pages, site.limits, config.auth, site.audit
         )
         application.observers += observers
-        application.audit = site.audit
         return [_make_server(application, config, listener) for listener in listeners]
 
     def work(self, pages: Sequence[socket.socket], assignment: Assignment) -> int:

@@ -49,6 +49,10 @@ class LimitService:
         """What lets requests pass; None if it lets all pass."""
         return self._gate if self._quotas.has_rates else None
 
+    def require_database(self) -> None:
+        """Raise BackendUnavailableError when the database does not answer."""
+        self._store.rows(Usage.select(Usage.key).limit(1).tuples())
+
     def file(self, file_id: str, name: str) -> CountedFile:
         """Return the file *file_id* for changes by the principal with this *name*. Raises FileIdError."""
         return CountedFile(self._changes, self._archive, file_id, Owner.named(name or ANONYMOUS))

@@ -6,12 +6,14 @@ from typing import Any
 
 import cherrypy
 
+from ..audit.log import AuditLog
 from ..backends.abstract.archive import AbstractBackendArchive
 from ..exception import ArchiveInterfaceError
 from ..globals import VERSION
 from ..http.answers import Answer, json_answer
 from ..http.errors import error_content
 from ..http.server_calls import PAUSE
+from ..limits.service import LimitService
 from ..recalls.service import RecallService
 from ..web.writing import write
 from .questions import Question, answers
@@ -22,11 +24,22 @@ _UNAVAILABLE = "503 Service Unavailable"
 class Checks:
     """Finds out whether the service can serve."""
 
-    def __init__(self, archive: AbstractBackendArchive, recalls: RecallService | None, drain_file: str) -> None:
-        """Check *archive*, the database of *recalls*, and whether there is a *drain_file*, if one is named."""
+    def __init__(
+        self,
+        archive: AbstractBackendArchive,
+        recalls: RecallService | None,
+        limits: LimitService | None,
+        audit: AuditLog | None,
+        drain_file: str,
+    ) -> None:
+        """Check *archive*, the databases of *recalls* and *limits*, *audit*, and for a *drain_file* if it has a name."""
         asked: dict[str, Callable[[], object]] = {**archive.checks()}
         if recalls and archive.has_tape:  # without tape, only requests to the tape API need the database
             asked["database"] = recalls.require_database
+        if limits:
+            asked["limits"] = limits.require_database
+        if audit:
+            asked["audit"] = audit.require_room
         self._questions = {name: Question(ask) for name, ask in asked.items()}
         self._drain_file = drain_file
 

@@ -46,12 +46,13 @@ def make_application(
     pages: PagesOptions | None = None,
     limits: LimitService | None = None,
     auth: AuthOptions | None = None,
+    audit: AuditLog | None = None,
 ) -> cherrypy.Application:
     """Return the WSGI application that serves *archive*.
 
     *settings* are CherryPy's, *options* those of [http], *tape* those of [tape], *pages* those of [pages], *auth* those
     of [auth]. Without *recalls*, each request has its file recalled alone, and there are no pages of recalls and no
-    tape API. *limits* are those of principals.
+    tape API. *limits* are those of principals. In *audit*, changes are written before they are answered.
 
     CherryPy's configuration is one for the process: the last application made has set it.
     Raises ConfigurationError for an option that this archive cannot keep.
@@ -67,14 +68,15 @@ def make_application(
     resource = ArchiveInterfaceGenerator(archive, options, recalls, limits)
     # The rest of the threads serve files, whatever the site has set.
     listeners = min(options.event_listeners, int(overall["server.thread_pool"]) // 2)
-    served = _own_pages(archive, recalls, Checks(archive, recalls, options.drain_file), pages, listeners)
+    checks = Checks(archive, recalls, limits, audit, options.drain_file)
+    served = _own_pages(archive, recalls, checks, pages, listeners)
     if recalls:
         served |= tape_pages(archive, recalls, tape or TapeOptions())
     open_pages, schemes = _open_pages(pages), authenticator.schemes if authenticator else ()
     protection = Protection(authenticator is not None, schemes, open_pages, limits is not None)
     served[PATH] = OpenApiPage([*served, PATH], protection)
     router = Router(resource, served, str(pages.address[1]) if pages.address else "", open_pages)
-    application = ArchiveApplication(resource, options, most_bytes, router, authenticator)
+    application = ArchiveApplication(resource, options, most_bytes, router, authenticator, audit)
     application.gate = limits.gate if limits else None
     if can_expose() or pages.metrics_directory:  # another process may tell what this one has counted
         application.count_requests()
@@ -121,16 +123,17 @@ class ArchiveApplication(cherrypy.Application):
         most_bytes: int,
         router: Router,
         authenticator: Authenticator | None,
+        audit: AuditLog | None,
     ) -> None:
         """Serve *resource* and what *router* finds, to those whom *authenticator* knows, or to everybody without one.
-
-        A body may have *most_bytes*, any number if 0.
+        Changes are written to *audit* before they are answered. A body may have *most_bytes*, any number if 0.
         """
         super().__init__(resource, "")
         self.options = options
         self.most_bytes = most_bytes
         self.router = router
         self.authenticator = authenticator
+        self.audit = audit
         self.gate: Gate | None = None
         """What lets requests pass."""
         self.request_class = ArchiveRequest
@@ -141,8 +144,6 @@ class ArchiveApplication(cherrypy.Application):
         self.log: CherryPyLog = CherryPyLog(id(self))
         self.observers: list[Observer] = []
         """Each gets every Exchange."""
-        self.audit: AuditLog | None = None
-        """Where changes are written before they are answered."""
         self.is_counted = False
 
     def count_requests(self) -> None:

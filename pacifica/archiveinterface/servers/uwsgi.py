@@ -53,8 +53,11 @@ def at_worker_start(action: Callable[[], None]) -> None:
 
 
 def _start_worker() -> None:
-    for action in _at_start:
-        action()
+    try:
+        for action in _at_start:
+            action()
+    except KeyboardInterrupt:
+        os._exit(0)  # uWSGI stops, and tells each worker once
 
 
 def end_with_master() -> None:

@@ -11,7 +11,7 @@ from pacifica.archiveinterface.backends.hpss.archive import HpssBackendArchive
 from pacifica.archiveinterface.commands.layout import require_layout
 from pacifica.archiveinterface.exception import ConfigurationError
 from tests.backends.hpss.conftest import Installation
-from tests.backends.hpss.support import NEWEST, archive_on, client_of, installed, write_config
+from tests.backends.hpss.support import NEWEST, archive_on, client_of, installed, names_of, write_config
 from tests.hpss_simulator import Simulator
 from tests.support.crashes import Points, die, runs_to_the_end
 from tests.support.processes import Server, uwsgi
@@ -126,14 +126,14 @@ def test_uwsgi_stops_when_the_layout_is_another_one(
     environment = {
         "PAI_BACKEND_TYPE": "hpss",
         "ARCHIVEINTERFACE_CONFIG": str(write_config(simulator)),
-        "HPSS_SIM_ROOT": str(simulator.root),
-        "HPSS_SIM_NAMES": "/",
+        **names_of(simulator),
     }
     with (
-        pytest.raises(RuntimeError, match="convert --to tree"),
+        pytest.raises(RuntimeError, match="convert --to tree") as stopped,
         uwsgi(directory, "--pythonpath", str(installation(NEWEST)), env=environment) as server,
     ):
         raise RuntimeError(ended(server))
+    assert "NO MERCY" not in str(stopped.value)  # no worker had to be killed
 
 
 def ended(server: Server) -> str:

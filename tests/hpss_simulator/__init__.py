@@ -88,6 +88,7 @@ class Simulator:
 
     def __init__(self, library: Path, root: Path, names: Path | None = None) -> None:
         self.library = library
+        self.flavour = library.parent.parent.name
         self.root = root
         self.names = names or root / "names"
         self._calls = ctypes.CDLL(str(library), mode=os.RTLD_LAZY | os.RTLD_DEEPBIND)

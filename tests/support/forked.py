@@ -58,23 +58,32 @@ class ForkedProcess:
 
 @contextmanager
 def forked_launcher(
-    prefix: Path | str, *options: str, env: Mapping[str, str] | None = None, user: str | None = None
+    prefix: Path | str,
+    *options: str,
+    env: Mapping[str, str] | None = None,
+    user: str | None = None,
+    run: Callable[..., Any] = run_main,
 ) -> Iterator[Server]:
     """Run the launcher, one process, on a free port until the block is left, as *user* if root asks.
 
-    What the interpreter reads of *env* as it starts has no effect.
+    What the interpreter reads of *env* as it starts has no effect. The process calls *run*, which does as run_main.
     """
     arguments = ("-t", "posix", "-p", "0", "--prefix", str(prefix), "--processes", "0", *options)
     environment = {**clean_environment(), **(env or {})}
-    with serving(lambda output: ForkedProcess(run_main, arguments, environment, output, user)) as server:
+    with serving(lambda output: ForkedProcess(run, arguments, environment, output, user)) as server:
         yield server
 
 
 def refusal_of_main(*arguments: str, **environment: str) -> str:
     """Return the line with which the launcher refuses to start, with the exit code 2."""
+    return refusal_of(run_main, *arguments, **environment)
+
+
+def refusal_of(run: Callable[..., Any], /, *arguments: str, **environment: str) -> str:
+    """Return the line with which the launcher, called by *run*, refuses to start, with the exit code 2."""
     with tempfile.NamedTemporaryFile() as output:
         everywhere = ("-p", "0", *arguments)  # another port may be named, and 8080 be in use
-        process = ForkedProcess(run_main, everywhere, {**clean_environment(), **environment}, output.name, None)
+        process = ForkedProcess(run, everywhere, {**clean_environment(), **environment}, output.name, None)
         return refused(process.wait(), output.read())
 
 

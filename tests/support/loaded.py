@@ -4,6 +4,7 @@ import ctypes
 import os
 import pwd
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
@@ -50,5 +51,6 @@ def _take_over(environment: Mapping[str, str], output: str, errors: str) -> None
     """Take the environment, and write to the files *output* and *errors*."""
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # what TMPDIR was before
     for standard, name in ((1, output), (2, errors)):
         os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND), standard)

@@ -24,7 +24,6 @@ FLAVOUR_MATTERS = {
     "installation_test",
     "programs_test",
     "tape_test",
-    "valgrind_test",
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends.hpss.conftest import Installation, ServeHpss
-from tests.backends.hpss.support import archive_on, assert_all_is_closed, write_config
+from tests.backends.hpss.support import archive_on, assert_all_is_closed, names_of, write_config
 from tests.hpss_simulator import Simulator
 from tests.support.processes import uwsgi
 from tests.support.service import Client
@@ -40,8 +40,7 @@ def test_every_forked_worker_logs_in_once(simulator: Simulator, directory: Path,
     environment = {
         "PAI_BACKEND_TYPE": "hpss",
         "ARCHIVEINTERFACE_CONFIG": str(write_config(simulator)),
-        "HPSS_SIM_ROOT": str(simulator.root),
-        "HPSS_SIM_NAMES": "/",
+        **names_of(simulator),
     }
     with uwsgi(directory, "--pythonpath", str(installation("9.3")), env=environment) as server:
         service = Client(int(server.url.rpartition(":")[2]))
@@ -70,7 +69,7 @@ def test_a_new_login_under_load_loses_no_request(serve_hpss: ServeHpss, simulato
     def life_of(number: int) -> bool:
         content, path = os.urandom(3 * BLOCK + number), f"/{1000 + number}"
         good = True
-        for time in range(4):
+        for time in range(2):
             if (number + time) % 5 == 0:
                 simulator.expire()
             content = content[::-1]

@@ -6,19 +6,19 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
 from tests.backends.hpss.conftest import Installation
-from tests.backends.hpss.support import PROJECT, TIMEOUT, archive_on, assert_all_is_closed, write_config
+from tests.backends.hpss.forked import launcher_on, run_on
+from tests.backends.hpss.support import PROJECT, TIMEOUT, archive_on, assert_all_is_closed, names_of, write_config
 from tests.hpss_simulator import Simulator, build
+from tests.support.forked import refusal_of
 from tests.support.needs import need
 from tests.support.page import typed
-from tests.support.processes import Server, launcher, refusal
+from tests.support.processes import launcher
 from tests.support.service import await_service, free_port
 from tests.support.waiting import await_true
 
@@ -31,8 +31,7 @@ def environment(simulator: Simulator, installation: Installation, flavour: str) 
     """What lets a process find the extension and the archive."""
     return {
         "PYTHONPATH": str(installation(flavour)),
-        "HPSS_SIM_ROOT": str(simulator.root),
-        "HPSS_SIM_NAMES": "/",
+        **names_of(simulator),
     }
 
 
@@ -40,12 +39,6 @@ def environment(simulator: Simulator, installation: Installation, flavour: str) 
 def config(simulator: Simulator) -> Path:
     """The configuration of a service on the simulator."""
     return write_config(simulator)
-
-
-@contextmanager
-def server(directory: Path, config: Path, environment: dict[str, str]) -> Iterator[Server]:
-    with launcher(directory, "-t", "hpss", "-c", str(config), env=environment) as running:
-        yield running
 
 
 def test_each_worker_process_logs_in_for_itself_and_a_reload_goes_on(
@@ -61,28 +54,26 @@ def test_each_worker_process_logs_in_for_itself_and_a_reload_goes_on(
 
 
 @pytest.mark.parametrize("moment", ["hpss_Write", "hpss_Chmod", "hpss_Rename", "hpss_Unlink"])
-def test_a_library_that_aborts_loses_nothing(
-    simulator: Simulator, directory: Path, config: Path, environment: dict[str, str], moment: str
-) -> None:
-    with server(directory, config, environment) as running:
+def test_a_library_that_aborts_loses_nothing(simulator: Simulator, directory: Path, config: Path, moment: str) -> None:
+    with launcher_on(simulator, directory, "-c", str(config)) as running:
         assert requests.put(f"{running.url}/7", data=b"old", timeout=TIMEOUT).status_code == 201
         simulator.inject(f"{moment} * abort")
         with pytest.raises(requests.ConnectionError):
             requests.request("DELETE" if moment == "hpss_Unlink" else "PUT", f"{running.url}/7", data=b"new")
         assert running.process.wait(TIMEOUT) == -signal.SIGABRT
     simulator.inject()
-    with server(directory, config, environment) as running:
+    with launcher_on(simulator, directory, "-c", str(config)) as running:
         assert requests.get(f"{running.url}/7", timeout=TIMEOUT).content == b"old"
         assert requests.put(f"{running.url}/7", data=b"new", timeout=TIMEOUT).status_code == 201
         assert requests.get(f"{running.url}/7", timeout=TIMEOUT).content == b"new"
 
 
 def test_a_library_that_aborts_on_removing_what_is_open_is_never_let(
-    simulator: Simulator, directory: Path, config: Path, environment: dict[str, str]
+    simulator: Simulator, directory: Path, config: Path
 ) -> None:
     simulator.set("abort_on_unlink", 1)
     content = os.urandom(20 << 20)  # more than sockets hold, so that the file stays open
-    with server(directory, config, environment) as running:
+    with launcher_on(simulator, directory, "-c", str(config)) as running:
         requests.put(f"{running.url}/7", data=content, timeout=TIMEOUT)
         with requests.get(f"{running.url}/7", stream=True, timeout=TIMEOUT) as reading:
             assert requests.delete(f"{running.url}/7", timeout=TIMEOUT).status_code == 200
@@ -118,12 +109,11 @@ def test_sending_to_tape_refuses_what_is_there_already(
         assert (shown["level0"], shown["level1"]) == ("disk 0", "tape 7")
 
 
-def test_no_front_end_is_told_to_open_what_is_in_hpss(
-    simulator: Simulator, directory: Path, environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_no_front_end_is_told_to_open_what_is_in_hpss(simulator: Simulator, directory: Path, tmp_path: Path) -> None:
     config = tmp_path / "sendfile.ini"
     config.write_text(write_config(simulator).read_text() + "[http]\nsendfile = x-accel-redirect\n")
-    line = refusal("-t", "hpss", "--prefix", str(directory), "-c", str(config), **environment)
+    named = ("-t", "hpss", "--prefix", str(directory), "-c", str(config))
+    line = refusal_of(run_on(simulator), *named, **names_of(simulator))
     assert "[http] sendfile = x-accel-redirect" in line
 
 
@@ -132,7 +122,7 @@ def test_the_deployment_tests_pass_through_tape(
 ) -> None:
     to_tape = f"{sys.executable} -m pacifica.archiveinterface.backends.hpss.to_tape -c {config} --prefix {directory}"
     simulator.set("mount_seconds", 0.2)
-    with server(directory, config, environment) as running:
+    with launcher_on(simulator, directory, "-c", str(config)) as running:
         variables = {
             "ARCHIVE_URL": running.url,
             "MIGRATE_COMMAND": to_tape,

@@ -17,7 +17,8 @@ from pacifica.archiveinterface.recalls.requests import Wish
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
 from tests.backends.hpss.conftest import Installation
-from tests.backends.hpss.support import archive_on, write_config
+from tests.backends.hpss.forked import launcher_on
+from tests.backends.hpss.support import archive_on, names_of, write_config
 from tests.hpss_simulator import Simulator
 from tests.support.processes import BIN, Server, launcher, uwsgi
 from tests.support.service import TIMEOUT
@@ -38,8 +39,7 @@ def environment(simulator: Simulator, installation: Installation, flavour: str, 
         "ARCHIVEINTERFACE_CONFIG": str(config),
         "PAI_BACKEND_TYPE": "hpss",
         "PYTHONPATH": str(installation(flavour)),
-        "HPSS_SIM_ROOT": str(simulator.root),
-        "HPSS_SIM_NAMES": "/",
+        **names_of(simulator),
     }
 
 
@@ -60,12 +60,15 @@ def server(
             # Away from the sources, which come first in the directory where uWSGI starts and have no extension.
             yield stack.enter_context(uwsgi(directory, *workers, "--chdir", str(directory), env=environment))
             return
-        options = ("--processes", "2") if request.param == "two workers" else ()
+        if request.param == "two workers":
+            options = ("-t", "hpss", "--processes", "2")
+            yield stack.enter_context(launcher(directory, *options, env=environment))
+            return
         if request.param == "a process of its own":
             command = [str(BIN / "pacifica-archiveinterface-cmd"), "--prefix", str(directory), "recaller"]
             process = stack.enter_context(subprocess.Popen(command, env={**os.environ, **environment}))
             stack.callback(process.terminate)
-        yield stack.enter_context(launcher(directory, "-t", "hpss", *options, env=environment))
+        yield stack.enter_context(launcher_on(simulator, directory, env=environment))
 
 
 def holder(tmp_path: Path) -> int:
@@ -116,7 +119,7 @@ def test_another_goes_on_when_the_one_at_work_is_killed(
     os.kill(killed, signal.SIGKILL)
     with ExitStack() as stack:
         if killed == server.pid:
-            again = stack.enter_context(launcher(directory, "-t", "hpss", env=environment))
+            again = stack.enter_context(launcher_on(simulator, directory, env=environment))
             place = place.replace(server.url, again.url)
         assert ended(place) == ["COMPLETED"] * len(FILES)
         assert simulator.counters()["recalls_finished"] == len(FILES)

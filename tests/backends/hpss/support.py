@@ -124,6 +124,11 @@ def simulator_of(flavour: str, directory: Path) -> Simulator:
     return simulator
 
 
+def names_of(simulator: Simulator) -> dict[str, str]:
+    """Return the variables that name the archive of *simulator* to a process; its HPSS paths are local ones."""
+    return {"HPSS_SIM_ROOT": str(simulator.root), "HPSS_SIM_NAMES": "/"}
+
+
 def archive_on(
     simulator: Simulator,
     directory: Path,
@@ -139,7 +144,7 @@ def archive_on(
         "busy_delay": 1,
         **(hpss or {}),
     }
-    with installed(simulator.library.parent.parent.name):
+    with installed(simulator.flavour):
         return HpssBackendArchive(str(directory), archive, HpssOptions(**settings))
 
 

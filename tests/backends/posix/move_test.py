@@ -1,6 +1,5 @@
 """PATCH on the POSIX backend: a source that others change, that cannot be removed, or that is not a file."""
 
-import gc
 import hashlib
 import os
 import socket
@@ -311,7 +310,6 @@ def test_no_verb_leaves_a_descriptor_or_a_file(
 ) -> None:
     Path(archive.prefix, "directory").mkdir()
     needs_source = deed in (move, fail_to_move)
-    gc.collect()  # of earlier tests
     before = open_files(archive.prefix, source.parent)
     deed(archive, source) if needs_source else deed(archive)
     assert open_files(archive.prefix, source.parent) == before

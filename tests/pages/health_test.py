@@ -147,7 +147,6 @@ def test_a_full_disk_of_the_audit_log_is_told(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="No space left"):
             (disk / "other").write_bytes(bytes(8 << 20))
         assert service.request("GET", "/-/ready").json()["message"] == "audit: no space is left"
-        assert service.request("PUT", "/7", data=b"x").status_code == 507
         (disk / "other").unlink()
         assert service.request("GET", "/-/ready").status_code == 200
 

@@ -29,10 +29,11 @@ from peewee import (
     TextField,
 )
 
+from . import globals as paths
 from .connections import Connections, Limits
 from .database import connections_to
 from .exception import BackendUnavailableError, ConfigurationError
-from .globals import HOME, LOG_NAME
+from .globals import LOG_NAME
 
 T = TypeVar("T")
 Migration = Callable[[Database], None]
@@ -92,7 +93,7 @@ class Kind(NamedTuple):
 
     def default_place(self, archive: str) -> Path:
         """Return the SQLite file for the *archive*, a kind of backend and a prefix."""
-        directory = Path(os.getenv("STATE_DIRECTORY", "").partition(":")[0] or HOME)
+        directory = Path(os.getenv("STATE_DIRECTORY", "").partition(":")[0] or paths.HOME)
         digest = blake2b(archive.encode(errors="surrogateescape"), digest_size=6).hexdigest()
         return directory / f"{self.section}-{digest}.sqlite3"
 

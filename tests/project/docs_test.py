@@ -151,7 +151,9 @@ def test_the_shipped_cherrypy_file_is_the_built_in_settings() -> None:
 
 
 def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(ROOT / "docs"), str(tmp_path)]
+    # Sphinx makes millions of objects that live to its end: looking for cycles among them takes a third of its time.
+    program = "import gc, sys; gc.disable(); from sphinx.cmd.build import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "-q", "-W", "--keep-going", str(ROOT / "docs"), str(tmp_path)]
     built = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
     assert built.stderr == "", "if a theme or an extension is missing: make .venv/.test"
 

@@ -6,7 +6,6 @@ import pwd
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
@@ -41,9 +40,9 @@ def run_cmd(
     encoding, _, handler = environment.get("PYTHONIOENCODING", "utf-8:strict").partition(":")
     os.dup2(os.open(read, os.O_RDONLY), 0)
     sys.stdin = os.fdopen(0, encoding=encoding, errors=handler)
-    for stream in (sys.stdout, sys.stderr):
-        assert isinstance(stream, TextIOWrapper)
-        stream.reconfigure(encoding=encoding, errors=handler if stream is sys.stdout else "backslashreplace")
+    # New ones: those at hand know of their files that they can be sought in, which a pipe cannot.
+    sys.stdout = os.fdopen(1, "w", encoding=encoding, errors=handler)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding=encoding, errors="backslashreplace")
     sys.exit(cmd(arguments))
 
 

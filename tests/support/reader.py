@@ -1,7 +1,8 @@
 """Somebody who types in what a page of the manual shows, and compares what is printed with the page.
 
 A ``console`` block shows commands after ``$`` and what they print; an ``sh`` block only commands. A service
-runs on in a terminal of its own until the next one is started, a store until the page ends. What the pages call port
+runs on in a terminal of its own until the next one is started, a store until the page ends. The administrator's tool
+is a stand-in that runs the tool in a forked process. What the pages call port
 8080 and 8333, /home/ada/archiveinterface, /path, /etc/pacifica, /srv/archive and /var/lib/pacifica-archiveinterface are
 free ports and directories of the test.
 """
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from tests.support.needs import need
 from tests.support.processes import UWSGI, WITHOUT_PSYCOPG
 from tests.support.server_process import free_ports, wait_until
 from tests.support.service import TIMEOUT, await_service, free_port
+from tests.support.stand_in import stand_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,14 +89,17 @@ class Reader:
         self._service: subprocess.Popen[str] | None = None
         self._store: subprocess.Popen[str] | None = None
         self._store_ports = free_ports(8)
+        self._tools = home / "tools"
         self._settle()
+        self._open = ExitStack()
+        self._open.enter_context(stand_in(self._tools))
 
     def _settle(self) -> None:
         self._clone.mkdir()
         for entry in ROOT.iterdir():
             if not entry.name.startswith(".") and entry.name != "archive":
                 (self._clone / entry.name).symlink_to(entry)
-        for name in ("path", "archive", "state", "etc"):
+        for name in ("path", "archive", "state", "etc", "tools"):
             (self._home / name).mkdir()
         (self._home / ".curlrc").write_text("silent\nshow-error\n")  # as on a terminal, where no progress is shown
         # The environment that runs the tests, set up for make: it need not do so again.
@@ -143,7 +148,7 @@ class Reader:
             return shell.communicate(timeout=TIMEOUT)[0], shell.returncode
 
     def _shell(self, command: str, output: int) -> subprocess.Popen[str]:
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        path = f"{self._tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         return subprocess.Popen(
             ["bash", "-c", "\n".join([*self._exports, command])],
             cwd=self._clone,
@@ -184,6 +189,7 @@ class Reader:
         if self._store:
             os.killpg(self._store.pid, signal.SIGKILL)
             self._store.wait(TIMEOUT)
+        self._open.close()
 
     def _stop_service(self) -> None:
         if self._service:

@@ -175,6 +175,19 @@ def test_permissions_change_with_their_file(service: Service, users: Users, capl
     assert status(service, "/7", headers=users.headers("robot")) == 404
 
 
+@pytest.mark.parametrize("name", ["users", "tokens"])
+def test_a_file_that_everybody_can_read_is_told(
+    tmp_path: Path, users: Users, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    for file in (users.password_file, users.token_file, users.permissions_file):
+        file.chmod(0o640)
+    (tmp_path / name).chmod(0o644)
+    with serving(POSIX_TREE.make(tmp_path / "archive"), auth=users.options):
+        pass
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert told == [f"[auth] {tmp_path / name} can be read by all users of this host: chmod o= {tmp_path / name}"]
+
+
 def test_tokens_and_passwords_change_with_their_files(service: Service, users: Users) -> None:
     token, text = new_token("robot", None)
     users.token_file.write_text(f"{token.line()}\n")

@@ -1,10 +1,14 @@
 """Who sent a request, and what that principal may do."""
 
+import logging
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..exception import AuthFailure, ConfigurationError, UnauthenticatedError
+from ..globals import LOG_NAME
 from .files.passwords import Passwords
 from .files.permissions_file import Permissions
 from .files.tokens import Tokens
@@ -14,6 +18,7 @@ from .options import AuthOptions
 from .outside import outside_methods
 from .permissions import ANONYMOUS, Principal
 
+_log = logging.getLogger(LOG_NAME)
 _WRONG: AuthFailure = "wrong_credentials"
 
 
@@ -102,6 +107,13 @@ def _own_methods(options: AuthOptions) -> list[Method]:
     methods: list[Method] = []
     if options.token_file:
         methods.append(Tokens(options.token_file, options.realm))
+        _warn_of_readers(options.token_file)
     if options.password_file:
         methods.append(Passwords(options.password_file, options.realm, options.password_checks))
+        _warn_of_readers(options.password_file)
     return methods
+
+
+def _warn_of_readers(path: str) -> None:
+    if os.stat(path).st_mode & stat.S_IROTH:
+        _log.warning("[auth] %s can be read by all users of this host: chmod o= %s", path, path)

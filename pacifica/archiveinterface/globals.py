@@ -30,7 +30,7 @@ def cherrypy_config_file(given: str | None = None) -> str | None:
 
 def _chosen(given: str | None, variable: str, default: Path) -> str | None:
     named = given or os.getenv(variable)
-    return named or (str(default) if default.exists() else None)
+    return named or (str(default) if os.path.exists(default) else None)
 
 
 # The documented paths of the two files, whether they exist or not.

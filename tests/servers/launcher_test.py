@@ -457,6 +457,14 @@ def test_with_no_thread_left_uploads_are_stored_and_a_stop_stops(ordinary_user: 
             assert server.stop() == 0
 
 
+def test_a_home_directory_that_cannot_be_searched_has_no_configuration(
+    users_place: Path, ordinary_user: str | None
+) -> None:
+    (users_place / "home").mkdir(mode=0)
+    with launcher(users_place, env={"HOME": str(users_place / "home")}, user=ordinary_user) as server:
+        assert requests.put(f"{server.url}/7", data=b"x").status_code == 201
+
+
 def test_what_a_killed_process_left_is_swept_and_never_served(tmp_path: Path) -> None:
     with forked_launcher(tmp_path) as server:
         requests.put(f"{server.url}/7", data=b"old")

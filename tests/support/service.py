@@ -231,7 +231,7 @@ def serving(
     audit: AuditLog | None = None,
 ) -> Iterator[Service]:
     """Serve *archive* from this process until the block is left."""
-    quick = {"server.socket_port": 0, "server.thread_pool": 24, "server.socket_timeout": 20}
+    quick = {"server.socket_port": 0, "server.thread_pool": 8, "server.socket_timeout": 20}
     settings = {**(settings or {}), "global": {**quick, **(settings or {}).get("global", {})}}
     application = make_application(archive, settings, http, recalls, tape, pages, limits, auth, audit)
     server = ArchiveServer(application, LauncherOptions(), drain_seconds=5)

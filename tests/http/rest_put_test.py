@@ -51,14 +51,22 @@ def chunks(content: bytes, size: int) -> Iterator[bytes]:
         yield content[start : start + size]
 
 
-@pytest.mark.parametrize("size", [1000, 65536, 1_500_000])
-def test_chunked_bodies_are_taken(service: Service, size: int) -> None:
-    content = os.urandom(3_000_000)
-    answer = service.request("PUT", "/7", data=chunks(content, size))
-    assert answer.json()["total_bytes"] == "3000000"
+def test_chunked_bodies_are_taken(service: Service) -> None:
+    content = os.urandom(1_000_000)
+    answer = service.request("PUT", "/7", data=chunks(content, 65536))
+    assert answer.json()["total_bytes"] == "1000000"
     assert service.request("GET", "/7").content == content
 
 
+@pytest.mark.parametrize("size", [1000, 1_500_000])
+@ONCE
+def test_chunks_may_be_of_any_size(service: Service, size: int) -> None:
+    content = os.urandom(3_000_000)
+    assert service.request("PUT", "/7", data=chunks(content, size)).json()["total_bytes"] == "3000000"
+    assert service.request("GET", "/7").content == content
+
+
+@ONCE
 def test_a_connection_serves_again_after_a_chunked_body(service: Service) -> None:
     request = b"PUT /7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nTrailer: x\r\n\r\n"
     answers = service.raw(request + b"GET /7 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -151,6 +159,7 @@ def test_a_limit_that_the_site_sets_is_kept(serve: Serve, prefix: Path) -> None:
     assert service.request("GET", "/8").status_code == 404
 
 
+@ONCE
 def test_an_error_reaches_a_client_that_is_still_sending(service: Service) -> None:
     answer = service.request("PUT", "/..", data=b"x" * 8_000_000)
     assert answer.status_code == 400
@@ -170,6 +179,18 @@ def test_past_the_bound_the_rest_of_a_refused_body_is_not_read(service: Service)
     assert sent < 1 << 27
 
 
+def check_time(service: Service, text: str, seconds: float, stored_seconds: float) -> None:
+    """Fail unless a file that is sent with the Last-Modified *text* is from *seconds*, of which some are stored."""
+    service.request("PUT", "/7", data=b"x", headers={"Last-Modified": text})
+    assert float(head(service)["Last-Modified"]) == stored_seconds
+    assert service.request("GET", "/7").headers["Last-Modified"] == formatdate(int(seconds), usegmt=True)
+
+
+@pytest.mark.parametrize("seconds", [0, 1473806059.5])
+def test_last_modified_sets_the_modification_time(backend: Backend, service: Service, seconds: float) -> None:
+    check_time(service, str(seconds), seconds, int(seconds) if backend.whole_seconds else seconds)
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
@@ -179,18 +200,13 @@ def test_past_the_bound_the_rest_of_a_refused_body_is_not_read(service: Service)
         ("2016-09-14T00:34:19.25+02:00", 1473806059.25),
         ("2016-09-13 22:34:19+0000", 1473806059),
         ("1473806059", 1473806059),
-        ("1473806059.5", 1473806059.5),
-        ("0", 0),
         (time.ctime(1473806059), 1473806059),
         (time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(1473806059)), 1473806059),
     ],
 )
-def test_last_modified_sets_the_modification_time(
-    backend: Backend, service: Service, text: str, seconds: float
-) -> None:
-    service.request("PUT", "/7", data=b"x", headers={"Last-Modified": text})
-    assert float(head(service)["Last-Modified"]) == (int(seconds) if backend.whole_seconds else seconds)
-    assert service.request("GET", "/7").headers["Last-Modified"] == formatdate(int(seconds), usegmt=True)
+@ONCE
+def test_last_modified_has_many_forms(service: Service, text: str, seconds: float) -> None:
+    check_time(service, text, seconds, seconds)
 
 
 def test_without_last_modified_the_time_is_now(service: Service) -> None:

@@ -146,7 +146,7 @@ def test_a_lost_recall_holds_up_no_other_file(serve_hpss: ServeHpss, simulator: 
 
 
 def test_the_service_answers_while_every_call_hangs(serve_hpss: ServeHpss, simulator: Simulator) -> None:
-    service = serve_hpss({"waiting": 12})  # of 24 threads
+    service = serve_hpss({"waiting": 4})  # of 8 threads
     put(service, "7")
     simulator.inject("hpss_[!P]* * hang")
     with ThreadPoolExecutor(40) as pool:
@@ -158,7 +158,7 @@ def test_the_service_answers_while_every_call_hangs(serve_hpss: ServeHpss, simul
         assert int(refused[0].headers["Retry-After"]) > 0
         simulator.inject()
         statuses = [answer.result().status_code for answer in answers]
-    assert statuses.count(200) >= 12
+    assert statuses.count(200) >= 4
     assert set(statuses) == {200, 503}
     assert service.request("GET", "/7").text == "content of 7"
 

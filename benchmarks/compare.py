@@ -20,7 +20,7 @@ from .bytes_alone import measure_bytes_alone, sync_file_system
 from .goals import ROUNDS_FOR_A_VERDICT
 from .growth import measure_growth
 from .load import Work, measure
-from .memory import TRANSFERS, measure_memory
+from .memory import TRANSFERS, WARM_UP, measure_memory
 from .report import write_report
 from .running import Contestant, Running, end_in_order
 from .seed import LARGE_ID, SIZES, make_seed, store_large, store_seed
@@ -36,13 +36,17 @@ _SMALL_FILES = 4 * _GIB  # bytes that one turn may put, or so
 
 @dataclass(frozen=True)
 class Form:
-    """How much is measured: *seconds* a turn, *large* and *memory* MiB of large files, *growth* numbers of files."""
+    """How much is measured: *seconds* a turn, *large* and *memory* MiB of large files, *growth* numbers of files.
+
+    *warming*: requests before the memory is looked at.
+    """
 
     rounds: int
     seconds: int
     large: int
     memory: int
     growth: Sequence[int]
+    warming: int = WARM_UP
 
     def large_name(self) -> str:
         """Return the size of the large file as tables show it."""
@@ -51,7 +55,7 @@ class Form:
 
 _FULL = Form(rounds=ROUNDS_FOR_A_VERDICT, seconds=1, large=1024, memory=1024, growth=(10, 10_000, 1_000_000))
 _QUICK = Form(rounds=1, seconds=1, large=64, memory=16, growth=(10, 10_000))
-_TRIAL = Form(rounds=1, seconds=1, large=4, memory=1, growth=(10, 100))
+_TRIAL = Form(rounds=1, seconds=1, large=4, memory=1, growth=(10, 100), warming=40)
 
 
 def main() -> None:
@@ -131,7 +135,7 @@ def _measured(places: Mapping[str, Path], form: Form, given: argparse.Namespace)
     if given.change:
         return results
     # Neither depends on the place as rates do; the last one has inodes and blocks to find.
-    results["memory"] += _told(measure_memory(place, directory, form.memory))
+    results["memory"] += _told(measure_memory(place, directory, form.memory, form.warming))
     results["growth"] += _told(measure_growth(place, directory, form.growth, form.rounds, form.seconds))
     return results
 

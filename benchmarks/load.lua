@@ -2,7 +2,8 @@
 -- wrk ... -s load.lua URL -- KIND DIRECTORY FIRST COUNT [OFFSET LENGTH]
 -- KIND is GET, HEAD, PUT, range or mixed; the files FIRST, FIRST + 1, ... (COUNT of them) are stored, and what
 -- they hold is in DIRECTORY, as far as they differ. A PUT stores one of these under an id from FIRST_NEW_ID on.
--- Each connection waits for PAUSE_MS milliseconds before a request: for those who try it, not for those who measure.
+-- For those who try it, not for those who measure: each connection waits for PAUSE_MS milliseconds before a request,
+-- and after ENOUGH answers wrk ends before its time, as at a SIGINT.
 
 local threads = {}
 
@@ -14,6 +15,13 @@ end
 local pause = tonumber(os.getenv("PAUSE_MS"))
 if pause then
   function delay() return pause end
+end
+
+local enough = tonumber(os.getenv("ENOUGH"))
+local answered = 0
+local ffi = enough and require("ffi")
+if enough then
+  ffi.cdef("int getpid(void); int kill(int pid, int signal);")
 end
 
 wrong = 0
@@ -93,6 +101,10 @@ local function is_right(status, headers, answer)
 end
 
 function response(status, headers, answer)
+  answered = answered + 1
+  if answered == enough then
+    ffi.C.kill(ffi.C.getpid(), 2)
+  end
   if status == 200 and not headers["Content-Length"] and not headers["Transfer-Encoding"] then
     lengthless = lengthless + 1
   end

@@ -17,22 +17,22 @@ TRANSFERS = 32  # half of them uploads, half downloads
 WARM_UP = 400  # small requests
 
 
-def measure_memory(place: str, directory: Path, mebibytes: int) -> Iterator[dict[str, Any]]:
+def measure_memory(place: str, directory: Path, mebibytes: int, warming: int) -> Iterator[dict[str, Any]]:
     """Yield, for both ways to start the service, what it had resident before and at most during the transfers."""
     for name in (UWSGI, LAUNCHER):
         with (
             tempfile.TemporaryDirectory(prefix="bench-", dir=directory) as home,
             service(name).running(Path(home, "service")) as running,
         ):
-            yield {"place": place, "service": name, **_transfers(running, Path(home), mebibytes)}
+            yield {"place": place, "service": name, **_transfers(running, Path(home), mebibytes, warming)}
 
 
-def _transfers(running: Running, home: Path, mebibytes: int) -> dict[str, Any]:
+def _transfers(running: Running, home: Path, mebibytes: int, warming: int) -> dict[str, Any]:
     source = home / "source"
     with source.open("wb") as file:
         file.truncate(mebibytes << 20)  # a hole: the disk has to hold no more than what is uploaded
     curl(running, "1", "-T", str(source))
-    warm_up(running)
+    warm_up(running, warming)
     running.forget_peak()
     before = running.peak_mebibytes()
     with ThreadPoolExecutor(TRANSFERS) as pool:
@@ -49,7 +49,7 @@ def _transfers(running: Running, home: Path, mebibytes: int) -> dict[str, Any]:
     }
 
 
-def warm_up(running: Running, requests: int = WARM_UP) -> None:
+def warm_up(running: Running, requests: int) -> None:
     """Put and get small files, as many at a time, until every worker and most threads have met both."""
     with ThreadPoolExecutor(TRANSFERS) as pool:
         for number in range(requests):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import urllib.request
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,14 +29,21 @@ def first_id(size: str) -> int:
 
 def make_seed(seed: Path, large: int) -> None:
     """Make a directory of files for each size, for ranges and for mixed work, and the large file of *large* bytes."""
-    for size, length in SIZES.items():
-        (seed / str(length)).mkdir(parents=True)
-        for file_id in range(first_id(size), first_id(size) + FILES_EACH):
-            (seed / str(length) / str(file_id)).write_bytes(os.urandom(length))
+    make_small(seed, SIZES)
     (seed / "range").mkdir()
     (seed / "range" / str(RANGE_FILE)).write_bytes(os.urandom(RANGE_OFFSET + 2 * max(SIZES.values())))
     _make_mixed(seed)
-    _make_large(seed / str(LARGE_ID), large)
+    make_large(seed, large)
+
+
+def make_small(seed: Path, sizes: Iterable[str]) -> None:
+    """Make a directory of files for each of the *sizes*."""
+    seed.mkdir()
+    for size in sizes:
+        place = seed / str(SIZES[size])
+        place.mkdir()
+        for file_id in range(first_id(size), first_id(size) + FILES_EACH):
+            (place / str(file_id)).write_bytes(os.urandom(SIZES[size]))
 
 
 def _make_mixed(seed: Path) -> None:
@@ -45,9 +53,10 @@ def _make_mixed(seed: Path) -> None:
         os.link(original, seed / "mixed" / str(file_id))
 
 
-def _make_large(path: Path, size: int) -> None:
+def make_large(seed: Path, size: int) -> None:
+    """Make the large file of *size* bytes."""
     block = os.urandom(_MIB)
-    with path.open("wb") as file:
+    with (seed / str(LARGE_ID)).open("wb") as file:
         for number in range(size // _MIB):  # no two blocks alike
             file.write(number.to_bytes(8, "big") + block[8:])
 

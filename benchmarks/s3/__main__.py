@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from ..load import Work
 from ..memory import WARM_UP, warm_up
 from ..running import Contestant, Running, end_in_order
-from ..seed import make_seed, store_large, store_seed
+from ..seed import make_large, make_small, store_large, store_seed
 from .bench_store import bench_store
 from .memory import measure_memory
 from .report import memory_table, ratio_table
@@ -25,11 +25,12 @@ from .turns import Site, measure, participants
 
 
 @contextmanager
-def site(directory: Path, mebibytes: int, warming: int) -> Iterator[Site]:
+def site(directory: Path, sizes: Sequence[str], mebibytes: int, warming: int) -> Iterator[Site]:
     """Run the store and the services below *directory*, with the same files in all of them, each warmed up."""
     with tempfile.TemporaryDirectory(prefix="bench-s3-", dir=directory) as name, ExitStack() as stack:
         home = Path(name)
-        make_seed(home / "seed", mebibytes << 20)
+        make_small(home / "seed", sizes)
+        make_large(home / "seed", mebibytes << 20)
         store = stack.enter_context(bench_store(home / "store"))
         store.put(home / "seed")
         running: dict[str, tuple[Contestant, Running]] = {}
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks-s3"), help="directory of the results")
     given = parser.parse_args()
     end_in_order()
-    with site(given.directory, given.mebibytes, given.warming) as running:
+    with site(given.directory, given.sizes, given.mebibytes, given.warming) as running:
         records = [_told(record) for record in rounds(running, given)]
         memory = [_told(record) for record in measure_memory(running, given.memory)]
     given.out.mkdir(parents=True, exist_ok=True)

@@ -58,6 +58,8 @@ class BenchStore:
     def remove_new(self, after: int) -> None:
         """Remove the objects with ids above *after*, and free the space that they took."""
         keys = [found["Key"] for found in self._listed() if _id_of(found["Key"]) > after]
+        if not keys:
+            return
         for first in range(0, len(keys), 1000):
             listed = [{"Key": key} for key in keys[first : first + 1000]]
             self._client.delete_objects(Bucket=BUCKET, Delete={"Objects": listed, "Quiet": True})

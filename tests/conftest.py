@@ -27,6 +27,8 @@ settings.load_profile("untimed")
 _STATE = TemporaryDirectory(prefix="state-")
 Path(_STATE.name).chmod(0o1777)
 os.environ["STATE_DIRECTORY"] = _STATE.name
+# Looking for proxies in the environment takes a quarter of the time of a small request.
+os.environ["NO_PROXY"] = "127.0.0.1"
 
 Serve = Callable[..., Service]
 

@@ -60,6 +60,11 @@ class Call(NamedTuple):
         return re.split("[,)]", self.text)[0]
 
     @property
+    def kind(self) -> str:
+        """The name and the flags."""
+        return " ".join([self.name, *re.findall(r"\b(?:O|LOCK)_[A-Z|_]+", self.text)])
+
+    @property
     def changes_names_or_files(self) -> bool:
         """Whether the disk, or what the client knows of it, differs after the call; a sync counts, too."""
         if self.name == "openat":
@@ -138,8 +143,8 @@ def traced(pid: int, names: Iterable[str], injection: str = "") -> Iterator[Trac
 
 
 def ends_of_runs(calls: Iterable[Call]) -> Iterator[Call]:
-    """Yield the first and the last of calls of one name that follow each other."""
-    for _, run in groupby(calls, lambda call: call.name):
+    """Yield the first and the last of calls of one name that follow each other, and all change something or nothing."""
+    for _, run in groupby(calls, lambda call: (call.name, call.changes_names_or_files)):
         first, *others = run
         yield first
         yield from others[-1:]

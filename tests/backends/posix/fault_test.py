@@ -27,6 +27,8 @@ from tests.support.tracing import DISK_CALLS, READING_CALLS, SYNCS, Call, Trace,
 EVERY_CALL = os.getenv("FAULTS") == "all"
 STATUS_OF = {"EIO": 500, "ENOSPC": 507, "EDQUOT": 507}
 TAKES_NO_SPACE = ("unlink", "unlinkat", "fchmod", "utimensat")
+# A move over a file makes no call that an overwrite and a move do not make; make test-faults tries these, too.
+TRIED = [ordeal for ordeal in ORDEALS if EVERY_CALL or not (ordeal.source and ordeal.old)]
 _ATTEMPTS = 5
 
 
@@ -36,7 +38,7 @@ def _traceable() -> None:
 
 
 @pytest.mark.usefixtures("_traceable")
-@pytest.mark.parametrize("ordeal", ORDEALS, ids=str)
+@pytest.mark.parametrize("ordeal", TRIED, ids=str)
 def test_a_failing_call_is_told_and_harms_nothing(tmp_path: Path, far: Path, ordeal: Ordeal) -> None:
     ids = ids_of(ordeal)
     with site_in(tmp_path, far, ordeal.options) as site:
@@ -53,13 +55,18 @@ def test_a_failing_call_is_told_and_harms_nothing(tmp_path: Path, far: Path, ord
 def errors_of(calls: list[Call]) -> Iterator[tuple[Call, str]]:
     """Yield the calls that are to fail, each with its error.
 
-    Without EVERY_CALL, space lacks only where it is taken, and its two errors take turns.
+    Without EVERY_CALL, space lacks only where it is taken, and its two errors take turns; of calls that only find or
+    lock, the first of each kind fails: those that change something beside the others fail, too.
     """
     if EVERY_CALL:
         yield from product(calls, STATUS_OF)
         return
-    lack_of_space = cycle(["ENOSPC", "EDQUOT"])
+    lack_of_space, found = cycle(["ENOSPC", "EDQUOT"]), set[str]()
     for call in ends_of_runs(calls):
+        if not call.changes_names_or_files:
+            if call.kind in found:
+                continue
+            found.add(call.kind)
         yield call, "EIO"
         if call.changes_names_or_files and call.name not in TAKES_NO_SPACE:
             yield call, next(lack_of_space)

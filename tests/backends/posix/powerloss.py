@@ -28,8 +28,8 @@ from pathlib import Path
 
 import requests
 
+from tests.support.forked import forked_launcher
 from tests.support.mounts import SMALLEST, make_file_system, mounted, mounted_new, run
-from tests.support.processes import launcher
 from tests.support.service import TIMEOUT
 
 FICLONE = 0x40049409  # linux/fs.h
@@ -260,7 +260,7 @@ class Verdict:
         """Judge what the service, started on *places*, makes of what the cut has left."""
         self.cuts += 1
         self.acknowledged = 0
-        with launcher(places.prefix, "-c", str(self.config)) as server:
+        with forked_launcher(places.prefix, "-c", str(self.config)) as server:
             with requests.Session() as session:
                 for client in clients:
                     for file_id, steps in list(client.steps.items()):
@@ -339,7 +339,7 @@ def cut_again_and_again(
     with disk(place, kind) as live:
         roots = f"{live.places.near}:{live.places.far}"
         config.write_text(f"[posix]\nuse_id2filename = true\n[archive]\nmove_roots = {roots}\n{options}")
-        with launcher(live.places.prefix, "-c", str(config)) as server:
+        with forked_launcher(live.places.prefix, "-c", str(config)) as server:
             clients = [Client(seed * _CLIENTS + number, server.url, live.places) for number in range(_CLIENTS)]
             while verdict.cuts < cuts and not enough(verdict):
                 with at_work(clients):

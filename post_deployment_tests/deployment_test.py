@@ -39,7 +39,8 @@ STAGE_TIMEOUT = float(os.getenv("STAGE_TIMEOUT", "3600"))  # seconds
 MIGRATE_COMMAND = os.getenv("MIGRATE_COMMAND", "")
 
 TIMEOUT = (10, 300)  # seconds to connect, and without a byte from the service
-POLL = 1  # seconds between two questions whether a file is on disk
+POLL = 1  # seconds, at most, between two questions whether a file is on disk
+FIRST_POLL = 0.1  # seconds; each pause is twice as long as the one before
 BLOCK_SIZE = 1 << 20  # bytes
 THREADS = 8
 MOD_TIME = 1473806059  # epoch seconds
@@ -173,10 +174,11 @@ def media_of(file_id: str) -> str:
 
 def wait_for_disk(file_id: str) -> None:
     """Wait for the end of a recall, as cartd does it."""
-    deadline = time.monotonic() + STAGE_TIMEOUT
+    deadline, pause = time.monotonic() + STAGE_TIMEOUT, FIRST_POLL
     while media_of(file_id) != "disk":
         assert time.monotonic() < deadline, f"{file_id} was not recalled within STAGE_TIMEOUT"
-        time.sleep(POLL)
+        time.sleep(pause)
+        pause = min(2 * pause, POLL)
 
 
 def migrate(file_id: str) -> bool:

@@ -37,8 +37,10 @@ def environment(simulator: Simulator, installation: Installation, flavour: str) 
 
 @pytest.fixture
 def config(simulator: Simulator) -> Path:
-    """The configuration of a service on the simulator."""
-    return write_config(simulator)
+    """The configuration of a service on the simulator, whose recalls begin at once."""
+    path = write_config(simulator)
+    path.write_text(f"{path.read_text()}[recalls]\nquiet_seconds = 0\npoll_seconds = 0.05\n")
+    return path
 
 
 def test_each_worker_process_logs_in_for_itself_and_a_reload_goes_on(

@@ -6,8 +6,6 @@ import os
 import shlex
 import signal
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +25,7 @@ from pacifica.archiveinterface.backends.oracle_hsm_sideband.tape.libsam import L
 from pacifica.archiveinterface.id2filename import id2filename
 from tests.backends.oracle_hsm_sideband.stand import CONTENT, FILE, Answer, Stand, standing
 from tests.samqfs_emulator.host import HsmHost
-from tests.support.processes import URL
+from tests.support.processes import launcher
 from tests.support.service import TIMEOUT, Client, Service
 from tests.support.waiting import await_true
 
@@ -423,26 +421,15 @@ def blocking_service(host: HsmHost, library: Path, config: str, tmp_path: Path) 
         "retry_seconds = 0",
     ]
     file.write_text("\n".join(["[recalls]", *recalls, "[hsm_sideband]", *lines, "stager = read", config]))
-    program = [sys.executable, "-m", "pacifica.archiveinterface", "-t", "hsmsideband", "-a", "127.0.0.1", "-p", "0"]
-    with subprocess.Popen(
-        [*program, "--prefix", str(host.filesystem.mount), "-c", str(file)],
-        cwd=ROOT,
-        env={**os.environ, "LD_PRELOAD": str(library), "SAMQFS_EMULATOR": str(host.filesystem.root)},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr
-        try:
-            address = next(found[1] for found in map(URL.search, process.stderr) if found)
-            yield Client(int(address.rpartition(":")[2]))
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 0
+    environment = {"LD_PRELOAD": str(library), "SAMQFS_EMULATOR": str(host.filesystem.root)}
+    options = ("-t", "hsmsideband", "-c", str(file))
+    with launcher(host.filesystem.mount, *options, env=environment) as server:
+        yield Client(int(server.url.rpartition(":")[2]))
+        assert server.stop() == 0
 
 
 def test_readers_blocked_on_tape_hold_up_nobody(host: HsmHost, libraries: tuple[Path, Path], tmp_path: Path) -> None:
-    released = [str(number) for number in range(1000, 1012)]
+    released = [str(number) for number in range(1000, 1008)]
     with blocking_service(host, libraries[1], "recall_threads = 4", tmp_path) as service:
         stand = Stand(host, service)
         contents = {file_id: os.urandom(50_000) for file_id in released}

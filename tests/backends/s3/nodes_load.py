@@ -17,8 +17,8 @@ from tests.support.waiting import await_true
 
 CLIENTS = 5
 FILES = 6  # of each client
-SIZES = [1 << 10, 1 << 16, 1 << 20, 6 << 20, 12 << 20]  # bytes; the two largest in parts
-WEIGHTS = [8, 4, 2, 1, 1]
+SIZES = [1 << 10, 1 << 16, 1 << 18, 6 << 20, 11 << 20]  # bytes; the two largest in parts
+WEIGHTS = [16, 8, 4, 1, 1]
 PIECE = 1 << 20  # bytes that are sent at a time when no length is
 ABSENT = "absent"
 BROKEN = "broken off"

@@ -23,8 +23,8 @@ from tests.support.needs import need
 from tests.support.server_process import ServerProcess, free_ports
 
 SECONDS = float(os.getenv("NODES_SECONDS", "0"))
-PROCESSES = 4 if SECONDS else 2  # of each node
-ANSWERS = 30  # while a server is away, and again when it is back
+PROCESSES = 4 if SECONDS else 1  # of each node
+ANSWERS = 20  # while a server is away, and again when it is back
 
 
 @pytest.fixture

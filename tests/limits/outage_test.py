@@ -14,7 +14,7 @@ SERVERS = {"mariadb": mariadb_server, "postgresql": postgresql_server}
 @pytest.mark.parametrize("server", SERVERS)
 def test_what_needs_the_count_is_refused_and_reading_goes_on(tmp_path: Path, server: str) -> None:
     database = SERVERS[server]()
-    limited = Limited(tmp_path, database.new_database(), quota_bytes=1000, database_timeout=0.5)
+    limited = Limited(tmp_path, database.new_url(), quota_bytes=1000, database_timeout=0.5)
     with limited.served() as service:
         assert service.request("PUT", "/1", data=b"x" * 500).status_code == 201
         with database.suspended():
@@ -33,7 +33,7 @@ def test_what_needs_the_count_is_refused_and_reading_goes_on(tmp_path: Path, ser
 
 def test_a_rate_needs_the_database(tmp_path: Path) -> None:
     database = mariadb_server()
-    limited = Limited(tmp_path, database.new_database(), "requests 1/s, burst 100", database_timeout=0.5)
+    limited = Limited(tmp_path, database.new_url(), "requests 1/s, burst 100", database_timeout=0.5)
     with limited.served() as service:
         assert service.request("HEAD", "/1").status_code == 404
         with database.suspended():

@@ -27,13 +27,14 @@ class DatabaseServer:
 
     def __init__(self, server: MariaDB | PostgreSQL) -> None:
         self.server = server
+        self._host = f"127.0.0.1:{server.port}"
         if isinstance(server, MariaDB):
             server.create_account(USER, _PASSWORD, f"ALL ON `{USER}%`.*")
-            self._url = f"mariadb://{USER}:p%40ss%2Fword@127.0.0.1:{server.port}/{{}}?ssl_disabled=true"
+            self._url = f"mariadb://{USER}:p%40ss%2Fword@{self._host}/{{}}?ssl_disabled=true"
             server.execute(f"CREATE DATABASE {USER} CHARACTER SET utf8mb4")
         else:
             password = server.create_account(USER)
-            self._url = f"postgresql://{USER}:{password}@127.0.0.1:{server.port}/{{}}"
+            self._url = f"postgresql://{USER}:{password}@{self._host}/{{}}"
         self.url = self._url.format(USER)
 
     def new_database(self, character_set: str = "utf8mb4") -> str:
@@ -44,6 +45,16 @@ class DatabaseServer:
         else:
             self.server.execute(f"CREATE DATABASE {name} OWNER {USER}")
         return self._url.format(name)
+
+    def new_url(self) -> str:
+        """Return a URL at which there are no tables yet.
+
+        A user of PostgreSQL gets a schema for it, because a database costs much: it has hundreds of files.
+        """
+        if isinstance(self.server, MariaDB):
+            return self.new_database()
+        name = f"{USER}_{next(_numbers)}"
+        return f"postgresql://{name}:{self.server.create_schema(name, USER)}@{self._host}/{USER}"
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
@@ -71,7 +82,9 @@ class DatabaseServer:
         if isinstance(self.server, MariaDB):
             self.server.kill_connections(USER)
         else:
-            self.server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", USER)
+            self.server.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE %s", f"{USER}%"
+            )
 
 
 @functools.cache
@@ -102,10 +115,10 @@ def postgresql_server() -> DatabaseServer:
 
 NEW_URL: dict[str, Callable[[Path], str]] = {
     "sqlite": lambda directory: f"sqlite:///{directory / 'database.sqlite3'}",
-    "mariadb": lambda directory: mariadb_server().new_database(),
-    "postgresql": lambda directory: postgresql_server().new_database(),
+    "mariadb": lambda directory: mariadb_server().new_url(),
+    "postgresql": lambda directory: postgresql_server().new_url(),
 }
-"""Return the URL of a new database of each kind; that of SQLite is in the directory given."""
+"""Return the URL of a place for tables of each kind; that of SQLite is in the directory given."""
 
 
 def _directory(prefix: str) -> Path:

@@ -25,7 +25,7 @@ def server(request: pytest.FixtureRequest) -> DatabaseServer:
 @pytest.fixture
 def tape(server: DatabaseServer, prefix: Path, tmp_path: Path) -> Iterator[TapeClient]:
     """A service with a file, whose recalls are in a database of the server."""
-    archive, database = POSIX_TREE.make(prefix), server.new_database()
+    archive, database = POSIX_TREE.make(prefix), server.new_url()
     with tape_service(archive, tmp_path, database=database, database_timeout=2) as client:
         assert client.service.request("PUT", "/5", data=b"content").status_code == 201
         yield client

@@ -102,7 +102,8 @@ def test_the_commands_install_a_service_that_runs(server: str, run: Run, tmp_pat
         assert requests.delete(f"http://127.0.0.1:{port}/5", timeout=TIMEOUT).status_code == 403
     finally:
         for process in [host.pid, *descendants(host.pid)]:
-            os.kill(process, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # uWSGI's workers end with their master
+                os.kill(process, signal.SIGKILL)
         host.wait(TIMEOUT)
     shown = log.read_text()
     assert "640 root:keeper /etc/pacifica/config.ini" in shown

@@ -1,5 +1,6 @@
 """The distribution installs in an empty environment, beside other packages of the pacifica namespace."""
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from tests.support.service import await_service, free_port
 
@@ -21,18 +23,35 @@ PATIENCE = 600  # seconds for what is downloaded
 pytestmark = pytest.mark.network
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     """Return what *command* prints; it has to succeed."""
-    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+def pip_at_hand(environment: Path) -> dict[str, str]:
+    """Return variables with which the pip of the tests installs into *environment*, and compiles no module.
+
+    A pip of its own, compiled, would be half of the work.
+    """
+    path = f"{environment}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {"PATH": path, "PIP_PYTHON": f"{environment}/bin/python", "PIP_NO_COMPILE": "1"}
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source distribution, unpacked: what it lacks, no later test finds. The wheel made from it is beside it."""
+    """The source distribution, unpacked: what it lacks, no later test finds."""
     place = tmp_path_factory.mktemp("source")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", place, ROOT, cwd=place)
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", place, ROOT, cwd=place)
     (archive,) = place.glob("*.tar.gz")
     shutil.unpack_archive(archive, place)
     return archive.with_name(archive.name.removesuffix(".tar.gz"))
@@ -46,10 +65,23 @@ def readme(source: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def environment(source: Path, readme: list[str]) -> Path:
-    """The virtual environment that the README has users make, from the source, and a neighbour in it."""
-    run("bash", "-ec", f"{readme[0]}pip install -q {NEIGHBOUR}", cwd=source)
-    return source / "build" / "deploy"
+def lowest(source: Path) -> dict[str, str]:
+    """The lowest version stated of each distribution that this one requires."""
+    return dict(lowest_versions((source / "PKG-INFO").read_text()))
+
+
+@pytest.fixture(scope="module")
+def environment(source: Path, readme: list[str], lowest: dict[str, str]) -> Path:
+    """The virtual environment that the README has users make, with the lowest versions, and a neighbour in it.
+
+    All other tests run with the newest.
+    """
+    environment, limits = source / "build" / "deploy", source.parent / "limits"
+    limits.write_text("".join(f"{name}=={version}\n" for name, version in lowest.items()))
+    typed = readme[0].replace("-m venv", "-m venv --without-pip")
+    variables = {**pip_at_hand(environment), "PIP_CONSTRAINT": str(limits)}
+    run("bash", "-ec", f"{typed}pip install -q {NEIGHBOUR}", cwd=source, **variables)
+    return environment
 
 
 def test_the_source_holds_what_a_reader_looks_for(source: Path) -> None:
@@ -77,23 +109,22 @@ def test_setup_finds_its_files_in_the_package(environment: Path, tmp_path: Path)
     assert f"ExecStart={environment}/bin/pacifica-archiveinterface " in unit
 
 
-def lowest_versions(metadata: str) -> Iterator[str]:
-    """Yield what the distribution requires on this Python, at the lowest version that it states."""
+def lowest_versions(metadata: str) -> Iterator[tuple[str, str]]:
+    """Yield what the distribution requires on this Python, and the lowest version that it states."""
     for text in re.findall("^Requires-Dist: (.*)$", metadata, re.MULTILINE):
         requirement = Requirement(text)
         if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
             (lowest,) = [limit.version for limit in requirement.specifier if limit.operator == ">="]
-            yield f"{requirement.name}=={lowest}"
+            yield requirement.name, lowest
 
 
-def test_the_lowest_versions_stated_suffice(source: Path, tmp_path: Path) -> None:
-    lowest = list(lowest_versions((source / "PKG-INFO").read_text()))
+def test_the_lowest_versions_stated_suffice(environment: Path, lowest: dict[str, str], tmp_path: Path) -> None:
     assert len(lowest) >= 5
-    environment = tmp_path / "lowest"
-    (wheel,) = source.parent.glob("*.whl")
-    run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=tmp_path)
-    pip = (sys.executable, "-m", "pip", "--python", environment)
-    run(*pip, "install", "-q", "--no-compile", wheel, *lowest, cwd=tmp_path)
+    program = "import json, sys, importlib.metadata as m; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
+    installed = run(environment / "bin" / "python", "-c", program, *lowest, cwd=tmp_path)
+    assert {name: Version(version) for name, version in json.loads(installed).items()} == {
+        name: Version(version) for name, version in lowest.items()
+    }
     (tmp_path / "archive").mkdir()
     port = free_port()
     launcher = str(environment / "bin" / "pacifica-archiveinterface")
@@ -102,7 +133,7 @@ def test_the_lowest_versions_stated_suffice(source: Path, tmp_path: Path) -> Non
         try:
             await_service(service, f"http://127.0.0.1:{port}")
             suite = ROOT / "post_deployment_tests" / "deployment_test.py"
-            small = {"LARGE_FILE_SIZE": "5000000", "MANY_FILES_TEST_COUNT": "40"}
+            small = {"LARGE_FILE_SIZE": "5000000", "MANY_FILES_TEST_COUNT": "40", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
             variables = {**os.environ, **small, "ARCHIVE_URL": f"http://127.0.0.1:{port}"}
             subprocess.run(
                 [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", suite],
@@ -140,5 +171,8 @@ def test_the_advice_to_build_with_hpss_builds_this_source(source: Path, environm
     assert refused.returncode == 2
     advised = refused.stderr.strip().rpartition("run: ")[2].replace("/opt/hpss", "/nonexistent/hpss")
     command = f". {environment}/bin/activate\n{advised}"
-    tried = subprocess.run(["bash", "-c", command], cwd=source, capture_output=True, text=True, timeout=PATIENCE)
+    variables = {**os.environ, **pip_at_hand(environment)}
+    tried = subprocess.run(
+        ["bash", "-c", command], cwd=source, env=variables, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert "HPSS_PREFIX=/nonexistent/hpss: there is no include/hpss_api.h below it" in tried.stdout + tried.stderr

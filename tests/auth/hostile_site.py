@@ -13,7 +13,8 @@ import bcrypt
 
 from pacifica.archiveinterface.auth.files.tokens import new_token
 from pacifica.archiveinterface.id2filename import id2filename
-from tests.support.processes import Server, launcher, uwsgi
+from tests.support.forked import forked_launcher
+from tests.support.processes import Server, uwsgi
 from tests.support.service import TIMEOUT, stored_files
 
 PERMISSIONS = """
@@ -139,6 +140,6 @@ def hostile_site(home: Path, kind: str, *more: str) -> Iterator[Site]:
         os.utime(path, (1_000_000_000, 1_000_000_000))
     environment = {"ARCHIVEINTERFACE_CONFIG": str(home / "config.ini")}
     # uWSGI's own log would have the query of each request; a head that is longer than its buffer gets no answer.
-    start, options = (uwsgi, ["--disable-logging", "--buffer-size=65535"]) if kind == "uwsgi" else (launcher, [])
+    start, options = (uwsgi, ["--disable-logging", "--buffer-size=65535"]) if kind == "uwsgi" else (forked_launcher, [])
     with start(home / "archive", *options, env=environment) as server:
         yield Site(server, home, tokens, is_tree)

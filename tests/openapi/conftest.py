@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.auth.hostile_site import Site, hostile_site
-from tests.support.processes import Server, launcher
+from tests.support.forked import forked_launcher
+from tests.support.processes import Server
 
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The launcher with an empty archive."""
-    with launcher(tmp_path_factory.mktemp("archive")) as running:
+    with forked_launcher(tmp_path_factory.mktemp("archive")) as running:
         yield running
 
 

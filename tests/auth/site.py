@@ -51,7 +51,8 @@ class Site:
         prefix = self._home / "archive"
         prefix.mkdir()
         (prefix / "7").write_bytes(b"seven")
-        return self._stack.enter_context(serving(POSIX_FLAT.make(prefix), auth=self.options))
+        settings = {"global": {"server.thread_pool": 12}}  # more than may wait for the keys of an issuer
+        return self._stack.enter_context(serving(POSIX_FLAT.make(prefix), settings, auth=self.options))
 
     def principal(self, environ: Mapping[str, str]) -> Principal:
         """Return who sends a request."""

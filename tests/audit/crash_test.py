@@ -4,13 +4,14 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from tests.support.process_tree import descendants
 from tests.support.processes import Server, uwsgi
 from tests.support.service import TIMEOUT
 
-CALLS = ("open", "write", "pwrite", "fsync", "fdatasync", "rename")  # with which a log changes
+WRITES = ("write", "pwrite")
+CALLS = (*WRITES, "open", "fsync", "fdatasync", "rename")  # with which a log changes
 
 
 @pytest.fixture
@@ -48,8 +50,10 @@ def write(home: Home, count: int, acknowledged: int = -1, **options: Any) -> Non
 
 
 @contextmanager
-def failing_at(point: int, fail: Callable[[Callable[[], object]], None]) -> Iterator[None]:
-    """Let the system call with the number *point* be done by *fail*, which gets what does a part of it."""
+def failing_at(
+    point: int, fail: Callable[[Callable[[], object]], None], calls: Sequence[str] = CALLS
+) -> Iterator[None]:
+    """Let the system call with the number *point*, of *calls*, be done by *fail*, which gets what does a part of it."""
     passed = 0
 
     def wrapped(name: str) -> Callable[..., Any]:
@@ -59,14 +63,14 @@ def failing_at(point: int, fail: Callable[[Callable[[], object]], None]) -> Iter
             nonlocal passed
             passed += 1
             if passed == point:
-                halves = (rest[0][:40], *rest[1:]) if name in ("write", "pwrite") else None
+                halves = (rest[0][:40], *rest[1:]) if name in WRITES else None
                 fail((lambda: call(first, *halves)) if halves else (lambda: None))
             return call(first, *rest, **named)
 
         return do
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in CALLS:
+        for name in calls:
             patch.setattr(os, name, wrapped(name))
         yield
 
@@ -86,12 +90,16 @@ def have_no_space(do_half: Callable[[], object]) -> None:
 
 
 def dying(
-    home: Home, point: int, fail: Callable[[Callable[[], object]], None], acknowledged: int
+    home: Home,
+    point: int,
+    fail: Callable[[Callable[[], object]], None],
+    acknowledged: int,
+    calls: Sequence[str] = CALLS,
 ) -> Callable[[], None]:
     """Return what writes five changes, and dies at the *point*."""
 
     def act() -> None:
-        with failing_at(point, fail):
+        with failing_at(point, fail, calls):
             write(home, 5, acknowledged)
 
     return act
@@ -107,9 +115,12 @@ def numbers(home: Home) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("fail", [die, die_halfway])
+@pytest.mark.parametrize(("fail", "calls"), [(die, CALLS), (die_halfway, WRITES)])
 def test_wherever_a_writer_dies_the_next_one_goes_on(
-    far: Path, capsys: pytest.CaptureFixture[str], fail: Callable[[Callable[[], object]], None]
+    far: Path,
+    capsys: pytest.CaptureFixture[str],
+    fail: Callable[[Callable[[], object]], None],
+    calls: Sequence[str],
 ) -> None:
     point, ended, sealed = 0, False, 0
     while not ended:
@@ -117,7 +128,7 @@ def test_wherever_a_writer_dies_the_next_one_goes_on(
         (far / str(point)).mkdir()
         home = home_in(far / str(point))
         acknowledged = os.open(far / "acknowledged", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        ended = runs_to_the_end(dying(home, point, fail, acknowledged))
+        ended = runs_to_the_end(dying(home, point, fail, acknowledged, calls))
         write(home, 1, acknowledged)
         verdict = verify(home, capsys)
         assert verdict.code == 0, (point, verdict.text)
@@ -126,7 +137,7 @@ def test_wherever_a_writer_dies_the_next_one_goes_on(
         assert len(set(numbers(home))) == len(numbers(home)), point
         sealed += "sealed" in [kind for kind, _ in verdict.found]
         os.close(acknowledged)
-    assert point > 20
+    assert point > 3 * len(calls)
     assert sealed == (5 if fail is die_halfway else 0)
 
 
@@ -313,6 +324,16 @@ def readable(home: Home) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
+def await_workers(server: Server, count: int) -> None:
+    """Wait until so many uploads are under way: a worker of uWSGI that is still starting loses the signal to stop."""
+    host, _, port = server.url.rpartition("/")[2].partition(":")
+    with ExitStack() as stack:
+        for _ in range(count):
+            connection = stack.enter_context(socket.create_connection((host, int(port)), TIMEOUT))
+            connection.sendall(b"PUT /99 HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+            assert connection.recv(1 << 10).startswith(b"HTTP/1.1 100 ")
+
+
 @pytest.mark.parametrize("kind", ["launcher", "uwsgi"])
 def test_every_change_that_was_answered_is_there_once_after_workers_were_killed(
     home: Home, capsys: pytest.CaptureFixture[str], kind: str
@@ -324,6 +345,7 @@ def test_every_change_that_was_answered_is_there_once_after_workers_were_killed(
             with suppress(ProcessLookupError):
                 os.kill(workers[round_ % len(workers)], signal.SIGKILL)
         uploads.await_more(15)
+        await_workers(server, len(workers))
     with closing(home.open()) as log:
         log.require_usable()
     verdict = verify(home, capsys)

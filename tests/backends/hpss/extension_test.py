@@ -382,10 +382,10 @@ def assert_nothing_leaked(simulator: Simulator) -> None:
     assert counters["bad_descriptors"] == 0
 
 
-def test_ten_thousand_operations_leak_nothing(client: Any, simulator: Simulator, path: str) -> None:
+def test_a_thousand_operations_leak_nothing(client: Any, simulator: Simulator, path: str) -> None:
     simulator.set("log", 0)
     open_before = open_files(simulator.root)
-    for number in range(1000):
+    for number in range(100):
         name = f"{path}{number % 7}"
         create(client, name, b"x" * number)
         simulator.migrate(name)
@@ -402,12 +402,12 @@ def test_ten_thousand_operations_leak_nothing(client: Any, simulator: Simulator,
     assert open_files(simulator.root) == open_before
 
 
-def test_thousands_of_late_failures_leak_nothing(client: Any, simulator: Simulator, path: str) -> None:
+def test_hundreds_of_late_failures_leak_nothing(client: Any, simulator: Simulator, path: str) -> None:
     simulator.set("log", 0)
     create(client, path)
     simulator.migrate(path)
     late = [function for function in LATE if function in failing_in(client)]
-    for _ in range(100):
+    for _ in range(20):
         simulator.inject(*(f"{function} * rc=HPSS_EIO after" for function in late), "hpss_Close * rc=HPSS_EIO after")
         for function in late:
             with pytest.raises(client.HPSSError):

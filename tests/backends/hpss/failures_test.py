@@ -201,8 +201,10 @@ def test_a_full_archive_is_507(serve_hpss: ServeHpss, simulator: Simulator) -> N
 
 
 @pytest.mark.parametrize("flavour", ["9.3"])
-@pytest.mark.parametrize("overwrite", ["replace", "refuse"])
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    ("method", "overwrite"),
+    [("PUT", "replace"), ("PUT", "refuse"), ("PATCH", "replace"), ("PATCH", "refuse"), ("DELETE", "replace")],
+)
 def test_a_core_server_that_dies_at_any_call_loses_nothing(
     serve_hpss: ServeHpss, simulator: Simulator, method: str, overwrite: str
 ) -> None:
@@ -223,7 +225,7 @@ def test_a_core_server_that_dies_at_any_call_loses_nothing(
             break
         assert answer.status_code == 503
         whole = [(before.status_code, before.content)]
-        if overwrite == "refuse" and method != "DELETE":
+        if overwrite == "refuse":
             whole.append((200, NEW))  # it had its place when the server died, and nobody could take it back
         found = (after.status_code, after.content) in whole  # a diff of such bytes would take minutes
         assert found, f"after {calls_before} calls /12345 is neither the old file nor the new one"

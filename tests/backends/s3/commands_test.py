@@ -111,8 +111,9 @@ def test_all_files_are_listed_in_order_over_several_pages(archive: S3BackendArch
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(put, range(256, 256 + MANY)))
-    paths = [entry.path for entry in archive.entries()]
+    entries = list(archive.entries())
+    paths = [entry.path for entry in entries]
     assert paths == sorted(paths)
     assert len(paths) == MANY + 2
-    assert {entry.file_id for entry in archive.entries()} == {"5", "12345", *map(str, range(256, 256 + MANY))}
+    assert {entry.file_id for entry in entries} == {"5", "12345", *map(str, range(256, 256 + MANY))}
     assert [entry.path for entry in archive.entries(after=paths[1005])] == paths[1006:]

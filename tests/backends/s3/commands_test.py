@@ -12,7 +12,7 @@ import pytest
 
 from pacifica.archiveinterface import digests
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
-from tests.backends.s3.support import objects_below, split, write_config
+from tests.backends.s3.support import client_of, objects_below, split, write_config
 from tests.support.forked import forked_cmd
 from tests.support.seaweedfs import SeaweedFS
 
@@ -42,7 +42,7 @@ def run(store: SeaweedFS, prefix: str, tmp_path: Path) -> Run:
 
 def damage(store: SeaweedFS, path: str) -> None:
     """Change the first byte of an object as nobody should, and keep its metadata."""
-    client, place = store.client(), split(path)
+    client, place = client_of(store), split(path)
     found = client.get_object(**place)
     content = found["Body"].read()
     client.put_object(**place, Body=bytes([content[0] ^ 1]) + content[1:], Metadata=found["Metadata"])
@@ -82,7 +82,7 @@ def test_verify_finds_objects_that_were_overwritten(run: Run, archive: S3Backend
 
 
 def test_an_object_with_another_size_is_damaged(run: Run, archive: S3BackendArchive, store: SeaweedFS) -> None:
-    client = store.client()
+    client = client_of(store)
     for file_id, size in (("5", len(SMALL)), ("12345", len(LARGE))):
         place = split(archive.file(file_id).filepath)
         client.put_object(**place, Body=b"short", Metadata=client.head_object(**place)["Metadata"])
@@ -95,7 +95,7 @@ def test_an_object_with_another_size_is_damaged(run: Run, archive: S3BackendArch
 def test_digests_of_an_object_from_elsewhere_are_recorded(
     run: Run, archive: S3BackendArchive, store: SeaweedFS
 ) -> None:
-    store.client().put_object(**split(archive.file("6").filepath), Body=SMALL)
+    client_of(store).put_object(**split(archive.file("6").filepath), Body=SMALL)
     assert archive.file("6").status().digests == {}
     assert run("verify", "--record", "6").returncode == 0
     assert archive.file("6").status().digests == archive.file("5").status().digests
@@ -104,7 +104,7 @@ def test_digests_of_an_object_from_elsewhere_are_recorded(
 
 
 def test_all_files_are_listed_in_order_over_several_pages(archive: S3BackendArchive, store: SeaweedFS) -> None:
-    client, place = store.client(), split(archive.prefix)
+    client, place = client_of(store), split(archive.prefix)
 
     def put(number: int) -> None:
         client.put_object(Bucket=place["Bucket"], Key=f"{place['Key']}/{archive.path_of(str(number))}", Body=b"x")

@@ -8,7 +8,7 @@ from pacifica.archiveinterface.backends.abstract.archive import AbstractBackendA
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.conformance import ConformanceSuite, MakeArchive
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
-from tests.backends.s3.support import archive_on, split
+from tests.backends.s3.support import checked_archive_on, client_of, split
 from tests.support.seaweedfs import SeaweedFS
 
 
@@ -20,9 +20,7 @@ class TestConformance(ConformanceSuite):
         """Archives with the options given, on the same files."""
 
         def make(archive_options: ArchiveOptions) -> S3BackendArchive:
-            archive = archive_on(store, prefix, archive_options)
-            archive.require_usable()
-            return archive
+            return checked_archive_on(store, prefix, archive_options)
 
         return make
 
@@ -32,7 +30,7 @@ class TestConformance(ConformanceSuite):
 
         def place_object(name: str, content: bytes) -> str:
             path = f"{archive.prefix}/{name}"
-            store.client().put_object(**split(path), Body=content)
+            client_of(store).put_object(**split(path), Body=content)
             return path
 
         return place_object
@@ -43,7 +41,7 @@ class TestConformance(ConformanceSuite):
 
         def is_there(path: str) -> bool:
             place = split(path)
-            found = store.client().list_objects_v2(Bucket=place["Bucket"], Prefix=place["Key"])
+            found = client_of(store).list_objects_v2(Bucket=place["Bucket"], Prefix=place["Key"])
             return place["Key"] in [each["Key"] for each in found.get("Contents", ())]
 
         return is_there

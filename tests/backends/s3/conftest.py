@@ -8,7 +8,7 @@ import pytest
 from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
 from tests.backends.s3.faulty_site import FaultySite
-from tests.backends.s3.support import archive_on
+from tests.backends.s3.support import checked_archive_on
 from tests.support.seaweedfs import SeaweedFS, shared_store
 
 
@@ -29,7 +29,7 @@ def make_archive(store: SeaweedFS, prefix: str) -> Callable[..., S3BackendArchiv
     """Return what makes archives of the same files, with options of [archive] and of [s3]."""
 
     def make(archive: ArchiveOptions | None = None, **s3: object) -> S3BackendArchive:
-        return archive_on(store, prefix, archive, **s3)
+        return checked_archive_on(store, prefix, archive, **s3)
 
     return make
 

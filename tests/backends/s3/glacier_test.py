@@ -9,7 +9,7 @@ from pacifica.archiveinterface.backends.abstract.options import ArchiveOptions
 from pacifica.archiveinterface.backends.conformance import MakeArchive, TapeSuite, fails_with, get, put
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
 from pacifica.archiveinterface.exception import ConflictError
-from tests.backends.s3.support import archive_on
+from tests.backends.s3.support import checked_archive_on
 from tests.support.glacier_stub import AWS, RGW, VERSITYGW, Dialect, GlacierStub, shared_stub
 
 
@@ -36,7 +36,7 @@ class TestTape(TapeSuite):
         """Archives with the options given, on the same files."""
 
         def make(archive_options: ArchiveOptions) -> S3BackendArchive:
-            return archive_on(glacier, prefix, archive_options)
+            return checked_archive_on(glacier, prefix, archive_options)
 
         return make
 

@@ -10,7 +10,7 @@ import requests
 from pacifica.archiveinterface.backends.conformance import get, put
 from pacifica.archiveinterface.backends.s3.archive import S3BackendArchive
 from pacifica.archiveinterface.exception import ConfigurationError
-from tests.backends.s3.support import archive_on, split, write_config
+from tests.backends.s3.support import archive_on, client_of, split, write_config
 from tests.support.forked import forked_launcher, refusal_of_main
 from tests.support.processes import refusal
 from tests.support.seaweedfs import SeaweedFS
@@ -30,7 +30,7 @@ def store_both(archive: S3BackendArchive, store: SeaweedFS) -> list[dict[str, An
     archive.patch("9", archive.file("8").filepath)
     assert [get(archive, "7"), get(archive, "9")] == [SMALL, LARGE]
     places = [split(archive.file(file_id).filepath) for file_id in ("7", "9")]
-    return [store.client().head_object(**place, ChecksumMode="ENABLED") for place in places]
+    return [client_of(store).head_object(**place, ChecksumMode="ENABLED") for place in places]
 
 
 @pytest.mark.parametrize("checksum", ["crc32", "sha256", "crc32c", "crc64nvme"])
@@ -75,7 +75,7 @@ def test_the_part_size_is_that_of_the_parts(make_archive: MakeArchive, store: Se
     for size, count in ((5 * MIB, 3), (6 * MIB, 2)):
         archive = make_archive(part_size=size)
         put(archive, "7", LARGE)
-        tag = store.client().head_object(**split(archive.file("7").filepath))["ETag"]
+        tag = client_of(store).head_object(**split(archive.file("7").filepath))["ETag"]
         assert tag.endswith(f'-{count}"')
 
 
@@ -137,7 +137,7 @@ def test_the_prefix_is_in_the_configuration_and_the_keys_in_the_environment(stor
     config = write_config(tmp_path, store, bucket="archive", prefix="by/options", credentials_file="")
     with forked_launcher("", "-t", "s3", "-c", str(config), env=keys) as server:
         assert requests.put(f"{server.url}/7", data=SMALL, timeout=TIMEOUT).status_code == 201
-    found = store.client().get_object(Bucket="archive", Key="by/options/file.7")
+    found = client_of(store).get_object(Bucket="archive", Key="by/options/file.7")
     assert found["Body"].read() == SMALL
 
 

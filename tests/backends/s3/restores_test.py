@@ -17,7 +17,7 @@ from pacifica.archiveinterface.exception import (
     StorageBusyError,
     StorageError,
 )
-from tests.backends.s3.support import archive_on, split
+from tests.backends.s3.support import archive_on, checked_archive_on, client_of, split
 from tests.support.glacier_stub import DAY, MINIO, RGW, VERSITYGW, Dialect, GlacierStub, shared_stub
 from tests.support.seaweedfs import SeaweedFS
 
@@ -35,7 +35,7 @@ def glacier() -> GlacierStub:
 @pytest.fixture
 def make(glacier: GlacierStub, prefix: str) -> Make:
     """Return what makes archives of the same files, with options of [s3]."""
-    return lambda **s3: archive_on(glacier, prefix, **s3)
+    return lambda **s3: checked_archive_on(glacier, prefix, **s3)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_file_on_tape_is_read_whole_when_it_has_no_bytes(make: Make) -> None:
 
 def test_no_bytes_are_made_up_where_the_store_gives_no_size(archive: S3BackendArchive, glacier: GlacierStub) -> None:
     glacier.reset(RGW)
-    glacier.store.client().put_object(**split(archive.file("7").filepath), Body=b"by another program")
+    client_of(glacier.store).put_object(**split(archive.file("7").filepath), Body=b"by another program")
     glacier.archive(place(archive, "7"))
     with fails_with(OfflineError):
         archive.file("7").open_reader()

@@ -26,6 +26,27 @@ def archive_on(
     return S3BackendArchive(prefix, archive, S3Options(**{**_options(store), "create_bucket": True, **s3}))
 
 
+def checked_archive_on(
+    store: RunningStore, prefix: str, archive: ArchiveOptions | None = None, **s3: object
+) -> S3BackendArchive:
+    """Return an archive as `archive_on` does; that *store* is as it has to be is seen once for all such archives."""
+    _check(S3Options(**{**_options(store), "create_bucket": True}), split(prefix)["Bucket"])
+    return _CheckedArchive(prefix, archive, S3Options(**{**_options(store), **s3}))
+
+
+@lru_cache(maxsize=8)
+def _check(options: S3Options, bucket: str) -> None:
+    S3BackendArchive(f"s3://{bucket}/checked", None, options).require_usable()
+
+
+class _CheckedArchive(S3BackendArchive):
+    """Does not check the store before the first upload, which takes longer than most tests."""
+
+    def __init__(self, prefix: str, archive_options: ArchiveOptions | None, options: S3Options) -> None:
+        super().__init__(prefix, archive_options, options)
+        self._store.is_usable = True
+
+
 def _options(store: RunningStore) -> dict[str, Any]:
     credentials = str(store.write_credentials())
     return {

@@ -8,7 +8,7 @@ import requests
 
 from tests.backends.s3.faulty_site import LARGE, PART, SMALL, FaultySite
 from tests.backends.s3.support import split, write_config
-from tests.support.processes import launcher
+from tests.support.forked import forked_launcher
 from tests.support.s3_proxy import Answer, Call
 from tests.support.seaweedfs import SeaweedFS
 from tests.support.service import TIMEOUT, Client, serving
@@ -68,7 +68,7 @@ def test_what_is_logged_while_a_part_is_sent_has_the_id_of_the_request(site: Fau
         both_on_their_way.wait()
         return call.forward()
 
-    with launcher(site.prefix, "-t", "s3", "-c", str(config)) as server:
+    with forked_launcher(site.prefix, "-t", "s3", "-c", str(config)) as server:
 
         def has_logged() -> bool:
             # The pool keeps one connection; when the second comes back, another call may have taken the first.

@@ -10,11 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.forked import forked_cmd, forked_launcher
-from tests.support.processes import BIN
-from tests.support.service import TIMEOUT
+from tests.support.forked import forked_cmd, forked_cmd_of_bytes, forked_launcher
 
-COMMAND = str(BIN / "pacifica-archiveinterface-cmd")
 MOD_TIME = "1473806059"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -140,11 +137,11 @@ def test_names_of_any_characters_come_back(tmp_path: Path, prefix: Path) -> None
     names = [b"back\\slash", b"new\nline", b"caf\xe9", "caf\u00e9".encode(), b"  blanks "]
     for name in names:
         Path(os.fsdecode(bytes(prefix) + b"/" + name)).write_bytes(name)
-    command = [COMMAND, "--prefix", str(prefix)]
-    subprocess.run([*command, "verify", "--record"], check=True, capture_output=True, timeout=TIMEOUT)
+    command = ["--prefix", str(prefix)]
+    assert forked_cmd(*command, "verify", "--record").returncode == 0
     for form in ([], ["--json"]):
-        exported = subprocess.run([*command, "export", *form], check=True, capture_output=True, timeout=TIMEOUT)
-        assert len(exported.stdout.splitlines()) == len(names)
-        subprocess.run([*command, "import", "-"], input=exported.stdout, check=True, timeout=TIMEOUT)
+        exported = forked_cmd_of_bytes(*command, "export", *form)
+        assert (exported.returncode, len(exported.stdout.splitlines())) == (0, len(names))
+        assert forked_cmd_of_bytes(*command, "import", "-", content=exported.stdout).returncode == 0
         if not form:
             subprocess.run(["sha256sum", "--check"], input=exported.stdout, check=True, cwd=prefix)

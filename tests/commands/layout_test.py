@@ -145,7 +145,7 @@ def test_nodes_that_start_at_once_on_an_empty_archive_agree(prefix: Path, config
         except ConfigurationError:
             die(None)
 
-    for _ in range(20):
+    for _ in range(10):
         nodes = {started(partial(start, layout)): layout for layout in [*OTHER, *OTHER]}
         served = {layout for node, layout in nodes.items() if ends_well(node)}
         assert len(served) <= 1
@@ -198,7 +198,7 @@ def test_a_conversion_that_is_killed_anywhere_is_completed_by_the_next(
 
 
 def _dying(arguments: list[str], last: int) -> None:
-    """Run the tool, and die as of SIGKILL before the call number *last* that changes names or syncs them."""
+    """Run the tool, and die as of SIGKILL before the call number *last* that changes names or whose they are."""
     points = Points(last, die)
 
     def before(call: Any) -> Any:
@@ -209,7 +209,7 @@ def _dying(arguments: list[str], last: int) -> None:
         return made
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("rename", "mkdir", "rmdir", "fsync", "fchown"):
+        for name in ("rename", "mkdir", "rmdir", "fchown"):
             patch.setattr(os, name, before(getattr(os, name)))
         assert cmd(arguments) == 0
 

@@ -7,7 +7,6 @@ import pty
 import re
 import signal
 import struct
-import subprocess
 import termios
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from typing import Any
 import pytest
 
 from pacifica.archiveinterface.recalls.requests import Wish
-from tests.commands.admin_test import COMMAND
 from tests.commands.tape import TapeSite
+from tests.support.forked import begun_cmd
 from tests.support.forked import forked_cmd as run
 from tests.support.service import TIMEOUT
 from tests.support.waiting import await_true
@@ -89,13 +88,12 @@ def test_a_request_that_cannot_be_made_or_followed_is_told(
 def test_a_terminal_shows_a_progress_bar(archive: Path) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    command = [COMMAND, "--prefix", str(archive), "stage", "--wait", "1", "2", "404"]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, timeout=TIMEOUT)
+    command = ["--prefix", str(archive), "stage", "--wait", "1", "2", "404"]
+    assert begun_cmd(command, None, os.devnull, os.devnull, os.ttyname(theirs)).wait() == 1
     os.set_blocking(ours, False)
     shown = os.read(ours, 1 << 16).decode()
     os.close(ours)
     os.close(theirs)
-    assert ended.returncode == 1
     assert "3/3" in shown
     assert "1 failed" in shown
 
@@ -110,13 +108,16 @@ def test_recalls_prints_the_totals(archive: Path) -> None:
     assert (totals["completed_files"], totals["failed_files"], totals["volumes"]) == (2, 1, [])
 
 
-def test_a_watch_prints_again_what_has_changed(archive: Path) -> None:
-    command = [COMMAND, "--prefix", str(archive), "recalls", "--json", "--watch"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
-        assert watch.stdout
-        assert json.loads(watch.stdout.readline())["completed_files"] == 0
+def test_a_watch_prints_again_what_has_changed(archive: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    watch = begun_cmd(
+        ["--prefix", str(archive), "recalls", "--json", "--watch"], None, os.devnull, str(pipe), str(pipe)
+    )
+    with pipe.open() as told:
+        assert json.loads(told.readline())["completed_files"] == 0
         assert run("--prefix", str(archive), "stage", "1").returncode == 0
-        assert json.loads(watch.stdout.readline())["completed_files"] == 1
+        assert json.loads(told.readline())["completed_files"] == 1
         watch.send_signal(signal.SIGINT)
         assert watch.wait(TIMEOUT) == 130
 
@@ -192,8 +193,9 @@ def test_an_activity_gives_a_request_its_priority(tmp_path: Path) -> None:
 
 def test_a_watch_keeps_a_terminal_to_one_screen(archive: Path) -> None:
     ours, theirs = pty.openpty()
-    command = [COMMAND, "--prefix", str(archive), "recalls", "--watch"]
-    with subprocess.Popen(command, stdout=theirs) as watch, os.fdopen(ours, "rb", closefd=True) as screen:
+    terminal = os.ttyname(theirs)
+    watch = begun_cmd(["--prefix", str(archive), "recalls", "--watch"], None, os.devnull, terminal, terminal)
+    with os.fdopen(ours, "rb", closefd=True) as screen:
         shown = [screen.readline() for _ in range(3)]
         assert run("--prefix", str(archive), "stage", "1").returncode == 0
         shown += [screen.readline() for _ in range(3)]

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +13,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.processes import BIN, Server, clean_environment, launcher, uwsgi
+from tests.support.forked import forked_cmd, forked_launcher
+from tests.support.processes import Server, clean_environment, uwsgi
 from tests.support.waiting import TIMEOUT, await_true
 
 QUOTA = "[limits]\nquota_bytes = 1000\nlease_seconds = 1\n"
 LAUNCH: dict[str, Callable[..., AbstractContextManager[Server]]] = {
-    "launcher": lambda prefix, **options: launcher(prefix, "--processes", "2", **options),
+    "launcher": lambda prefix, **options: forked_launcher(prefix, "--processes", "2", **options),
     "uwsgi": uwsgi,
 }
 
@@ -39,8 +39,7 @@ def environment(tmp_path: Path, options: str) -> dict[str, str]:
 
 def command(prefix: Path, env: dict[str, str], *arguments: str) -> list[str]:
     """Run the administrator's command, which must succeed, and return the lines that it prints."""
-    program = [str(BIN / "pacifica-archiveinterface-cmd"), "-t", "posix", "--prefix", str(prefix), *arguments]
-    ended = subprocess.run(program, env={**clean_environment(), **env}, capture_output=True, text=True, timeout=TIMEOUT)
+    ended = forked_cmd("-t", "posix", "--prefix", str(prefix), *arguments, env={**clean_environment(), **env})
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.splitlines()
 
@@ -68,7 +67,7 @@ def test_all_processes_of_a_server_count_together(prefix: Path, tmp_path: Path, 
 
 def test_the_space_of_an_upload_is_free_again_when_its_process_was_killed(prefix: Path, tmp_path: Path) -> None:
     env = environment(tmp_path, QUOTA)
-    with launcher(prefix, env=env) as first, launcher(prefix, env=env) as second:
+    with forked_launcher(prefix, env=env) as first, forked_launcher(prefix, env=env) as second:
 
         def put(size: int) -> int:
             return requests.put(f"{second.url}/2", data=b"x" * size, timeout=TIMEOUT).status_code
@@ -89,7 +88,7 @@ def test_a_recount_finds_what_others_have_stored_and_removed(prefix: Path, tmp_p
     (prefix / "2").write_bytes(b"x" * 10)
     env = environment(tmp_path, QUOTA)
     assert command(prefix, env, "quota", "recount")[0].startswith("2 files, 2 of them")
-    with launcher(prefix, env=env) as limited:
+    with forked_launcher(prefix, env=env) as limited:
         assert requests.put(f"{limited.url}/3", data=b"x" * 891, timeout=TIMEOUT).status_code == 507
         assert requests.put(f"{limited.url}/3", data=b"x" * 890, timeout=TIMEOUT).status_code == 201
         requests.delete(f"{limited.url}/1", timeout=TIMEOUT)

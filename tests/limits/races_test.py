@@ -16,7 +16,7 @@ from tests.support.limits import Limited
 from tests.support.service import Meanwhile
 from tests.support.waiting import await_true
 
-UPLOADS, PROCESSES = 64, 4
+UPLOADS, PROCESSES = 32, 4
 LEASE = 0.3  # seconds; long enough for the beats of a process that lives
 
 

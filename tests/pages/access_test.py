@@ -15,8 +15,9 @@ from pacifica.archiveinterface.pages.options import LOCAL, OPEN, TOKEN, PagesOpt
 from pacifica.archiveinterface.recalls.options import RecallOptions
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
+from tests.support.forked import forked_launcher
 from tests.support.metrics import Metrics
-from tests.support.processes import launcher, uwsgi
+from tests.support.processes import uwsgi
 from tests.support.service import Client, free_port, serving
 
 ALWAYS_OPEN = ["/-/health", "/-/ready", "/-/version"]
@@ -118,7 +119,7 @@ def test_pages_that_have_their_own_port_are_found_nowhere_else(serve: Serve) -> 
     assert service.request("PUT", "/1", data=b"x").status_code == 201
 
 
-@pytest.mark.parametrize("start", [launcher, uwsgi])
+@pytest.mark.parametrize("start", [forked_launcher, uwsgi])
 def test_a_port_for_the_pages_has_nothing_else(tmp_path: Path, start: Any) -> None:
     port = free_port()
     prefix, config = tmp_path / "archive", tmp_path / "config.ini"
@@ -126,7 +127,7 @@ def test_a_port_for_the_pages_has_nothing_else(tmp_path: Path, start: Any) -> No
     config.write_text(f"[pages]\naddress = 127.0.0.1:{port}\n")
     options = ["--http-socket", f"127.0.0.1:{port}"] if start is uwsgi else ["--processes", "2", "-c", str(config)]
     with start(prefix, *options, env={"ARCHIVEINTERFACE_CONFIG": str(config)}) as server:
-        if start is launcher:
+        if start is forked_launcher:
             os.kill(server.pid, signal.SIGHUP)
             server.await_line("reloaded")
         files, pages = Client(int(server.url.rpartition(":")[2])), Client(port)

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,14 +87,33 @@ def refusal_of(run: Callable[..., Any], /, *arguments: str, **environment: str) 
         return refused(process.wait(), output.read())
 
 
-def forked_cmd(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the administrator's tool to its end, with *text* to read, and this process's environment and directory.
+def forked_cmd(
+    *arguments: str, text: str | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the administrator's tool to its end, with *text* to read, in this process's directory.
 
-    Of what the interpreter reads of the environment as it starts, only PYTHONIOENCODING has an effect.
+    Without *env*, its environment is this process's. Of what the interpreter reads of it as it starts, only
+    PYTHONIOENCODING has an effect.
     """
+    ended = forked_cmd_of_bytes(*arguments, content=(text or "").encode(), env=env)
+    return subprocess.CompletedProcess(arguments, ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+def forked_cmd_of_bytes(
+    *arguments: str, content: bytes = b"", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Do the same with *content* that need not be text."""
     with TemporaryDirectory() as place:
         files = _, output, errors = [Path(place, name) for name in ("in", "out", "err")]
-        for file, content in zip(files, (text or "", "", ""), strict=True):
-            file.write_text(content)
-        process = ForkedProcess(run_cmd, arguments, dict(os.environ), os.getcwd(), *map(str, files))
-        return subprocess.CompletedProcess(arguments, process.wait(), output.read_text(), errors.read_text())
+        for file, given in zip(files, (content, b"", b""), strict=True):
+            file.write_bytes(given)
+        process = begun_cmd(arguments, env, *map(str, files))
+        return subprocess.CompletedProcess(arguments, process.wait(), output.read_bytes(), errors.read_bytes())
+
+
+def begun_cmd(
+    arguments: Sequence[str], env: Mapping[str, str] | None, read: str, output: str, errors: str
+) -> ForkedProcess:
+    """Begin to run the administrator's tool, with the files or terminals of these names for its standard streams."""
+    environment = dict(os.environ if env is None else env)
+    return ForkedProcess(run_cmd, tuple(arguments), environment, os.getcwd(), read, output, errors)

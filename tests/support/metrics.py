@@ -38,8 +38,14 @@ class Metrics:
 
 def await_metrics(url: str, holds: Callable[[Metrics], object]) -> Metrics:
     """Return the metrics of the service at *url* once *holds* is true of them: requests are counted a little later."""
-    await_true(lambda: holds(Metrics(url)))
-    return Metrics(url)
+    found: list[Metrics] = []
+
+    def holds_now() -> object:
+        found[:] = [Metrics(url)]
+        return holds(*found)
+
+    await_true(holds_now)
+    return found[0]
 
 
 def await_idle(url: str) -> Metrics:

@@ -1,6 +1,7 @@
 """The WSGI application, for the servers that docs/servers.md names: backend and prefix come from the environment."""
 
 import atexit
+import gc
 import sys
 from contextlib import ExitStack
 
@@ -53,6 +54,9 @@ if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
     if _site.archive.has_tape:
         at_worker_start(start_recaller)
     at_worker_start(end_with_master)  # the last: uWSGI ends a process at once, whatever Python is doing
+    # What is loaded stays. A worker that looked for garbage in it, in the end at the latest, would write to all the
+    # pages that it shares with the others.
+    gc.freeze()
 else:
     application.observers += _at_work.enter_context(access_log(_config.log))
     _at_work.enter_context(_site.recalls.at_work())

@@ -1,5 +1,6 @@
 """Fixtures: a service on every backend."""
 
+import gc
 import os
 import shutil
 import time
@@ -23,6 +24,9 @@ from tests.support.service import BACKENDS, NOT_FOR_READERS, Backend, Service, s
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# What is loaded to collect the tests stays, and looking for garbage among it takes its time, of every fork too.
+gc.disable()
+
 # Services that tests start keep their recalls here.
 _STATE = TemporaryDirectory(prefix="state-")
 Path(_STATE.name).chmod(0o1777)
@@ -42,6 +46,12 @@ _LONG = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that take longest, so that none of them is all that is left in the end."""
     items.sort(key=lambda item: item.path.name not in _LONG)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what tests make only."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -15,7 +15,17 @@ from tests.support.tape import ALL_TRAITS, Tape
 MUTE = RecallTraits()  # tells nothing, withdraws nothing
 
 
-@pytest.mark.parametrize("fates", [["fails"], ["lost"], ["busy"], ["fails", "lost"]])
+TWICE = ["fails", "lost"]
+
+
+@pytest.mark.parametrize(
+    ("url", "fates"),
+    [
+        *[("sqlite", fates) for fates in (["fails"], ["lost"], ["busy"], TWICE)],
+        *[("mariadb", TWICE), ("postgresql", TWICE)],
+    ],
+    indirect=["url"],
+)
 def test_a_failed_attempt_is_followed_by_another(site: Site, tape: Tape, fates: Sequence[str]) -> None:
     tape.add("1", volume="A", fates=[*fates, "arrives"])
     request = site.submit("1")
@@ -40,7 +50,8 @@ def test_the_time_between_attempts_doubles(open_site: Open, tape: Tape) -> None:
     request = site.submit("1")
     began: list[float] = []
     for _ in range(100):
-        site.recall(1)
+        site.work(2, step=2)
+        tape.run()
         if len(tape.order) > len(began):
             began.append(site.clock.time())
     waits = [later - earlier for earlier, later in pairwise(began)]

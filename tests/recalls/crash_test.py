@@ -91,7 +91,7 @@ class Life:
         self._site.clock.go_on(40)
         self._site.recaller.turn()
         self._site.clock.go_on(40)
-        self._site.recall(60, step=6)
+        self._site.recall(60, step=12)
         answers = self.answers()
         self._check_requests(answers)
         self._check_storage(answers)

@@ -17,7 +17,7 @@ from tests.support.databases import mariadb_server, postgresql_server
 from tests.support.recall_site import Site, wishes
 from tests.support.tape import Tape
 
-REQUESTS = int(os.getenv("RECALL_REQUESTS", "24"))
+REQUESTS = int(os.getenv("RECALL_REQUESTS", "12"))
 FILES = 200  # of a request
 PROCESSES = 2
 THREADS = 3  # of a process

@@ -51,7 +51,7 @@ def test_recalls_go_on_when_the_database_comes_back(open_site: Open, tape: Tape,
             site.submit("4")
         with pytest.raises(DatabaseUnavailableError):
             site.service.progress(started)
-        for _ in range(3):
+        for _ in range(2):
             site.clock.go_on(20)
             assert site.recaller.turn() > 0
         tape.run()

@@ -10,7 +10,7 @@ from pacifica.archiveinterface.exception import (
     RequestError,
 )
 from pacifica.archiveinterface.recalls.requests import Wish
-from tests.recalls.conftest import Open
+from tests.recalls.conftest import Open, on_sqlite
 from tests.support.recall_site import Site, wishes
 from tests.support.tape import Tape
 
@@ -46,6 +46,7 @@ def test_the_times_of_a_request_are_those_of_what_happened(site: Site, tape: Tap
     assert last.completed_at == max(file.finished_at or 0 for file in last.files)
 
 
+@on_sqlite
 def test_a_file_that_is_on_disk_is_completed_at_once(site: Site, tape: Tape) -> None:
     tape.add("1", volume="A")
     tape.put_online("1")
@@ -55,6 +56,7 @@ def test_a_file_that_is_on_disk_is_completed_at_once(site: Site, tape: Tape) -> 
     assert tape.recalls == {}
 
 
+@on_sqlite
 def test_a_file_that_is_not_there_fails_by_itself(site: Site, tape: Tape) -> None:
     tape.add("1", "2", volume="A")
     tape.lose_copies("2")
@@ -71,6 +73,7 @@ def test_a_file_that_is_not_there_fails_by_itself(site: Site, tape: Tape) -> Non
     assert tape.recalls == {"1": 1}
 
 
+@on_sqlite
 def test_the_same_file_twice_in_a_request_is_told_twice_and_recalled_once(site: Site, tape: Tape) -> None:
     tape.add("1", volume="A")
     request = site.service.submit([Wish("/1", "1"), Wish("//1", "1"), Wish("/1", "1", activity="other")])
@@ -93,6 +96,7 @@ def test_all_who_ask_for_a_file_join_one_recall(site: Site, tape: Tape) -> None:
     assert site.service.ask("2")
 
 
+@on_sqlite
 def test_a_file_that_was_evicted_is_recalled_again(site: Site, tape: Tape) -> None:
     tape.add("1", volume="A")
     first = site.submit("1")
@@ -132,6 +136,7 @@ def test_a_cancel_by_all_withdraws_the_recall(site: Site, tape: Tape, has_starte
     assert tape.recalls == ({"1": 1, "2": 1} if has_started else {"2": 1})
 
 
+@on_sqlite
 def test_a_cancelled_file_can_be_asked_for_again(site: Site, tape: Tape) -> None:
     tape.add("1", volume="A")
     first = site.submit("1")
@@ -143,6 +148,7 @@ def test_a_cancelled_file_can_be_asked_for_again(site: Site, tape: Tape) -> None
     assert tape.recalls == {"1": 1}
 
 
+@on_sqlite
 def test_a_direct_request_keeps_a_recall_that_all_others_have_cancelled(site: Site, tape: Tape) -> None:
     tape.add("1", volume="A")
     request = site.submit("1")
@@ -152,6 +158,7 @@ def test_a_direct_request_keeps_a_recall_that_all_others_have_cancelled(site: Si
     assert (site.states(request), tape.online) == ({"1": "CANCELLED"}, {"1"})
 
 
+@on_sqlite
 def test_cancelling_what_has_ended_changes_nothing(site: Site, tape: Tape) -> None:
     tape.add("1", volume="A")
     request = site.submit("1", "404")
@@ -233,6 +240,7 @@ def test_a_failure_is_told_once_to_who_asks_directly(site: Site, tape: Tape) -> 
     assert tape.recalls == {"1": 4}
 
 
+@on_sqlite
 def test_a_final_failure_is_a_conflict_for_who_asks_directly(site: Site, tape: Tape) -> None:
     tape.add("1", "2", volume="A", fates=["refused"])
     assert not site.service.ask("1")

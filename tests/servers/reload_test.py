@@ -13,7 +13,8 @@ import requests
 
 from tests.servers.supervisor_test import await_log
 from tests.support.certificates import make_self_signed
-from tests.support.processes import LAUNCHER, clean_environment, launcher, refusal
+from tests.support.forked import refusal_of_main
+from tests.support.processes import LAUNCHER, clean_environment, launcher
 from tests.support.service import TIMEOUT, free_port
 from tests.support.waiting import await_true
 
@@ -98,6 +99,7 @@ def test_a_configuration_is_checked_without_serving(prefix: Path, written: Calla
         [LAUNCHER, "--check", "--prefix", str(prefix)], env=clean_environment(), capture_output=True, timeout=TIMEOUT
     )
     assert (checked.returncode, checked.stderr) == (0, b"")
-    assert "overwrite" in refusal("--check", "--prefix", str(prefix), "-c", written("[archive]\noverwrite = perhaps\n"))
+    wrong = written("[archive]\noverwrite = perhaps\n")
+    assert "overwrite" in refusal_of_main("--check", "--prefix", str(prefix), "-c", wrong)
     missing = str(prefix / "missing")
-    assert missing in refusal("--check", "--prefix", missing)
+    assert missing in refusal_of_main("--check", "--prefix", missing)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support.forked import forked_launcher
 from tests.support.processes import Server, launcher, uwsgi
 from tests.support.service import TIMEOUT
 from tests.support.users import HASHED, PASSWORD, Users
@@ -77,6 +78,6 @@ def test_all_processes_see_a_change_at_once(server: Server, users: Users) -> Non
 def test_the_start_tells_how_many_principals_are_named(tmp_path: Path, users: Users) -> None:
     config = str(users.permissions_file.parent / "config.ini")
     (tmp_path / "archive").mkdir()
-    with launcher(tmp_path / "archive", "-c", config) as server:
+    with forked_launcher(tmp_path / "archive", "-c", config) as server:
         [line] = [line for line in server.stderr.splitlines() if "serves" in line]
         assert line.endswith(", no TLS, users 2")

@@ -109,8 +109,10 @@ class Site:
 
     def recall(self, seconds: float = 3.0, step: float = 1.0) -> None:
         """Let the recaller work, and the tape go on after each *step*, until *seconds* have passed."""
+        self._turn()
         for _ in range(ceil(seconds / step)):
-            self.work(step, step)
+            self.clock.go_on(step)
+            self._turn()
             self.tape.run()
         self.work()
 

@@ -9,7 +9,7 @@ import requests
 
 from docs.examples.bucket_backend import BucketBackendArchive, BucketOptions
 from pacifica.archiveinterface.exception import ConfigurationError
-from tests.support.processes import launcher, refusal
+from tests.support.forked import forked_launcher, refusal_of_main
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = ["-t", "bucket", "--prefix", "bucket://demo"]
@@ -29,7 +29,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def test_a_url_and_options_reach_the_backend(environment: dict[str, str], written: Callable[[str], str]) -> None:
     config = written("[bucket]\nlongest_key = 7\n[archive]\noverwrite = refuse\n")
-    with launcher("bucket://demo", "-t", "bucket", "-c", config, env=environment) as server:
+    with forked_launcher("bucket://demo", "-t", "bucket", "-c", config, env=environment) as server:
         assert "serves bucket://demo on" in server.stderr
         assert requests.put(f"{server.url}/12345", data=b"x").status_code == 201
         assert requests.get(f"{server.url}/12345").content == b"x"
@@ -38,7 +38,7 @@ def test_a_url_and_options_reach_the_backend(environment: dict[str, str], writte
 
 
 def test_without_a_file_its_options_have_their_defaults(environment: dict[str, str]) -> None:
-    with launcher("bucket://demo", "-t", "bucket", env=environment) as server:
+    with forked_launcher("bucket://demo", "-t", "bucket", env=environment) as server:
         assert requests.put(f"{server.url}/1234567890", data=b"x").status_code == 201
 
 
@@ -54,20 +54,22 @@ def test_without_a_file_its_options_have_their_defaults(environment: dict[str, s
 def test_its_section_is_checked_like_ours(
     text: str, said: str, environment: dict[str, str], written: Callable[[str], str]
 ) -> None:
-    assert said in refusal(*BUCKET, "-c", written(text), **environment)
+    assert said in refusal_of_main(*BUCKET, "-c", written(text), **environment)
 
 
 def test_a_misspelt_section_of_it_is_told(environment: dict[str, str], written: Callable[[str], str]) -> None:
-    said = refusal(*BUCKET, "-c", written("[buckett]\n"), **environment)
+    said = refusal_of_main(*BUCKET, "-c", written("[buckett]\n"), **environment)
     assert "unknown section [buckett]; did you mean [bucket]?" in said
 
 
 def test_it_refuses_a_prefix_that_it_cannot_serve(environment: dict[str, str]) -> None:
-    assert "prefix '/tmp' is not bucket://NAME" in refusal("-t", "bucket", "--prefix", "/tmp", **environment)
+    assert "prefix '/tmp' is not bucket://NAME" in refusal_of_main("-t", "bucket", "--prefix", "/tmp", **environment)
 
 
 def test_a_url_is_not_a_path_for_the_other_backends() -> None:
-    assert "prefix 'bucket://demo' is not an absolute path" in refusal("-t", "posix", "--prefix", "bucket://demo")
+    assert "prefix 'bucket://demo' is not an absolute path" in refusal_of_main(
+        "-t", "posix", "--prefix", "bucket://demo"
+    )
 
 
 def test_its_class_alone_has_the_defaults() -> None:

@@ -66,7 +66,8 @@ def forked_launcher(
 ) -> Iterator[Server]:
     """Run the launcher, one process, on a free port until the block is left, as *user* if root asks.
 
-    What the interpreter reads of *env* as it starts has no effect. The process calls *run*, which does as run_main.
+    Of what the interpreter reads of *env* as it starts, only PYTHONPATH has an effect, and not on what is loaded. The
+    process calls *run*, which does as run_main.
     """
     arguments = ("-t", "posix", "-p", "0", "--prefix", str(prefix), "--processes", "0", *options)
     environment = {**clean_environment(), **(env or {})}
@@ -93,7 +94,7 @@ def forked_cmd(
     """Run the administrator's tool to its end, with *text* to read, in this process's directory.
 
     Without *env*, its environment is this process's. Of what the interpreter reads of it as it starts, only
-    PYTHONIOENCODING has an effect.
+    PYTHONIOENCODING and PYTHONPATH have an effect.
     """
     ended = forked_cmd_of_bytes(*arguments, content=(text or "").encode(), env=env)
     return subprocess.CompletedProcess(arguments, ended.returncode, ended.stdout.decode(), ended.stderr.decode())

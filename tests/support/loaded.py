@@ -50,6 +50,7 @@ def _take_over(environment: Mapping[str, str], output: str, errors: str) -> None
     """Take the environment, and write to the files *output* and *errors*."""
     os.environ.clear()
     os.environ.update(environment)
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     tempfile.tempdir = None  # what TMPDIR was before
     for standard, name in ((1, output), (2, errors)):
         os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND), standard)

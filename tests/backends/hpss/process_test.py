@@ -18,7 +18,7 @@ from tests.hpss_simulator import Simulator, build
 from tests.support.forked import refusal_of
 from tests.support.needs import need
 from tests.support.page import typed
-from tests.support.processes import launcher
+from tests.support.processes import WITHOUT_PSYCOPG, launcher
 from tests.support.service import await_service, free_port
 from tests.support.waiting import await_true
 
@@ -157,7 +157,7 @@ def test_the_demonstration_goes_to_tape_and_back(tmp_path: Path, installation: I
     (places / "bin").symlink_to(Path(sys.executable).parent)
     (places / ".run").touch()
     options = [f"HPSS_DEMO={demo}", f"VENV={places}", f"PORT={port}", "-o", str(demo / ".built")]
-    environment = {**os.environ, "PYTHONPATH": str(installation(flavour))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installation(flavour)), WITHOUT_PSYCOPG])}
     url = f"http://127.0.0.1:{port}"
     service = subprocess.Popen(
         ["make", "run-hpss-demo", *options], cwd=PROJECT, env=environment, start_new_session=True, text=True

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.support.needs import need
 from tests.support.page import typed
+from tests.support.processes import WITHOUT_PSYCOPG
 from tests.support.service import TIMEOUT, await_service, free_port
 from tests.support.waiting import await_true
 
@@ -18,8 +20,9 @@ ROOT = Path(__file__).parents[3]
 DEMO = [sys.executable, "-m", "tests.samqfs_emulator.demo"]
 
 
-def test_the_demo_takes_a_file_to_tape_and_back(tmp_path: Path) -> None:
+def test_the_demo_takes_a_file_to_tape_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need("cc", "mariadbd")
+    monkeypatch.setenv("PYTHONPATH", WITHOUT_PSYCOPG)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     venv = Path(sys.executable).parents[1]

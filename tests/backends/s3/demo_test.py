@@ -14,6 +14,7 @@ import requests
 
 from tests.support.needs import need
 from tests.support.page import typed
+from tests.support.processes import WITHOUT_PSYCOPG
 from tests.support.server_process import free_ports
 from tests.support.service import TIMEOUT, await_service
 from tests.support.waiting import await_true
@@ -42,8 +43,11 @@ def running_in(directory: Path) -> list[int]:
     return found
 
 
-def test_the_demo_outlives_its_servers_and_ends_with_all_of_them(directory: Path) -> None:
+def test_the_demo_outlives_its_servers_and_ends_with_all_of_them(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     need(VENV / "bin" / "uwsgi", "nginx", "mariadbd", "make")
+    monkeypatch.setenv("PYTHONPATH", WITHOUT_PSYCOPG)
     (port,) = free_ports(1)
     places = [f"VENV={VENV}", f"S3_DEMO={directory}", f"PORT={port}", "-o", str(VENV / ".s3-demo")]
     with subprocess.Popen(

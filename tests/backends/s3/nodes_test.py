@@ -20,6 +20,7 @@ from tests.backends.s3.support import archive_on
 from tests.s3_demo.site import BUCKET, PREFIX, S3Site
 from tests.support.mariadb import MariaDB
 from tests.support.needs import need
+from tests.support.processes import WITHOUT_PSYCOPG
 from tests.support.server_process import ServerProcess, free_ports
 
 SECONDS = float(os.getenv("NODES_SECONDS", "0"))
@@ -28,9 +29,10 @@ ANSWERS = 20  # while a server is away, and again when it is back
 
 
 @pytest.fixture
-def site() -> Iterator[S3Site]:
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Site]:
     """A site that runs; its paths are short enough for sockets."""
     need(Path(sys.executable).with_name("uwsgi"), "nginx", "mariadbd")
+    monkeypatch.setenv("PYTHONPATH", WITHOUT_PSYCOPG)
     directory = Path(tempfile.mkdtemp(prefix="nodes-"))
     site = S3Site(directory, free_ports(1)[0], PROCESSES)
     with site.running():

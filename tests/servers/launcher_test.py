@@ -282,7 +282,7 @@ def test_the_environment_names_backend_prefix_and_files(tmp_path: Path, written:
         "ARCHIVEINTERFACE_CONFIG": written("config.ini", "[http]\nhead = standard\n"),
         "ARCHIVEINTERFACE_CPCONFIG": written("server.conf", "[global]\nserver.max_request_body_size: 10\n"),
     }
-    with launcher(tmp_path, env=environment) as server:  # -t and --prefix on the command line win
+    with forked_launcher(tmp_path, env=environment) as server:  # -t and --prefix on the command line win
         assert requests.put(f"{server.url}/7", data=b"x" * 10).status_code == 201
         assert requests.put(f"{server.url}/8", data=b"x" * 11).status_code == 413
         assert requests.head(f"{server.url}/7").status_code == 200
@@ -292,7 +292,7 @@ def test_the_environment_names_backend_prefix_and_files(tmp_path: Path, written:
 
 
 def test_an_empty_variable_names_no_file(tmp_path: Path) -> None:
-    with launcher(tmp_path, env={"ARCHIVEINTERFACE_CONFIG": "", "ARCHIVEINTERFACE_CPCONFIG": ""}) as server:
+    with forked_launcher(tmp_path, env={"ARCHIVEINTERFACE_CONFIG": "", "ARCHIVEINTERFACE_CPCONFIG": ""}) as server:
         assert requests.put(f"{server.url}/7", data=b"x").status_code == 201
 
 

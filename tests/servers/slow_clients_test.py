@@ -16,7 +16,6 @@ from pacifica.archiveinterface.servers.clients import Clients
 from tests.support.certificates import make_self_signed
 from tests.support.crowd import COUNT, MANY_HOSTS, ONE_HOST, crowd
 from tests.support.forked import forked_launcher
-from tests.support.processes import launcher
 from tests.support.waiting import TIMEOUT, await_true
 
 CONTENT = b"x" * (1 << 26)
@@ -63,7 +62,7 @@ def test_500_clients_without_a_whole_handshake_delay_nobody(prefix: Path, option
     certificate = tmp_path / "certificate.pem"
     make_self_signed(certificate)
     settings = f"server.ssl_certificate: '{certificate}'\nserver.ssl_private_key: '{certificate}'\n{LATE}"
-    with launcher(prefix, *options(settings, "")) as server, crowd(address_of(server.url)) as clients:
+    with forked_launcher(prefix, *options(settings, "")) as server, crowd(address_of(server.url)) as clients:
         url, trust = f"{server.url}/1", str(certificate)
         assert requests.get(url, verify=trust, timeout=TIMEOUT).content == b"small"
         for byte in HELLO[:3]:
@@ -115,7 +114,7 @@ def test_500_slow_transfers_over_tls_delay_nobody(prefix: Path, options: Options
     settings = f"server.ssl_certificate: '{certificate}'\nserver.ssl_private_key: '{certificate}'\n{LATE}"
     tls = ssl.create_default_context(cafile=str(certificate))
     tls.check_hostname = False
-    with launcher(prefix, *options(settings, FEW_EACH)) as server:
+    with forked_launcher(prefix, *options(settings, FEW_EACH)) as server:
         address, url = address_of(server.url), f"{server.url}/1"
         with (
             crowd(address, COUNT // 2, MANY_HOSTS, tls) as uploads,

@@ -16,7 +16,7 @@ from tests.servers.launcher_test import begin_download
 from tests.support.certificates import make_self_signed
 from tests.support.forked import forked_launcher
 from tests.support.needs import need, refuse_or_skip
-from tests.support.processes import LAUNCHER, UWSGI, Server, launcher, uwsgi
+from tests.support.processes import UWSGI, Server, uwsgi
 from tests.support.service import TIMEOUT, await_service, free_port
 from tests.support.tracing import require_tracing, traced
 
@@ -149,7 +149,7 @@ def test_a_file_that_shrinks_breaks_the_answer_off(run: Run, prefix: Path) -> No
 
 
 def test_a_download_finishes_with_the_bytes_it_began_with(run: Run, prefix: Path) -> None:
-    with launcher(prefix) as other, run(prefix) as server:
+    with forked_launcher(prefix) as other, run(prefix) as server:
         requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
         with begin_download(server, 7) as download:
             requests.put(f"{other.url}/7", data=CONTENT[::-1], timeout=TIMEOUT)
@@ -194,24 +194,13 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def _launcher_over_tls(port: int, prefix: Path, certificate: Path) -> list[str]:
+def test_nothing_goes_past_tls(prefix: Path, certificate: Path) -> None:
     settings = prefix.parent / "server.conf"
     options = {"module": "builtin", "certificate": str(certificate), "private_key": str(certificate)}
     settings.write_text("[global]\n" + "".join(f"server.ssl_{key}: {value!r}\n" for key, value in options.items()))
-    return [LAUNCHER, "-p", str(port), "--prefix", str(prefix), "--cherrypy-config", str(settings)]
-
-
-def test_nothing_goes_past_tls(prefix: Path, certificate: Path) -> None:
-    port = free_port()
-    url = f"https://127.0.0.1:{port}"
-    environment = {**os.environ, "PAI_PREFIX": str(prefix), "HOME": "/nonexistent"}
-    with subprocess.Popen(_launcher_over_tls(port, prefix, certificate), env=environment) as process:
-        try:
-            await_service(process, url)
-            requests.put(f"{url}/7", data=CONTENT, timeout=TIMEOUT)
-            assert requests.get(f"{url}/7", timeout=TIMEOUT).content == CONTENT
-        finally:
-            process.terminate()
+    with forked_launcher(prefix, "--cherrypy-config", str(settings)) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT
 
 
 def test_uwsgi_sends_over_its_own_tls(prefix: Path, certificate: Path) -> None:

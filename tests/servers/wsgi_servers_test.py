@@ -20,7 +20,7 @@ from tests.support.processes import BIN
 from tests.support.service import TIMEOUT, await_service, free_port
 from tests.support.waiting import await_true
 
-LARGE = 100 << 20  # bytes
+LARGE = 32 << 20  # bytes
 _BLOCK = os.urandom(1 << 20)
 
 

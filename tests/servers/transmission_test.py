@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import requests
@@ -48,6 +49,23 @@ def run(request: pytest.FixtureRequest) -> Run:
     """Each server that transmits files; its *pid* is that of the process that does."""
     chosen: Run = request.param
     return chosen
+
+
+class Kept(NamedTuple):
+    """A server that has CONTENT as file 7, and where its files are."""
+
+    server: Server
+    prefix: Path
+
+
+@pytest.fixture(scope="module", params=[_one_thread, _one_worker], ids=["launcher", "uWSGI"])
+def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """Each server, for the tests that leave it as it was."""
+    prefix = tmp_path_factory.mktemp("kept") / "archive"
+    prefix.mkdir()
+    with request.param(prefix) as server:
+        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
+        yield Kept(server, prefix)
 
 
 def _child_of(pid: int) -> int:
@@ -95,46 +113,40 @@ PARTS: list[tuple[str, dict[str, str], bytes]] = [
 ]
 
 
-def test_the_kernel_sends_a_file_and_any_part_of_it(run: Run, prefix: Path) -> None:
+def test_the_kernel_sends_a_file_and_any_part_of_it(kept: Kept) -> None:
     require_tracing()
-    with run(prefix) as server:
-        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
-        for path, headers, expected in PARTS:
-            assert _sent_by_the_kernel(server, path, headers) == (expected, len(expected))
+    for path, headers, expected in PARTS:
+        assert _sent_by_the_kernel(kept.server, path, headers) == (expected, len(expected))
 
 
-def test_small_parts_several_and_what_is_hashed_pass_through_python(run: Run, prefix: Path) -> None:
+def test_small_parts_several_and_what_is_hashed_pass_through_python(kept: Kept) -> None:
     require_tracing()
-    with run(prefix) as server:
-        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
-        (prefix / "8").write_bytes(CONTENT)  # without a digest
-        small = f"bytes=10-{TRANSMITTED_FROM + 8}"
-        assert _sent_by_the_kernel(server, "/7", {"Range": small}) == (CONTENT[10 : TRANSMITTED_FROM + 9], 0)
-        assert _sent_by_the_kernel(server, "/7", {"Range": "bytes=0-1000000,2000000-3000000"})[1] == 0
-        assert _sent_by_the_kernel(server, "/8", {}) == (CONTENT, 0)
+    (kept.prefix / "8").write_bytes(CONTENT)  # without a digest
+    small = f"bytes=10-{TRANSMITTED_FROM + 8}"
+    assert _sent_by_the_kernel(kept.server, "/7", {"Range": small}) == (CONTENT[10 : TRANSMITTED_FROM + 9], 0)
+    assert _sent_by_the_kernel(kept.server, "/7", {"Range": "bytes=0-1000000,2000000-3000000"})[1] == 0
+    assert _sent_by_the_kernel(kept.server, "/8", {}) == (CONTENT, 0)
 
 
-def test_a_file_system_without_sendfile_is_read(run: Run, prefix: Path) -> None:
+def test_a_file_system_without_sendfile_is_read(kept: Kept) -> None:
     require_tracing()
-    with run(prefix) as server:
-        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
-        with traced(server.pid, ["sendfile"], "sendfile:error=EINVAL") as trace:
-            answer = requests.get(f"{server.url}/7", headers={"Range": "bytes=5-20000000"}, timeout=TIMEOUT)
-        assert answer.content == CONTENT[5:20000001]
+    server = kept.server
+    with traced(server.pid, ["sendfile"], "sendfile:error=EINVAL") as trace:
+        answer = requests.get(f"{server.url}/7", headers={"Range": "bytes=5-20000000"}, timeout=TIMEOUT)
+    assert answer.content == CONTENT[5:20000001]
     assert trace.hit
 
 
-def test_an_error_of_the_storage_breaks_the_answer_off(run: Run, prefix: Path) -> None:
+def test_an_error_of_the_storage_breaks_the_answer_off(kept: Kept) -> None:
     require_tracing()
-    with run(prefix) as server:
-        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
-        with (
-            traced(server.pid, ["sendfile"], "sendfile:error=EIO"),
-            pytest.raises(requests.RequestException, match="IncompleteRead"),
-        ):
-            requests.get(f"{server.url}/7", timeout=TIMEOUT)
-        _await_closed(server, "7")
-        assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT
+    server = kept.server
+    with (
+        traced(server.pid, ["sendfile"], "sendfile:error=EIO"),
+        pytest.raises(requests.RequestException, match="IncompleteRead"),
+    ):
+        requests.get(f"{server.url}/7", timeout=TIMEOUT)
+    _await_closed(server, "7")
+    assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT
 
 
 def test_a_file_that_shrinks_breaks_the_answer_off(run: Run, prefix: Path) -> None:
@@ -174,15 +186,14 @@ def test_a_client_that_stalls_is_given_up(run: Run, prefix: Path) -> None:
             assert len(_rest_of(download)) < len(CONTENT)
 
 
-def test_a_client_that_leaves_is_forgotten(run: Run, prefix: Path) -> None:
-    with run(prefix) as server:
-        requests.put(f"{server.url}/7", data=CONTENT, timeout=TIMEOUT)
-        before = sorted(_links(server.pid))
-        for _ in range(20):
-            begin_download(server, 7).close()
-        _await_closed(server, "7")
-        assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT
-        assert len(list(_links(server.pid))) <= len(before) + 1  # a connection kept alive
+def test_a_client_that_leaves_is_forgotten(kept: Kept) -> None:
+    server = kept.server
+    before = sorted(_links(server.pid))
+    for _ in range(20):
+        begin_download(server, 7).close()
+    _await_closed(server, "7")
+    assert requests.get(f"{server.url}/7", timeout=TIMEOUT).content == CONTENT
+    assert len(list(_links(server.pid))) <= len(before) + 1  # a connection kept alive
 
 
 @pytest.fixture

@@ -10,17 +10,16 @@ import random
 import re
 import signal
 import socket
-import subprocess
 import threading
 import time
 import zlib
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import ClassVar, TextIO
 
 import pytest
 
@@ -39,8 +38,8 @@ from pacifica.archiveinterface.fixity import compare_or_store_digests
 from pacifica.archiveinterface.recalls.options import RecallOptions
 from pacifica.archiveinterface.recalls.service import RecallService
 from pacifica.archiveinterface.recalls.store import Store
-from tests.commands.admin_test import COMMAND
 from tests.conftest import Serve
+from tests.support.forked import ForkedProcess, begun_cmd
 from tests.support.forked import forked_cmd as run
 from tests.support.service import ONCE, POSIX_FLAT, TIMEOUT, Backend, Service, serving, tree_of
 
@@ -90,10 +89,25 @@ def test_no_digest_is_kept_where_none_is_configured(serve: Serve) -> None:
     assert service.request("GET", "/7").content == CONTENT
 
 
+def check_digest(service: Service, prefix: Path, header: str, right: str, wrong: str) -> None:
+    """Fail unless a body is stored with the *right* digest in the *header* only."""
+    answer = service.request("PUT", "/7", data=CONTENT, headers={header: wrong})
+    assert answer.status_code == 400
+    assert "total_bytes" not in answer.text
+    assert tree_of(prefix) == {}
+    assert service.request("PUT", "/7", data=CONTENT, headers={header: right}).status_code == 201
+    assert service.request("PUT", "/7", data=b"other", headers={header: right}).status_code == 400
+    assert service.request("GET", "/7").content == CONTENT
+
+
+def test_a_digest_that_the_client_sends_is_verified(service: Service, prefix: Path) -> None:
+    wrong = REPR.replace(SHA256, base64.b64encode(bytes(32)).decode())
+    check_digest(service, prefix, "Content-Digest", REPR, wrong)
+
+
 @pytest.mark.parametrize(
     ("header", "right", "wrong"),
     [
-        ("Content-Digest", REPR, REPR.replace(SHA256, base64.b64encode(bytes(32)).decode())),
         ("Repr-Digest", REPR, REPR.replace(SHA256, base64.b64encode(bytes(32)).decode())),
         ("Digest", f"SHA-256={SHA256}", f"SHA-256={base64.b64encode(bytes(32)).decode()}"),
         ("Digest", f"sha1={hashlib.sha1(CONTENT).hexdigest()}", f"sha1={'0' * 40}"),
@@ -105,16 +119,11 @@ def test_no_digest_is_kept_where_none_is_configured(serve: Serve) -> None:
         ),
     ],
 )
-def test_a_digest_that_the_client_sends_is_verified(
+@ONCE
+def test_a_digest_in_any_header_and_of_any_algorithm_is_verified(
     service: Service, prefix: Path, header: str, right: str, wrong: str
 ) -> None:
-    answer = service.request("PUT", "/7", data=CONTENT, headers={header: wrong})
-    assert answer.status_code == 400
-    assert "total_bytes" not in answer.text
-    assert tree_of(prefix) == {}
-    assert service.request("PUT", "/7", data=CONTENT, headers={header: right}).status_code == 201
-    assert service.request("PUT", "/7", data=b"other", headers={header: right}).status_code == 400
-    assert service.request("GET", "/7").content == CONTENT
+    check_digest(service, prefix, header, right, wrong)
 
 
 def test_a_file_without_a_digest_gets_one_at_its_first_full_read(service: Service, prefix: Path) -> None:
@@ -295,19 +304,28 @@ def test_a_scrub_records_digests_on_demand(scrubbed: Path) -> None:
     assert findings("--prefix", str(scrubbed), "verify", "new")[1] == {"new": "ok"}
 
 
+@contextmanager
+def begun(tmp_path: Path, *arguments: str) -> Iterator[tuple[ForkedProcess, TextIO]]:
+    """Begin to run the tool with *arguments* and --json, and yield its process and what reads its output."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "errors").touch()
+    process = begun_cmd([*arguments, "--json"], None, os.devnull, str(pipe), str(tmp_path / "errors"))
+    with pipe.open() as output:
+        yield process, output
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_scrub_goes_on_where_it_was(stop: signal.Signals, scrubbed: Path, tmp_path: Path) -> None:
     for number in range(100, 140):
         (scrubbed / str(number)).write_bytes(CONTENT)
     state = str(tmp_path / "state.json")
-    command = [COMMAND, "--prefix", str(scrubbed), "verify", "--rate", "5", "--state", state, "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        lines = [process.stdout.readline() for _ in range(6)]
+    with begun(tmp_path, "--prefix", str(scrubbed), "verify", "--rate", "5", "--state", state) as (process, output):
+        lines = [output.readline() for _ in range(6)]
         process.send_signal(stop)
-        rest, _ = process.communicate(timeout=TIMEOUT)
-        assert process.returncode == 130
-    told = [json.loads(line)["path"] for line in [*lines, *rest.splitlines()]]
+        lines += output.readlines()
+        assert process.wait() == 130
+    told = [json.loads(line)["path"] for line in lines]
     done = json.loads(Path(state).read_text())
     assert done["after"] == told[-1]
     assert sum(done["counts"].values()) == len(told) - 1  # unfinished uploads are told by each run
@@ -325,23 +343,21 @@ def every_path(prefix: Path) -> list[str]:
 
 def test_a_finding_is_written_before_it_counts_as_reported(scrubbed: Path, tmp_path: Path) -> None:
     state = tmp_path / "state.json"
-    with open("/dev/full", "w") as full:
-        command = [COMMAND, "--prefix", str(scrubbed), "verify", "--state", str(state)]
-        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
-    assert ended.returncode == 3
+    errors = tmp_path / "errors"
+    errors.touch()
+    command = ["--prefix", str(scrubbed), "verify", "--state", str(state)]
+    assert begun_cmd(command, None, os.devnull, "/dev/full", str(errors)).wait() == 3
     # The log may tell of the damaged file beside it, which is read meanwhile.
-    assert sum("cannot write the output" in line for line in ended.stderr.splitlines()) == 1
+    assert sum("cannot write the output" in line for line in errors.read_text().splitlines()) == 1
     assert json.loads(state.read_text()) == {"after": "", "counts": {}}
 
 
 def test_a_reader_of_the_findings_may_leave(scrubbed: Path, tmp_path: Path) -> None:
-    command = [COMMAND, "--prefix", str(scrubbed), "verify", "--state", str(tmp_path / "state.json"), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert process.stderr
-        process.stdout.close()
-        said = process.stderr.read()
-        assert process.wait(TIMEOUT) == 3
+    state = str(tmp_path / "state.json")
+    with begun(tmp_path, "--prefix", str(scrubbed), "verify", "--state", state) as (process, output):
+        output.close()
+        assert process.wait() == 3
+    said = (tmp_path / "errors").read_text()
     assert "cannot write the output: broken pipe" in said
     assert "Traceback" not in said
 
@@ -350,13 +366,12 @@ def test_files_removed_while_a_scrub_runs_are_not_missing(scrubbed: Path, tmp_pa
     for number in range(100, 120):
         (scrubbed / str(number)).write_bytes(CONTENT)
     (scrubbed / "bad").unlink()
-    command = [COMMAND, "--prefix", str(scrubbed), "verify", "--rate", "5", "--state", str(tmp_path / "s"), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        process.stdout.readline()
+    state = str(tmp_path / "state.json")
+    with begun(tmp_path, "--prefix", str(scrubbed), "verify", "--rate", "5", "--state", state) as (process, output):
+        output.readline()
         (scrubbed / "119").unlink()
-        lines = process.stdout.readlines()
-        assert process.wait(TIMEOUT) == 0
+        lines = output.readlines()
+        assert process.wait() == 0
     assert '"path": "119", "result": "removed"' in "".join(lines)
     assert json.loads(lines[-1])["summary"]["removed"] == 1
 

@@ -5,6 +5,7 @@ import pytest
 from pacifica.archiveinterface.backends.abstract.recalls import RecallTraits
 from pacifica.archiveinterface.exception import ConflictError
 from tests.recalls.conftest import Open, on_sqlite
+from tests.support.databases import NEW_URL
 from tests.support.recall_site import Site, wishes
 from tests.support.tape import ALL_TRAITS, Tape
 
@@ -20,8 +21,13 @@ def pinned(site: Site, *file_ids: str, lifetime: float | None = 100.0) -> str:
 
 
 @pytest.mark.parametrize(
-    ("evict", "after_release", "after_expiry"),
-    [("never", True, True), ("released", False, True), ("expired", False, False)],
+    ("url", "evict", "after_release", "after_expiry"),
+    [
+        ("sqlite", "never", True, True),
+        *[(kind, "released", False, True) for kind in NEW_URL],
+        *[(kind, "expired", False, False) for kind in NEW_URL],
+    ],
+    indirect=["url"],
 )
 def test_the_storage_frees_disk_copies_as_the_site_says(
     open_site: Open, tape: Tape, evict: str, after_release: bool, after_expiry: bool
@@ -130,13 +136,14 @@ def test_a_lifetime_is_the_sites_unless_the_client_says_so_and_not_too_much(
 
 
 @pytest.mark.parametrize(
-    ("pins", "lifetime", "seconds"),
+    ("url", "pins", "lifetime", "seconds"),
     [
-        (True, 20.0, 20),  # it stays for longer than anybody wants it
-        (True, 200.0, 200),  # the storage keeps it
-        (False, 20.0, 20),
-        (False, 200.0, 50),  # it goes
+        ("sqlite", True, 20.0, 20),  # it stays for longer than anybody wants it
+        *[(kind, True, 200.0, 200) for kind in NEW_URL],  # the storage keeps it
+        ("sqlite", False, 20.0, 20),
+        *[(kind, False, 200.0, 50) for kind in NEW_URL],  # it goes
     ],
+    indirect=["url"],
 )
 def test_a_pin_ends_with_the_disk_copy_unless_the_storage_keeps_it(
     open_site: Open, tape: Tape, pins: bool, lifetime: float, seconds: float

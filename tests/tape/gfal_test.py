@@ -43,6 +43,7 @@ def last_lines(told: str, count: int) -> list[str]:
     return told.splitlines()[-count:]
 
 
+@pytest.mark.parametrize("site", [posix_site], ids=["POSIX"], indirect=True)
 @pytest.mark.parametrize(("name", "value"), [("version", "v1"), ("uri", "{url}/api/v1"), ("sitename", "pacifica")])
 def test_the_tape_api_is_discovered(site: Site, name: str, value: str) -> None:
     told = told_by("gfal-xattr", f"{site.url}/1", f"taperestapi.{name}")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support.forked import forked_launcher
 from tests.support.grid import grid, told_by
-from tests.support.processes import launcher, uwsgi
+from tests.support.processes import uwsgi
 from tests.support.service import TIMEOUT
 
 CONTENT = os.urandom(3_000_000)
@@ -23,7 +24,7 @@ digests = sha-256 adler32
 """
 
 
-@pytest.fixture(scope="module", params=[launcher, uwsgi], ids=["launcher", "uWSGI"])
+@pytest.fixture(scope="module", params=[forked_launcher, uwsgi], ids=["launcher", "uWSGI"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service of each kind, set up as WebDAV clients need it, with file 7."""
     home = tmp_path_factory.mktemp("grid")

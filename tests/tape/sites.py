@@ -1,17 +1,18 @@
 """A service on each kind of archive, as a site of a grid runs it, with files on tape where there is one."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pacifica.archiveinterface.id2filename import id2filename
-from tests.backends.hpss.support import NEWEST, install, simulator_of, write_config
+from tests.backends.hpss.forked import launcher_on
+from tests.backends.hpss.support import NEWEST, simulator_of, write_config
 from tests.samqfs_emulator import stubs
 from tests.samqfs_emulator.host import HsmHost
+from tests.support.forked import forked_launcher
 from tests.support.mariadb import shared_server
 from tests.support.needs import need
-from tests.support.processes import launcher
 
 # Clients ask whether a file is there after 1, 2, 4 ... seconds.
 CONFIG = """
@@ -56,8 +57,8 @@ class Site:
 def posix_site(home: Path) -> Iterator[Site]:
     """Serve a directory, whose files are never on tape."""
     (home / "archive").mkdir()
-    with _serving(home, home / "archive", "posix", "", {}) as url:
-        yield Site(url, has_tape=False)
+    with forked_launcher(home / "archive", "-c", _config(home)) as server:
+        yield Site(server.url, has_tape=False)
 
 
 @contextmanager
@@ -76,11 +77,9 @@ def hpss_site(home: Path) -> Iterator[Site]:
         counters = simulator.counters()
         return counters["stages"] + counters["duplicate_stages"]
 
-    own = write_config(simulator).read_text()
-    environment = {"HPSS_SIM_ROOT": str(simulator.root), "HPSS_SIM_NAMES": "/"}
-    environment["PYTHONPATH"] = str(install(home / "installation" / "lib", NEWEST))
-    with _serving(home, archive, "hpss", own, environment) as url:
-        yield Site(url, to_tape, recalls)
+    config = _config(home, write_config(simulator).read_text())
+    with launcher_on(simulator, archive, "-c", config) as server:
+        yield Site(server.url, to_tape, recalls)
 
 
 @contextmanager
@@ -101,14 +100,13 @@ def hsm_site(home: Path) -> Iterator[Site]:
     library, _ = stubs.build(home / "stubs")
     options = host.options(stager="libsam", libsam=str(library), residency="database")
     own = "\n".join(["[hsm_sideband]", *(f"{name} = {getattr(options, name)}" for name in HSM_OPTIONS), ""])
-    environment = {"SAMQFS_EMULATOR": str(filesystem.root)}
-    with host.daemons, _serving(home, filesystem.mount, "hsmsideband", own, environment) as url:
-        yield Site(url, to_tape, recalls)
+    arguments, environment = ("-t", "hsmsideband", "-c", _config(home, own)), {"SAMQFS_EMULATOR": str(filesystem.root)}
+    with host.daemons, forked_launcher(filesystem.mount, *arguments, env=environment) as server:
+        yield Site(server.url, to_tape, recalls)
 
 
-@contextmanager
-def _serving(home: Path, prefix: Path, kind: str, own: str, environment: Mapping[str, str]) -> Iterator[str]:
+def _config(home: Path, own: str = "") -> str:
+    """Return the path of a config.ini with the section *own* of the backend."""
     config = home / "config.ini"
     config.write_text(CONFIG.format(database=home / "recalls.sqlite") + own)
-    with launcher(prefix, "-t", kind, "-c", str(config), env=environment) as server:
-        yield server.url
+    return str(config)

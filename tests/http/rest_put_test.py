@@ -281,7 +281,7 @@ def test_readers_see_the_old_file_or_the_new_one(service: Service) -> None:
     done = threading.Event()
 
     def write() -> None:
-        for content in list(contents) * 5:
+        for content in list(contents) * 2:
             service.request("PUT", "/7", data=content)
         done.set()
 

@@ -126,7 +126,7 @@ def test_what_a_killed_worker_left_half_written_is_removed_by_the_next(server: S
 
 def test_a_worker_that_dies_again_and_again_is_started_once_a_second(prefix: Path) -> None:
     with forked_launcher(prefix, "--processes", "1") as server:
-        for deaths in range(1, 4):
+        for deaths in (1, 2):
             began = time.clock_gettime(time.CLOCK_BOOTTIME)
             await_true(lambda: len(workers(server)) == 1)
             started = start_of(workers(server)[0])

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 
 from tests.auth.site import OURS, running_issuer
+from tests.support.forked import forked_launcher
 from tests.support.grid import grid
 from tests.support.issuer import Issuer
-from tests.support.processes import launcher
 from tests.support.waiting import TIMEOUT
 
 CONFIG = """
@@ -55,7 +55,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     (home / "config.ini").write_text(CONFIG.format(home=home))
     with running_issuer() as issuer:
         (home / "issuers.ini").write_text(SECTION.format(issuer=issuer.url, audience=OURS))
-        with launcher(home / "archive", env={"ARCHIVEINTERFACE_CONFIG": str(home / "config.ini")}) as server:
+        with forked_launcher(home / "archive", env={"ARCHIVEINTERFACE_CONFIG": str(home / "config.ini")}) as server:
             yield Site(server.url, home / "archive", issuer)
 
 

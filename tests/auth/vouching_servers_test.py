@@ -11,10 +11,11 @@ import pytest
 from pacifica.archiveinterface.auth.files.tokens import new_token
 from tests.auth.site import OURS, running_issuer
 from tests.support.certificates import make_authority, make_certificate
+from tests.support.forked import forked_launcher
 from tests.support.issuer import KEYS, Issuer
 from tests.support.needs import need
 from tests.support.nginx import nginx_command
-from tests.support.processes import Server, launcher, uwsgi
+from tests.support.processes import Server, uwsgi
 from tests.support.service import await_service, free_port
 from tests.support.waiting import TIMEOUT
 
@@ -152,7 +153,7 @@ def tls(site: Site) -> Iterator[Server]:
     """A launcher with TLS, which asks clients for certificates."""
     settings = site.home / "server.conf"
     settings.write_text(SETTINGS.format(home=site.home))
-    with launcher(site.home / "archive", "--cherrypy-config", str(settings), env=site.config("tls")) as running:
+    with forked_launcher(site.home / "archive", "--cherrypy-config", str(settings), env=site.config("tls")) as running:
         yield running
 
 
@@ -162,7 +163,7 @@ PROXY = "proxy_header = X-Remote-User\nproxy_addresses = 127.0.0.2 127.0.0.3"
 @pytest.fixture(scope="module")
 def behind_proxy(site: Site) -> Iterator[Server]:
     """A launcher that takes names from proxies."""
-    with launcher(site.home / "archive", env=site.config("launcher", PROXY)) as running:
+    with forked_launcher(site.home / "archive", env=site.config("launcher", PROXY)) as running:
         yield running
 
 

@@ -20,9 +20,9 @@ import requests
 from pacifica.archiveinterface.servers.launcher import ArchiveServer
 from pacifica.archiveinterface.servers.options import LauncherOptions
 from tests.support.certificates import make_authority, make_certificate
-from tests.support.forked import refusal_of_main
+from tests.support.forked import forked_launcher, refusal_of_main
 from tests.support.needs import need
-from tests.support.processes import Server, launcher
+from tests.support.processes import Server
 from tests.support.waiting import TIMEOUT, await_true
 
 CONTENT = os.urandom(3_000_000)
@@ -49,7 +49,7 @@ def server(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """A launcher with TLS; file 7 is stored."""
     settings = certificates / "server.conf"
     settings.write_text(SETTINGS.format(path=certificates, name="server"))
-    with launcher(tmp_path_factory.mktemp("archive"), "--cherrypy-config", str(settings)) as running:
+    with forked_launcher(tmp_path_factory.mktemp("archive"), "--cherrypy-config", str(settings)) as running:
         assert requests.put(f"{running.url}/7", data=CONTENT, verify=ca(certificates)).status_code == 201
         yield running
 
@@ -238,7 +238,7 @@ def test_a_certificate_is_renewed_without_a_broken_connection(certificates: Path
     settings.write_text(SETTINGS.format(path=tmp_path, name="site"))
     (tmp_path / "archive").mkdir()
     options = ("--processes", "1", "--cherrypy-config", str(settings))
-    with launcher(tmp_path / "archive", *options) as server, connected(server.url, certificates) as upload:
+    with forked_launcher(tmp_path / "archive", *options) as server, connected(server.url, certificates) as upload:
         upload.sendall(b"PUT /7 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234")
         for kind in ("pem", "key"):
             (tmp_path / f"site.{kind}").write_bytes((certificates / f"renewed.{kind}").read_bytes())

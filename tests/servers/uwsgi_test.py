@@ -314,7 +314,8 @@ def test_an_idle_service_that_has_served_ends_when_it_is_stopped(tmp_path: Path)
 
 def test_a_worker_that_still_starts_ends_with_the_others(tmp_path: Path) -> None:
     uploads = ("--http-socket", f"127.0.0.1:{free_port()}", "--map-socket", "1:4")
-    with uwsgi(tmp_path, *PRODUCTION, *uploads, "--hook-post-fork", "callint:sleep 2") as server:
+    local = ("--uwsgi-socket", str(tmp_path / "local"))
+    with uwsgi(tmp_path, *PRODUCTION, *uploads, *local, "--hook-post-fork", "callint:sleep 2") as server:
         workers = set(children(server.pid))
         os.kill(min(workers), signal.SIGKILL)
         await_true(lambda: set(children(server.pid)) - workers)  # another one starts, and sleeps

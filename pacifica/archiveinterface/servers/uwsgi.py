@@ -8,6 +8,7 @@ fail when a signal arrives while they wait for the client, so a graceful stop wo
 import logging
 import os
 import re
+import select
 import signal
 import socket
 import stat
@@ -92,8 +93,9 @@ def _is_listening(descriptor: int) -> bool:
     # In a worker that does not serve a socket (map-socket), /dev/null has its number.
     if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         return False
-    with socket.socket(fileno=os.dup(descriptor)) as listener:
-        return bool(listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    listener = select.poll()  # SO_ACCEPTCONN stays as it is when a local socket is closed
+    listener.register(descriptor, 0)
+    return not listener.poll(0)
 
 
 def start_recaller() -> None:

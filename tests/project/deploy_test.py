@@ -28,6 +28,7 @@ from tests.support.crowd import MANY_HOSTS, ONE_HOST, crowd
 from tests.support.needs import need
 from tests.support.nginx import nginx_command
 from tests.support.process_tree import descendants
+from tests.support.processes import killed_at_last
 from tests.support.restrictions import restricted
 from tests.support.service import TIMEOUT, await_service, free_port
 from tests.support.waiting import await_true
@@ -304,7 +305,8 @@ def test_a_wrong_configuration_is_not_tried_again(unit: str, tmp_path: Path) -> 
 
 def test_the_recaller_works_until_it_is_stopped(tmp_path: Path) -> None:
     command, environment = Deployment(tmp_path).command(RECALLER)
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    recaller = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    with killed_at_last(recaller) as process:
         # Without tape it has nothing to log: it is up when it has taken over the signals.
         await_true(lambda: _catches(process.pid, signal.SIGTERM))
         process.terminate()

@@ -169,7 +169,7 @@ def test_an_upload_that_drips_gives_its_thread_back(prefix: Path, options: Optio
         with socket.create_connection(address_of(server.url), TIMEOUT) as slow:
             slow.sendall(UPLOAD)
             await_true(lambda: answer_after_a_byte(slow))
-            check_error(slow.recv(1 << 16), b"408")
+            check_error(all_of(slow), b"408")
         assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"
         assert not (prefix / "3").exists()
 
@@ -190,8 +190,13 @@ def test_a_body_that_stalls_is_late_and_one_that_ends_is_short(prefix: Path, opt
                 connection.sendall(b"PUT /3 HTTP/1.1\r\nHost: a\r\n" + rest)
                 if ends:
                     connection.shutdown(socket.SHUT_WR)
-                check_error(b"".join(iter(lambda: connection.recv(1 << 16), b"")), status)
+                check_error(all_of(connection), status)
         assert not (prefix / "3").exists()
+
+
+def all_of(connection: socket.socket) -> bytes:
+    """Return what comes until the server closes the *connection*."""
+    return b"".join(iter(lambda: connection.recv(1 << 20), b""))
 
 
 def check_error(answer: bytes, status: bytes) -> None:
@@ -214,7 +219,7 @@ def test_a_download_that_drips_gives_its_thread_back(prefix: Path, options: Opti
         with socket.create_connection(address_of(server.url), TIMEOUT) as slow:
             slow.sendall(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
             assert requests.get(f"{server.url}/1", timeout=TIMEOUT).content == b"small"
-            received = len(b"".join(iter(lambda: slow.recv(1 << 20), b"")))
+            received = len(all_of(slow))
         assert received < len(CONTENT)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pacifica.archiveinterface.servers.systemd import Watchdog, notify_ready
 from tests.servers.supervisor_test import Load, await_log
-from tests.support.processes import BIN, clean_environment, launcher, uwsgi
+from tests.support.processes import BIN, clean_environment, killed_at_last, launcher, uwsgi
 from tests.support.service import TIMEOUT
 from tests.support.systemd import Notified, notified
 
@@ -118,7 +118,7 @@ def test_the_recaller_begins_anew_at_sighup_unless_its_configuration_is_wrong(
     config = written("")
     command = [str(BIN / "pacifica-archiveinterface-cmd"), "-c", config, "--prefix", str(prefix), "recaller"]
     environment = {**clean_environment(), **systemd.environment}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with killed_at_last(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)) as process:
         assert systemd.next() == {"READY": "1", "STATUS": "recalls files"}
         Path(config).write_text("[archive]\noverwrite = perhaps\n")
         process.send_signal(signal.SIGHUP)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, AnyStr, Protocol
 
 import requests
 
@@ -173,6 +173,16 @@ def serving(start: Callable[[str], Process], stop_signal: signal.Signals = signa
                 os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             process.wait()
+
+
+@contextmanager
+def killed_at_last(process: "subprocess.Popen[AnyStr]") -> Iterator["subprocess.Popen[AnyStr]"]:
+    """Kill *process* when the block is left, if it has not ended: Popen alone would wait for it."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def clean_environment() -> dict[str, str]:

@@ -33,7 +33,7 @@ def work(site: Site, given: argparse.Namespace) -> int:
     signals = _signals(signal.SIGHUP)
     with site.recalls.at_work():
         notify_ready("recalls files")
-        while (number := signals.get()) == signal.SIGHUP and not _can_begin_anew(given):
+        while (number := _next_of(signals)) == signal.SIGHUP and not _can_begin_anew(given):
             pass
         if number in STOP_SIGNALS:
             notify_stopping()
@@ -41,6 +41,12 @@ def work(site: Site, given: argparse.Namespace) -> int:
         # A new program: the library of a storage may log in only once in a process.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     return 0
+
+
+def _next_of(signals: "queue.SimpleQueue[int]") -> int:
+    while True:  # a signal that arrives just before the wait begins does not end it
+        with suppress(queue.Empty):
+            return signals.get(timeout=_POLL)
 
 
 def _can_begin_anew(given: argparse.Namespace) -> bool:

@@ -1,5 +1,6 @@
 """The CherryPy application that serves an archive."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import cherrypy
@@ -58,9 +59,7 @@ def make_application(
     Raises ConfigurationError for an option that this archive cannot keep.
     """
     options, pages = options or HttpOptions(), pages or PagesOptions()
-    authenticator = make_authenticator(auth or AuthOptions())
-    if USERS in (pages.metrics, pages.recalls) and authenticator is None:
-        raise ConfigurationError("[pages] metrics and recalls: there are no users unless [auth] enabled is true")
+    authenticator = _authenticator(auth or AuthOptions(), pages)
     require_senders(archive, options.sendfile)
     settings = settings or {}
     overall = {**BUILT_IN, **settings.get("global", {})}
@@ -80,13 +79,26 @@ def make_application(
     application.gate = limits.gate if limits else None
     if can_expose() or pages.metrics_directory:  # another process may tell what this one has counted
         application.count_requests()
+    _configure(application, overall, settings)
+    return application
+
+
+def _authenticator(options: AuthOptions, pages: PagesOptions) -> Authenticator | None:
+    """Return what tells the users, None without users. Raises ConfigurationError."""
+    authenticator = make_authenticator(options)
+    if USERS in (pages.metrics, pages.recalls) and authenticator is None:
+        raise ConfigurationError("[pages] metrics and recalls: there are no users unless [auth] enabled is true")
+    return authenticator
+
+
+def _configure(application: cherrypy.Application, overall: Mapping[str, object], settings: Settings) -> None:
+    """Give the settings that are *overall*, and of those of the site its sections. Raises ConfigurationError."""
     try:
         # Our reader of bodies keeps to the limit and answers in JSON; the server would in plain text.
         cherrypy.config.update({**overall, "server.max_request_body_size": 0})
         application.merge({section: dict(keys) for section, keys in settings.items() if section != "global"})
     except OSError as error:  # log.access_file and log.error_file are opened here
         raise ConfigurationError(f"{error.filename} cannot be written: {(error.strerror or '').lower()}") from error
-    return application
 
 
 def _own_pages(

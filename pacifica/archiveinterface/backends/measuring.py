@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import cache, wraps
+from time import perf_counter
 from typing import Any, TypeVar
 
 from ..exception import (
@@ -12,7 +13,7 @@ from ..exception import (
     OfflineError,
     StorageError,
 )
-from ..metrics.definitions import BACKEND_FAILURES, BACKEND_SECONDS, CELLS, Timed
+from ..metrics.definitions import BACKEND_FAILURES, BACKEND_SECONDS, CELLS
 from .abstract.archive import AbstractBackendArchive
 from .abstract.file import ArchiveFile, Writer
 
@@ -60,15 +61,19 @@ def _derived(kind: type[T], names: Iterable[str], **methods: Callable[..., Any])
 
 
 def _timed(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    cell = BACKEND_SECONDS.cell(name)
+
     @wraps(method)
     def call(*arguments: Any, **options: Any) -> Any:
-        with Timed(BACKEND_SECONDS, name):
-            try:
-                return method(*arguments, **options)
-            except BaseException as error:
-                if _is_failure(error):
-                    CELLS.add(BACKEND_FAILURES.change(name))
-                raise
+        began = perf_counter()
+        try:
+            return method(*arguments, **options)
+        except BaseException as error:
+            if _is_failure(error):
+                CELLS.add(BACKEND_FAILURES.change(name))
+            raise
+        finally:
+            CELLS.add(*BACKEND_SECONDS.changes(cell, perf_counter() - began))
 
     return call
 

@@ -16,6 +16,7 @@ from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME, VERSION, cherrypy_config_file
 from ..limits.counted import CountedFile
 from ..limits.service import LimitService, limits_of
+from ..pages.metrics import are_told
 from ..recalls.service import RecallService
 from ..recalls.store import Store
 from ..web.settings import Settings, read_cherrypy_config
@@ -88,7 +89,8 @@ class Choice(NamedTuple):
 
     def archive(self) -> AbstractBackendArchive:
         """Return a new archive. Raises ConfigurationError."""
-        return measured(self.kind)(self.prefix, self.config.archive, self._own_options())
+        kind = measured(self.kind) if are_told(self.config.pages) else self.kind
+        return kind(self.prefix, self.config.archive, self._own_options())
 
     def _own_options(self) -> Any:
         return getattr(self.config, self.kind.section) if self.kind.options_type else None

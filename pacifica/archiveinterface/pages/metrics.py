@@ -2,6 +2,7 @@
 
 import logging
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import cherrypy
@@ -11,6 +12,7 @@ from ..globals import LOG_NAME
 from ..http.answers import Answer
 from ..metrics.definitions import CELLS
 from ..web.writing import write
+from .options import PagesOptions
 from .readings import Readings
 
 _HOW_TO_INSTALL = "metrics need prometheus_client: pip install 'pacifica-archiveinterface[metrics]'"
@@ -42,9 +44,9 @@ class MetricsPage:
     HEAD = GET
 
 
-def can_expose() -> bool:
-    """Return whether this process can tell what is counted."""
-    return _exposed() is not None
+def are_told(options: PagesOptions) -> bool:
+    """Return whether this process, or another one by ``metrics_directory``, can tell what this one counts."""
+    return bool(options.metrics_directory) or find_spec("prometheus_client") is not None
 
 
 def _exposed() -> Any:

@@ -17,7 +17,7 @@ from ..limits.service import LimitService
 from ..openapi.security import OPEN_PATHS, Protection
 from ..pages.access import Access, guarded
 from ..pages.health import Checks, health_pages
-from ..pages.metrics import MetricsPage, can_expose
+from ..pages.metrics import MetricsPage, are_told
 from ..pages.openapi import PATH, OpenApiPage
 from ..pages.options import USERS, PagesOptions
 from ..pages.readings import Readings
@@ -26,7 +26,7 @@ from ..recalls.service import RecallService
 from ..rest_generator import ArchiveInterfaceGenerator
 from ..tape.options import TapeOptions
 from ..tape.resources import tape_pages
-from .counting import count_arrival, count_exchange
+from .counting import count_arrival
 from .exchange import Observer
 from .logs import CherryPyLog
 from .request import ArchiveRequest
@@ -77,8 +77,7 @@ def make_application(
     router = Router(resource, served, str(pages.address[1]) if pages.address else "", open_pages)
     application = ArchiveApplication(resource, options, most_bytes, router, authenticator, audit)
     application.gate = limits.gate if limits else None
-    if can_expose() or pages.metrics_directory:  # another process may tell what this one has counted
-        application.count_requests()
+    application.is_counted = are_told(pages)
     _configure(application, overall, settings)
     return application
 
@@ -157,11 +156,7 @@ class ArchiveApplication(cherrypy.Application):
         self.observers: list[Observer] = []
         """Each gets every Exchange."""
         self.is_counted = False
-
-    def count_requests(self) -> None:
-        """Count each request from now on."""
-        self.is_counted = True
-        self.observers.append(count_exchange)
+        """Whether each request is counted."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Answer the request in *environ*, as WSGI has it."""

@@ -17,13 +17,12 @@ from ..metrics.definitions import (
     OTHER,
     STATUSES,
 )
-from .exchange import Exchange
 
 _METHODS = frozenset(METHODS)
 _UNAVAILABLE = STATUSES[-1]
 
 
-class _Cells(NamedTuple):
+class Cells(NamedTuple):
     """Where requests with the same labels are counted."""
 
     requests: int
@@ -39,30 +38,26 @@ def count_arrival() -> None:
     CELLS.add((IN_FLIGHT_CELL, 1))
 
 
-def count_answer(method: str, target: str, status: int) -> None:
-    """Count a request whose answer begins to be sent: a process that is killed from then on has counted it."""
-    CELLS.add((_cells_of(method, target, status).requests, 1))
+def count_answer(method: str, target: str, status: int) -> Cells:
+    """Count a request whose answer begins to be sent: a process that is killed from then on has counted it.
+
+    Return where the rest is counted.
+    """
+    cells = _cells(_resource_of(target), method if method in _METHODS else OTHER, status)
+    CELLS.add((cells.requests, 1))
+    return cells
 
 
-def count_exchange(exchange: Exchange) -> None:
-    """Count what became of a request whose answer was sent, or has broken off."""
-    cells = _cells_of(exchange.method, exchange.target, exchange.status)
-    changes = [
+def count_end(cells: Cells, first_byte: float, seconds: float, received: int, sent: int, broke_off: bool) -> None:
+    """Count what became of a request, in *cells*, when its answer was sent or has broken off; else as in Exchange."""
+    CELLS.add(
         (IN_FLIGHT_CELL, -1),
-        *HTTP_SECONDS.changes(cells.seconds, exchange.seconds),
-        *HTTP_FIRST_BYTE.changes(cells.first_byte, exchange.first_byte),
-    ]
-    if exchange.sent:
-        changes.append((cells.sent, exchange.sent))
-    if exchange.received:
-        changes.append((cells.received, exchange.received))
-    if exchange.broke_off:
-        changes.append((cells.broken, 1))
-    CELLS.add(*changes)
-
-
-def _cells_of(method: str, target: str, status: int) -> _Cells:
-    return _cells(_resource_of(target), method if method in _METHODS else OTHER, status)
+        *HTTP_SECONDS.changes(cells.seconds, seconds),
+        *HTTP_FIRST_BYTE.changes(cells.first_byte, first_byte),
+        (cells.sent, sent),
+        (cells.received, received),
+        (cells.broken, broke_off),
+    )
 
 
 def _resource_of(target: str) -> str:
@@ -72,10 +67,10 @@ def _resource_of(target: str) -> str:
 
 
 @cache
-def _cells(resource: str, method: str, status: int) -> _Cells:
+def _cells(resource: str, method: str, status: int) -> Cells:
     request = (resource, method)
     answer = (*request, _UNAVAILABLE if status == 503 else STATUSES[status // 100 - 1])
-    return _Cells(
+    return Cells(
         HTTP_REQUESTS.cell(*answer),
         HTTP_SECONDS.cell(*answer),
         HTTP_FIRST_BYTE.cell(*answer),

@@ -12,7 +12,7 @@ from ..http.headers.request_head import target_of, without_credentials
 from ..http.response_body import ResponseBody
 from ..http.server_calls import TRANSMIT
 from ..logs.context import NO_REQUEST, answered
-from .counting import count_answer
+from .counting import Cells, count_answer, count_end
 from .exchange import Exchange
 from .headers import Headers
 
@@ -43,7 +43,8 @@ class ArchiveAnswer(AppResponse):
         self._begun, self._clock = time.time(), time.perf_counter()
         self._first_byte = 0.0  # on the clock
         self._sent = 0
-        self._is_counted = self._is_complete = False
+        self._is_complete = False
+        self._cells: Cells | None = None  # where it is counted
         super().__init__(environ, start_response, application)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -71,22 +72,32 @@ class ArchiveAnswer(AppResponse):
             super().close()
         finally:
             self._count_answer(response)  # if it was not even begun
-            if self.cpapp.observers:
-                exchange = self._exchange(request, response)
-                for observe in self.cpapp.observers:
-                    observe(exchange)
+            self._tell(request, response)
             answered.set(NO_REQUEST)
 
+    def _tell(self, request: Request, response: Response) -> None:
+        end = time.perf_counter()
+        first_byte, seconds = (self._first_byte or end) - self._clock, end - self._clock
+        received = request.archive_body.received if request.archive_body else 0
+        if self._cells:
+            count_end(self._cells, first_byte, seconds, received, self._sent, not self._is_complete)
+        if self.cpapp.observers:
+            exchange = self._exchange(request, response, first_byte, seconds, received)
+            for observe in self.cpapp.observers:
+                observe(exchange)
+
     def _count_answer(self, response: Response) -> None:
-        if self.cpapp.is_counted and not self._is_counted:
-            self._is_counted = True
-            count_answer(self.environ["REQUEST_METHOD"], target_of(self.environ), _status_of(response))
+        if self.cpapp.is_counted and not self._cells:
+            environ = self.environ
+            self._cells = count_answer(environ["REQUEST_METHOD"], target_of(environ), _status_of(response))
 
     def _count(self, sent: int) -> None:
         self._sent += sent
 
-    def _exchange(self, request: Request, response: Response) -> Exchange:
-        environ, body, end = self.environ, request.archive_body, time.perf_counter()
+    def _exchange(
+        self, request: Request, response: Response, first_byte: float, seconds: float, received: int
+    ) -> Exchange:
+        environ = self.environ
         return Exchange(
             str(request.unique_id),
             environ["REQUEST_METHOD"],
@@ -96,9 +107,9 @@ class ArchiveAnswer(AppResponse):
             request.login,
             _status_of(response),
             self._begun,
-            (self._first_byte or end) - self._clock,
-            end - self._clock,
-            body.received if body else 0,
+            first_byte,
+            seconds,
+            received,
             self._sent,
             not self._is_complete,
             environ.get("HTTP_REFERER", ""),

@@ -47,7 +47,7 @@ class DatabaseServer:
         return self._url.format(name)
 
     def new_url(self) -> str:
-        """Return a URL at which there are no tables yet.
+        """Return the URL of an empty database, or of an empty schema.
 
         A user of PostgreSQL gets a schema for it, because a database costs much: it has hundreds of files.
         """

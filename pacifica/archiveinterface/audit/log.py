@@ -58,14 +58,10 @@ class AuditLog:
     def require_room(self) -> None:
         """Raise BackendUnavailableError, NoSpaceError if it is certain that no line can be written."""
         directory = self.options.directory
-        try:
-            is_full = not os.statvfs(directory).f_bavail
-        except OSError:
-            is_full = False
-        if is_full:
-            raise NoSpaceError("no space is left")
         if not os.access(directory, os.W_OK | os.X_OK):
             raise BackendUnavailableError("its directory is not there or cannot be written")
+        if not os.statvfs(directory).f_bavail:
+            raise NoSpaceError("no space is left")
 
     def close(self) -> None:
         """Close the files; another line opens them again."""

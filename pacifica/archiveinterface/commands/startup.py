@@ -16,7 +16,7 @@ from ..exception import ArchiveInterfaceError
 from ..globals import LOG_NAME, VERSION, cherrypy_config_file
 from ..limits.counted import CountedFile
 from ..limits.service import LimitService, limits_of
-from ..pages.metrics import are_told
+from ..pages.metrics import counts_can_be_read
 from ..recalls.service import RecallService
 from ..recalls.store import Store
 from ..web.settings import Settings, read_cherrypy_config
@@ -89,7 +89,7 @@ class Choice(NamedTuple):
 
     def archive(self) -> AbstractBackendArchive:
         """Return a new archive. Raises ConfigurationError."""
-        kind = measured(self.kind) if are_told(self.config.pages) else self.kind
+        kind = measured(self.kind) if counts_can_be_read(self.config.pages) else self.kind
         return kind(self.prefix, self.config.archive, self._own_options())
 
     def _own_options(self) -> Any:

@@ -32,7 +32,7 @@ class Checks:
         audit: AuditLog | None,
         drain_file: str,
     ) -> None:
-        """Check *archive*, databases of *recalls* and *limits*, *audit*, and for a *drain_file* if it has a name."""
+        """Check *archive*, the databases of *recalls* and *limits*, and *audit*; look for *drain_file* unless empty."""
         asked: dict[str, Callable[[], object]] = {**archive.checks()}
         if recalls and archive.has_tape:  # without tape, only requests to the tape API need the database
             asked["database"] = recalls.require_database

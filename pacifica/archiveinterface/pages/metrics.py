@@ -44,7 +44,7 @@ class MetricsPage:
     HEAD = GET
 
 
-def are_told(options: PagesOptions) -> bool:
+def counts_can_be_read(options: PagesOptions) -> bool:
     """Return whether this process, or another one by ``metrics_directory``, can tell what this one counts."""
     return bool(options.metrics_directory) or find_spec("prometheus_client") is not None
 

@@ -11,11 +11,10 @@ import re
 import select
 import signal
 import socket
-import stat
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -85,17 +84,19 @@ def _end_with_master() -> None:
     while True:
         time.sleep(_LOOK_INTERVAL)
         is_idle = uwsgi.workers()[uwsgi.worker_id() - 1]["status"] == b"idle"
-        if is_idle and not any(map(_is_listening, uwsgi.sockets)):
+        if is_idle and _are_shut(uwsgi.sockets):
             os.kill(os.getpid(), signal.SIGHUP)
 
 
-def _is_listening(descriptor: int) -> bool:
-    # In a worker that does not serve a socket (map-socket), /dev/null has its number.
-    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-        return False
-    listener = select.poll()  # SO_ACCEPTCONN stays as it is when a local socket is closed
-    listener.register(descriptor, 0)
-    return not listener.poll(0)
+def _are_shut(descriptors: Iterable[int]) -> bool:
+    """Return whether one of the listening sockets was shut (shutdown-sockets).
+
+    In a worker that does not serve a socket (map-socket), /dev/null has its number, and that is never shut.
+    """
+    poll = select.poll()  # SO_ACCEPTCONN stays as it is when a local socket is shut
+    for descriptor in descriptors:
+        poll.register(descriptor, 0)  # POLLHUP is reported always
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
 def start_recaller() -> None:

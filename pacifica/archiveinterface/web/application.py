@@ -17,7 +17,7 @@ from ..limits.service import LimitService
 from ..openapi.security import OPEN_PATHS, Protection
 from ..pages.access import Access, guarded
 from ..pages.health import Checks, health_pages
-from ..pages.metrics import MetricsPage, are_told
+from ..pages.metrics import MetricsPage, counts_can_be_read
 from ..pages.openapi import PATH, OpenApiPage
 from ..pages.options import USERS, PagesOptions
 from ..pages.readings import Readings
@@ -77,7 +77,7 @@ def make_application(
     router = Router(resource, served, str(pages.address[1]) if pages.address else "", open_pages)
     application = ArchiveApplication(resource, options, most_bytes, router, authenticator, audit)
     application.gate = limits.gate if limits else None
-    application.is_counted = are_told(pages)
+    application.is_counted = counts_can_be_read(pages)
     _configure(application, overall, settings)
     return application
 
@@ -86,7 +86,7 @@ def _authenticator(options: AuthOptions, pages: PagesOptions) -> Authenticator |
     """Return what tells the users, None without users. Raises ConfigurationError."""
     authenticator = make_authenticator(options)
     if USERS in (pages.metrics, pages.recalls) and authenticator is None:
-        raise ConfigurationError("[pages] metrics and recalls: there are no users unless [auth] enabled is true")
+        raise ConfigurationError("[pages] metrics and recalls: the value 'users' needs [auth] enabled = true")
     return authenticator
 
 
@@ -137,6 +137,7 @@ class ArchiveApplication(cherrypy.Application):
         audit: AuditLog | None,
     ) -> None:
         """Serve *resource* and what *router* finds, to those whom *authenticator* knows, or to everybody without one.
+
         Changes are written to *audit* before they are answered. A body may have *most_bytes*, any number if 0.
         """
         super().__init__(resource, "")

@@ -101,6 +101,7 @@ class Hasher:
         self._hashes = {name: _make(name) for name in sorted(set(algorithms), key=SUPPORTED.index)}
         self._held: deque[bytes] = deque()  # the first is being hashed, or is the next
         self._changed = threading.Condition()
+        self._is_shared = False  # with threads that hash
         self._failure: BaseException | None = None
 
     def update(self, block: bytes) -> None:
@@ -115,6 +116,7 @@ class Hasher:
             self._hash(block)
             return
         self._await(most=BLOCKS_HELD - 1)
+        self._is_shared = True
         with self._changed:
             self._held.append(block)
             begins = len(self._held) == 1
@@ -133,6 +135,8 @@ class Hasher:
         return {name: state.digest() for name, state in self._hashes.items()}
 
     def _await(self, most: int) -> None:
+        if not self._is_shared:
+            return
         with self._changed:
             self._changed.wait_for(lambda: self._failure or len(self._held) <= most)
         if self._failure:

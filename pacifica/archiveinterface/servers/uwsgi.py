@@ -11,12 +11,13 @@ import re
 import select
 import signal
 import socket
+import stat
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 import uwsgi
@@ -33,6 +34,8 @@ from .transmission import Transmission, send_block
 # A reverse proxy that has decoded a chunked body and encoded it anew says so: `X-Pacifica-Chunked: checked`.
 _CHECKED = ("HTTP_X_PACIFICA_CHUNKED", "checked")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Options that name sockets. What is written to a connection of these is what the client receives.
+_PLAIN = ("http-socket", "uwsgi-socket")
 _SOCKET_TIMEOUT = float(uwsgi.opt.get("socket-timeout", 4))  # seconds; uWSGI's default
 _TIMEOUT = "timeout during"
 _AUTHORITY = re.compile(r"https?://[^/?]*", re.IGNORECASE)
@@ -165,16 +168,11 @@ class _Connection:
         self._descriptor = descriptor
         self._patience = Patience(_SOCKET_TIMEOUT)
         self._unwanted = 0  # bytes that are read after the answer
-
-    @cached_property
-    def is_http(self) -> bool:
+        option = _option_of_all() or _option_of(descriptor)
+        self.is_http = option == "http-socket"
         """Whether the client, or a proxy, speaks HTTP on it."""
-        return self._is_of("http-socket")
-
-    @cached_property
-    def is_plain(self) -> bool:
+        self.is_plain = option in _PLAIN
         """Whether what is written to it is what the client receives: neither encrypted nor packed."""
-        return self.is_http or self._is_of("uwsgi-socket")
 
     def ask(self) -> None:
         """Ask the client for the body that it waits to send."""
@@ -195,17 +193,30 @@ class _Connection:
     def linger(self) -> None:
         """Read what `linger_for` has been told."""
         if self._unwanted:
-            with self._socket() as connection:
+            with _socket(self._descriptor) as connection:
                 linger(connection, self._unwanted)
 
-    def _socket(self) -> socket.socket:
-        return socket.socket(fileno=os.dup(self._descriptor))
 
-    def _is_of(self, option: str) -> bool:
-        with self._socket() as connection:
-            name = connection.getsockname()
-        place = name if isinstance(name, str) else f":{name[1]}"
-        return any(address.endswith(place) for address in _addresses(option))
+@cache
+def _option_of_all() -> str:
+    """Return the option that names all the sockets that this worker serves, empty if there is no such option."""
+    # In a worker that does not serve a socket (map-socket), /dev/null has its number.
+    sockets = [descriptor for descriptor in uwsgi.sockets if stat.S_ISSOCK(os.fstat(descriptor).st_mode)]
+    options = {_option_of(descriptor) for descriptor in sockets}
+    return options.pop() if len(options) == 1 else ""
+
+
+def _option_of(descriptor: int) -> str:
+    """Return which of the options _PLAIN names the socket, or the one that it was accepted from; empty if none does."""
+    with _socket(descriptor) as connection:
+        name = connection.getsockname()
+    place = name if isinstance(name, str) else f":{name[1]}"
+    named = (option for option in _PLAIN if any(address.endswith(place) for address in _addresses(option)))
+    return next(named, "")
+
+
+def _socket(descriptor: int) -> socket.socket:
+    return socket.socket(fileno=os.dup(descriptor))
 
 
 def _addresses(option: str) -> list[str]:

@@ -76,7 +76,7 @@ class PosixLayoutKeeper(LayoutKeeper):
 
     def _files(self, directory: str) -> Iterator[str]:
         directories = []
-        with self._tree.directory(directory) as fd, os.scandir(fd) as found:
+        with self._tree.entries(directory) as found:
             for child in islice(found, _LOOKED_AT):
                 path = os.path.join(directory, child.name)
                 if child.is_file(follow_symlinks=False):

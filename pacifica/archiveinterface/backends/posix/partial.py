@@ -11,7 +11,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from ...exception import ConflictError
 from ...globals import LOG_NAME
@@ -32,10 +32,9 @@ class Partial:
 
     def __init__(self, tree: Tree) -> None:
         """Start an empty file below *tree*. Raises OSError."""
-        with ExitStack() as stack:
-            self._directory = stack.enter_context(partials(tree))
+        self._directory = tree.open_directory(PARTIAL, create=True, mode=_MODE)
+        with UndoOnError(lambda: os.close(self._directory)):
             self.name, self.fd = self._make()
-            self._open = stack.pop_all()
 
     def _make(self) -> tuple[str, int]:
         while True:
@@ -74,10 +73,16 @@ class Partial:
         with suppress(FileNotFoundError):
             os.unlink(self.name, dir_fd=self._directory)
 
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Do as the function `exclusive` does."""
+        return _locked(self._directory)
+
     def close(self) -> None:
         """Let go of the descriptors and the lock."""
-        with self._open:
+        try:
             os.close(self.fd)
+        finally:
+            os.close(self._directory)
 
 
 class LinkedPartial(Partial):
@@ -108,14 +113,22 @@ def exclusive(tree: Tree) -> Iterator[None]:
     What a precondition was compared with is then what is replaced. Where the file system has no locks (some network
     file systems), only the threads of this process are kept out.
     """
-    with partials(tree) as directory:
-        try:
-            fcntl.flock(directory, fcntl.LOCK_EX)
-        except OSError:
-            with _lock_of_this_process:
-                yield
-            return
+    with partials(tree) as directory, _locked(directory):
         yield
+
+
+@contextmanager
+def _locked(directory: int) -> Iterator[None]:
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+    except OSError:
+        with _lock_of_this_process:
+            yield
+        return
+    try:
+        yield
+    finally:
+        fcntl.flock(directory, fcntl.LOCK_UN)
 
 
 @contextmanager

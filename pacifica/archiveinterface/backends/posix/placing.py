@@ -14,7 +14,7 @@ from ..abstract.precondition import Precondition
 from ..abstract.replacing import may_replace
 from ..abstract.status import NOTHING_REPLACED
 from .notes import forget_sidecar
-from .partial import Partial, exclusive
+from .partial import Partial
 from .store import Old, Store, entry
 from .tree import split
 
@@ -47,7 +47,7 @@ class Placement:
     def take(self, precondition: Precondition | None) -> None:
         """Take the name. Raises PreconditionError, FileExistsError when it may not replace a file."""
         replaces = may_replace(self._store.options, precondition)
-        with self._store.tree.directory(self._directory, create=True) as parent, exclusive(self._store.tree):
+        with self._store.tree.directory(self._directory, create=True) as parent, self._partial.exclusive():
             self._old = self._open.enter_context(self._store.admitted(precondition, parent, self._name, self._path))
             if self._old and replaces:
                 self.replaced = self._store.replaced(self._old)
@@ -84,7 +84,7 @@ class Placement:
     def _revoke(self) -> None:
         tree = self._store.tree
         try:
-            with tree.directory(self._directory) as parent, exclusive(tree):
+            with tree.directory(self._directory) as parent, self._partial.exclusive():
                 if not self._has_name(parent):
                     return
                 if self._kept:

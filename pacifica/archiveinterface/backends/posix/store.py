@@ -43,12 +43,13 @@ class Store:
     def __init__(self, root: str, options: ArchiveOptions | None = None) -> None:
         """Keep files below the directory *root*. Raises OSError."""
         self.tree = self.tree_type(root)
+        self._start_of_paths = os.path.join(root, "")
         self.options = options or ArchiveOptions()
         self.durability = Durability(self.options.durability)
 
     def filepath(self, path: str) -> str:
         """Return the whole path of the file *path*."""
-        return os.path.join(self.tree.root, path)
+        return self._start_of_paths + path
 
     def status(self, fd: int, path: str) -> AbstractStatus:
         """Return the status of the open file *fd*, stored as *path*, with its notes. Raises OSError."""

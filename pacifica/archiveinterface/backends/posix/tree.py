@@ -38,6 +38,7 @@ class Tree:
         self.durable = Recent(_REMEMBERED_DIRECTORIES)
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._closing = weakref.finalize(self, os.close, self._fd)
+        self._found = os.fstat(self._fd)
 
     def is_at_hand(self, found: os.stat_result) -> bool:
         """Return whether reading the file of which stat said *found* waits for no tape."""
@@ -56,27 +57,47 @@ class Tree:
         """Let go of the root; so does the end of the last reference to the tree."""
         self._closing()
 
-    @contextmanager
-    def directory(self, path: str, *, create: bool = False, mode: int = 0o777) -> Iterator[int]:
-        """Give the descriptor of the directory *path*, open within the block.
+    def open_directory(self, path: str, *, create: bool = False, mode: int = 0o777) -> int:
+        """Return a descriptor of the directory *path* that nobody else has; the caller closes it.
 
         Missing directories are made on *create*, with the permissions *mode* as far as the umask
         allows; else MissingFileError is raised. Raises BackendUnavailableError when the root
         is not there any more.
         """
         self.require_root()
-        # Not dup(): two listings of one open file description would share their position.
-        fd = os.open(".", _DIRECTORY, dir_fd=self._fd)
+        fd, entered = self._fd, ""
+        for name in path.split("/") if path else (".",):
+            parent, entered = fd, f"{entered}/{name}" if entered else name
+            try:
+                fd = self._make(parent, name, entered, mode) if create else _enter(parent, name)
+            finally:
+                if parent != self._fd:
+                    os.close(parent)
+        return fd
+
+    @contextmanager
+    def directory(self, path: str, *, create: bool = False, mode: int = 0o777) -> Iterator[int]:
+        """Give a descriptor of the directory *path*, open within the block; of the root, all have the same.
+
+        Otherwise as `open_directory`.
+        """
+        if not path:
+            self.require_root()
+            yield self._fd
+            return
+        fd = self.open_directory(path, create=create, mode=mode)
         try:
-            entered = ""
-            for name in path.split("/") if path else ():
-                parent, entered = fd, f"{entered}/{name}" if entered else name
-                try:
-                    fd = self._make(parent, name, entered, mode) if create else _enter(parent, name)
-                finally:
-                    if fd != parent:
-                        os.close(parent)
             yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def entries(self, path: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+        """Give what is in the directory *path*, in no order, within the block. Raises as `open_directory`."""
+        fd = self.open_directory(path)  # two listings of one descriptor would share their position
+        try:
+            with os.scandir(fd) as found:
+                yield found
         finally:
             os.close(fd)
 
@@ -88,7 +109,7 @@ class Tree:
             raise BackendUnavailableError("the directory of the archive is not there") from error
         except PermissionError:
             return  # a service that has dropped its privileges may not be allowed to stat what it has opened
-        if not os.path.samestat(found, os.fstat(self._fd)):
+        if not os.path.samestat(found, self._found):
             raise BackendUnavailableError("another directory has taken the place of the archive; restart the service")
 
     def _make(self, parent: int, name: str, path: str, mode: int) -> int:
@@ -185,5 +206,5 @@ def split(path: str) -> tuple[str, str]:
 
 def children(tree: Tree, directory: str, start: str) -> list[tuple[str, bool]]:
     """Return the names in *directory* from *start* on, in order, each with whether it is a directory."""
-    with tree.directory(directory) as fd, os.scandir(fd) as found:
+    with tree.entries(directory) as found:
         return sorted((child.name, child.is_dir(follow_symlinks=False)) for child in found if child.name >= start)

@@ -16,6 +16,13 @@ class Conditions:
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         """Read the If-... headers; what is not a date is ignored, as RFC 9110 wants."""
+        self._state = _NOTHING
+        self._modified_since: float | None = None
+        self._range: str | None = None
+        if any(name.startswith("If-") for name in headers):  # few requests have one
+            self._read(headers)
+
+    def _read(self, headers: Mapping[str, str]) -> None:
         self._state = Precondition(
             match=_entity_tags(headers.get("If-Match"), weak=False),
             none_match=_entity_tags(headers.get("If-None-Match"), weak=True),

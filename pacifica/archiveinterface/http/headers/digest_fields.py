@@ -27,7 +27,8 @@ def announced_digests(headers: Mapping[str, str]) -> Digests:
         ("Digest", _parse_rfc_3230),
         ("Content-MD5", lambda text: [("md5", text)]),
     ):
-        for name, text in parse(headers.get(header, "")) if headers.get(header) else ():
+        sent = headers.get(header)
+        for name, text in parse(sent) if sent else ():
             known = algorithm(name)
             if known and found.setdefault(known, value := _value(known, text, header)) != value:
                 raise DigestError(f"the headers announce two different {known} digests")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from ...exception import BodyError, BodyTooLargeError, FileIdError, HeadError, HttpVersionError, TransferCodingError
 
@@ -23,6 +23,8 @@ _REQUEST_LINE = re.compile(rb"(%b) ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])\r\n
 _ABSOLUTE_FORM = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 # Clients of other services send them in the query. Here nothing reads them, but logs would keep them.
 _CREDENTIALS = re.compile(r"([?&](?:access_token|authz)=)[^&#\s]+", re.IGNORECASE)
+# A fragment, a slash that is encoded, or a dot segment (RFC 3986, 3.3), encoded or not.
+_NOT_ONE_SEGMENT = re.compile(r"#|%2f|(?:^|/)(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # Not lists: two of them contradict each other (RFC 9110, 5.3).
@@ -154,11 +156,7 @@ def file_id_of(environ: Mapping[str, Any]) -> str:
     """Return the one path segment that *environ* (PEP 3333) asks for, empty for the root. Raises FileIdError."""
     # PATH_INFO is decoded, and by some servers tidied: what the client really wrote is in REQUEST_URI.
     written = environ.get("REQUEST_URI", "").partition("?")[0]
-    if (
-        "#" in written
-        or "%2f" in written.lower()
-        or any(unquote(segment) in (".", "..") for segment in written.split("/"))
-    ):
+    if _NOT_ONE_SEGMENT.search(written):
         raise FileIdError("a file id is one path segment, without slash, encoded or not, and not a dot segment")
     try:
         path: str = environ["PATH_INFO"].encode("latin-1").decode()

@@ -9,6 +9,8 @@ from typing import Any
 
 from .goals import ROUNDS_FOR_A_VERDICT, Outcome, Record, changes, growth_ratios, is_large, outcomes
 
+_SINCE_BEFORE = "Rates as multiples of what the revision before had in the same round."
+
 
 def write_report(results: Mapping[str, Any], out: Path) -> None:
     """Write *results* into the directory *out*: as JSON, as a report, as a summary and as plots."""
@@ -44,6 +46,7 @@ def _summary(results: Mapping[str, Any], plots: Mapping[str, str]) -> Iterator[s
     yield "<!-- Written by `make bench` or `make bench-change`, published by the target that ends in -publish. -->"
     yield from _about(results["about"])
     yield from _goals_by_clients(outcomes(results), results["about"]["rounds"])
+    yield from _changes_by_clients(results)
     if not results["about"]["change"]:
         yield from _plots(plots)
 
@@ -85,10 +88,13 @@ def _goals_by_clients(found: Sequence[Outcome], rounds: int) -> Iterator[str]:
 
 
 def _by_clients(outcome: Outcome) -> str:
-    median, _, spread = str(outcome.found).partition(" | ")
-    shown = f"{median} ({spread.replace('..', ' to ')})" if spread else median
-    clients = outcome.clients.partition(" ")[0]
+    shown, clients = _in_words(outcome.found), outcome.clients.partition(" ")[0]
     return f"{clients}: {shown}" if outcome.reached else f"{clients}: **{shown}**"
+
+
+def _in_words(found: object) -> str:
+    median, _, spread = str(found).partition(" | ")
+    return f"{median} ({spread.replace('..', ' to ')})" if spread else median
 
 
 def _verdict(found: Sequence[Outcome], rounds: int) -> str:
@@ -111,8 +117,18 @@ def _changes(results: Mapping[str, Any]) -> Iterator[str]:
     rows = [(place, work, clients, service, found) for (place, work, clients), service, found in changes(results)]
     if rows:
         yield "## Since the revision before"
-        yield "Rates as multiples of what the revision before had in the same round."
+        yield _SINCE_BEFORE
         yield _table(("Place", "Work", "Clients", "Service", "Median", "Spread"), rows)
+
+
+def _changes_by_clients(results: Mapping[str, Any]) -> Iterator[str]:
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for (place, work, clients), service, found in changes(results):
+        groups.setdefault((service, work, place), []).append(f"{clients}: {_in_words(found)}")
+    if groups:
+        yield _SINCE_BEFORE
+        rows = [(*key, "; ".join(found)) for key, found in groups.items()]
+        yield _table(("Service", "Work", "Place", "Clients: median (least to greatest)"), rows)
 
 
 def _growth(records: Sequence[Record]) -> Iterator[str]:

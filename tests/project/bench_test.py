@@ -22,6 +22,7 @@ from benchmarks.running import Contestant, Running
 from benchmarks.seed import LARGE_ID, make_seed
 from benchmarks.services import (
     ALL,
+    BEFORE_UWSGI,
     CHERRYPY_UWSGI,
     LAUNCHER,
     LENGTHLESS_UWSGI,
@@ -197,9 +198,11 @@ def test_what_wrk_costs_without_a_length_is_no_fault_of_the_service() -> None:
 
 
 def summary_of(rounds: int, rate: float, out: Path) -> str:
-    """Return the summary of a run in which the service had *rate* against 100 of the bare handler."""
+    """Return the summary of a run in which the service had *rate*, 100 the bare handler and 50 the revision before."""
     figures = {"p50_ms": 1.0, "p99_ms": 2.0, "cpu_seconds_per_1000": 0.5, "peak_mebibytes": 40, "wrong": 0, "errors": 0}
-    results = results_with({UWSGI: [rate] * rounds, CHERRYPY_UWSGI: [100.0] * rounds}, **figures)
+    results = results_with(
+        {UWSGI: [rate] * rounds, CHERRYPY_UWSGI: [100.0] * rounds, BEFORE_UWSGI: [50.0] * rounds}, **figures
+    )
     about = {
         "date": "2026-11-25",
         "minutes": 1,
@@ -223,6 +226,10 @@ def test_the_summary_of_fewer_rounds_says_so_and_gives_no_verdict(tmp_path: Path
     summary = summary_of(2, 80.0, tmp_path)
     assert "come from 2 rounds, and a verdict needs 5" in summary
     assert "**0.80 (0.80 to 0.80)**" in summary
+
+
+def test_the_summary_tells_what_has_changed_since_the_revision_before(tmp_path: Path) -> None:
+    assert "2.00 (2.00 to 2.00)" in summary_of(5, 100.0, tmp_path)
 
 
 def test_a_goal_that_is_missed_is_called_so() -> None:

@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks-s3"), help="directory of the results")
     given = parser.parse_args()
     end_in_order()
-    with site(given.directory, given.sizes, given.mebibytes, given.warming) as running:
+    with site(given.directory.absolute(), given.sizes, given.mebibytes, given.warming) as running:
         records = [_told(record) for record in rounds(running, given)]
         memory = [_told(record) for record in measure_memory(running, given.memory)]
     given.out.mkdir(parents=True, exist_ok=True)

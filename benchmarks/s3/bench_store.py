@@ -41,7 +41,10 @@ class BenchStore:
     def has(self, directory: str, file_id: int, path: Path) -> bool:
         """Tell whether the object *file_id* below *directory* is the file at *path*."""
         key = f"{OURS}{id2filename(file_id)[1:]}" if directory == OURS else f"{OTHERS}{file_id}"
-        body = self._client.get_object(Bucket=BUCKET, Key=key)["Body"]
+        try:
+            body = self._client.get_object(Bucket=BUCKET, Key=key)["Body"]
+        except self._client.exceptions.NoSuchKey:
+            return False
         with path.open("rb") as file:
             return all(block == file.read(len(block)) for block in body.iter_chunks(_BLOCK)) and not file.read(1)
 
@@ -87,7 +90,7 @@ def _id_of(key: str) -> int:
 def bench_store(directory: Path) -> Iterator[BenchStore]:
     """Run a store with its data below *directory* until the block is left."""
     directory.mkdir()
-    server = SeaweedFS(directory)
+    server = SeaweedFS(directory, mebibytes=1024)
     try:
         server.start()
         yield BenchStore(server)

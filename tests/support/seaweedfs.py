@@ -60,9 +60,12 @@ class S3Server:
 
 
 class SeaweedFS(S3Server):
-    """One process that is master, volume server, filer and S3 gateway, with its data in *directory*."""
+    """One process that is master, volume server, filer and S3 gateway, with its data in *directory*.
 
-    def __init__(self, directory: Path) -> None:
+    It has room for 100 volumes of *mebibytes*.
+    """
+
+    def __init__(self, directory: Path, mebibytes: int = 128) -> None:
         s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = free_ports(8)
         super().__init__(directory, s3)
         self.master = f"http://{HOST}:{master}"
@@ -76,7 +79,7 @@ class SeaweedFS(S3Server):
             f"-dir={directory / 'data'}",
             f"-master.port={master}",
             f"-master.port.grpc={master_grpc}",
-            "-master.volumeSizeLimitMB=128",
+            f"-master.volumeSizeLimitMB={mebibytes}",
             "-master.telemetry=false",
             f"-volume.port={volume}",
             f"-volume.port.grpc={volume_grpc}",

@@ -44,7 +44,8 @@ except ConfigurationError as error:
 _at_work = ExitStack()
 application.observers += _at_work.enter_context(span_observers())
 if "uwsgi" in sys.modules:  # such a module exists inside uWSGI only
-    from .servers.uwsgi import UwsgiAnswer, at_worker_start, end_with_master, start_recaller, stop_if_refused
+    from .servers.uwsgi.answer import UwsgiAnswer
+    from .servers.uwsgi.workers import at_worker_start, end_with_master, start_recaller, stop_if_refused
 
     application.wsgiapp.response_class = UwsgiAnswer
     application.observers += unqueued_access_log(_config.log)  # threads may not run between requests

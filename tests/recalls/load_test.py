@@ -57,6 +57,10 @@ def clients(url: str, tape: Tape, names: list[str], process: int) -> None:
         list(threads.map(lambda thread: Client(site, names, process * THREADS + thread).run(), range(THREADS)))
 
 
+def _deadlocks(request: pytest.FixtureRequest) -> list[int]:
+    return [server().deadlocks for name, server in SERVERS.items() if name in request.node.name]
+
+
 def test_many_clients_at_once(url: str, tape: Tape, request: pytest.FixtureRequest) -> None:
     site = Site(url, tape, volume_files=1000)
     site.archive.is_quick = True
@@ -64,6 +68,7 @@ def test_many_clients_at_once(url: str, tape: Tape, request: pytest.FixtureReque
     for first in range(0, len(names), 100):
         tape.add(*names[first : first + 100], volume=f"V{first // 1000}", position=first)
     site.store.prepare()
+    deadlocks = _deadlocks(request)  # those of the tests before
     began = time.monotonic()
     children = [started(partial(clients, url, tape, names, process)) for process in range(PROCESSES)]
     with site.service.at_work():
@@ -79,4 +84,4 @@ def test_many_clients_at_once(url: str, tape: Tape, request: pytest.FixtureReque
     report = site.service.report()
     assert (report.new_files, report.waiting_files, report.started_files, report.failed_files) == (0, 0, 0, 0)
     assert not tape.under_way
-    assert [server().deadlocks for name, server in SERVERS.items() if name in request.node.name] in ([], [0])
+    assert _deadlocks(request) == deadlocks

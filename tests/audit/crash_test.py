@@ -22,7 +22,7 @@ from pacifica.archiveinterface.audit.log import AuditLog
 from pacifica.archiveinterface.audit.options import AuditOptions
 from pacifica.archiveinterface.exception import NoSpaceError
 from tests.support.audit import NODE, Home, home_in, verify
-from tests.support.crashes import end_at_once, ends_well, runs_to_the_end, started
+from tests.support.crashes import die, ends_well, runs_to_the_end, started
 from tests.support.forked import forked_launcher
 from tests.support.needs import PATH, need
 from tests.support.process_tree import descendants
@@ -75,13 +75,9 @@ def failing_at(
         yield
 
 
-def die(do_half: Callable[[], object]) -> None:
-    end_at_once()
-
-
 def die_halfway(do_half: Callable[[], object]) -> None:
     do_half()
-    end_at_once()
+    die(do_half)
 
 
 def have_no_space(do_half: Callable[[], object]) -> None:

@@ -31,11 +31,6 @@ class Points:
 
 
 def die(_: Any) -> None:
-    """End this process at once, whatever its other threads do."""
-    end_at_once()
-
-
-def end_at_once() -> None:
     """End this process; os._exit() would let coverage write its data first, perhaps in two threads."""
     os.kill(os.getpid(), signal.SIGKILL)
 

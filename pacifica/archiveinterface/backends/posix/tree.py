@@ -58,7 +58,7 @@ class Tree:
         self._closing()
 
     def open_directory(self, path: str, *, create: bool = False, mode: int = 0o777) -> int:
-        """Return a descriptor of the directory *path* that nobody else has; the caller closes it.
+        """Open the directory *path* and return its descriptor, which the caller closes.
 
         Missing directories are made on *create*, with the permissions *mode* as far as the umask
         allows; else MissingFileError is raised. Raises BackendUnavailableError when the root
@@ -77,9 +77,9 @@ class Tree:
 
     @contextmanager
     def directory(self, path: str, *, create: bool = False, mode: int = 0o777) -> Iterator[int]:
-        """Give a descriptor of the directory *path*, open within the block; of the root, all have the same.
+        """Give a descriptor of the directory *path*, open within the block; all callers share that of the root.
 
-        Otherwise as `open_directory`.
+        Options and errors are those of `open_directory`.
         """
         if not path:
             self.require_root()

@@ -58,7 +58,7 @@ class Connection:
 
 @cache
 def _option_of_all() -> str:
-    """Return the option that names all the sockets that this worker serves, empty if there is no such option."""
+    """Return the option that has all sockets of this worker; empty if several have them, or none of _PLAIN."""
     # In a worker that does not serve a socket (map-socket), /dev/null has its number.
     sockets = [descriptor for descriptor in uwsgi.sockets if stat.S_ISSOCK(os.fstat(descriptor).st_mode)]
     options = {_option_of(descriptor) for descriptor in sockets}

@@ -58,7 +58,7 @@ def _end_with_master() -> None:
     # uWSGI ends a process in the thread in which a signal arrives. Python would wait there for its main one.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     while True:
-        time.sleep(_LOOK_INTERVAL)
+        time.sleep(_LOOK_INTERVAL)  # uWSGI does not tell a worker that the sockets are shut
         is_idle = uwsgi.workers()[uwsgi.worker_id() - 1]["status"] == b"idle"
         if is_idle and _are_shut(uwsgi.sockets):
             os.kill(os.getpid(), signal.SIGHUP)

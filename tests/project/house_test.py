@@ -366,7 +366,7 @@ PRIVATE = {
         "HTTPServer.resolve_real_bind_addr",
     ],
     "cheroot.wsgi": ["Gateway_10.get_environ", "Gateway_10.respond"],
-    "cheroot.workers.threadpool": ["ThreadPool.idle", "ThreadPool.qsize", "WorkerThread.conn"],
+    "cheroot.workers.threadpool": ["ThreadPool.qsize", "WorkerThread.conn"],
 }
 
 DOCUMENTED = {

@@ -5,12 +5,19 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import cherrypy
+import pytest
 import requests
 
+from pacifica.archiveinterface.servers.connection import Connection
+from pacifica.archiveinterface.servers.launcher import ArchiveServer
+from pacifica.archiveinterface.servers.options import LauncherOptions
 from tests.servers.supervisor_test import await_log
 from tests.support.certificates import make_self_signed
 from tests.support.forked import refusal_of_main
@@ -92,6 +99,49 @@ def status_line(place: Path) -> bytes:
         connection.connect(str(place))
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         return connection.makefile("rb").readline().strip()
+
+
+def test_a_connection_is_a_client_as_soon_as_it_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_accepted, is_drained = threading.Event(), threading.Event()
+
+    class SlowConnection(Connection):
+        def __init__(self, *arguments: Any) -> None:
+            is_accepted.set()
+            assert is_drained.wait(TIMEOUT)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(ArchiveServer, "ConnectionClass", SlowConnection)
+    with serving_nothing() as server, socket.create_connection(server.bind_addr, TIMEOUT) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert is_accepted.wait(TIMEOUT)
+        server.drain()
+        has_clients = server.has_clients()
+        is_drained.set()
+        assert has_clients
+        with connection.makefile("rb") as answer:
+            assert answer.read().startswith(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n")
+        await_true(lambda: not server.has_clients())
+
+
+@contextmanager
+def serving_nothing() -> Iterator[ArchiveServer]:
+    """Serve an application that has no content until the block is left."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("204 No Content", [])
+        return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cherrypy.server, "socket_port", 0)
+        server = ArchiveServer(application, LauncherOptions(), drain_seconds=5)
+    server.prepare()
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join()
 
 
 def test_a_configuration_is_checked_without_serving(prefix: Path, written: Callable[[str], str]) -> None:

@@ -4,8 +4,10 @@ import errno
 import logging
 import select
 import socket
+import threading
 import time
 from typing import Any
+from weakref import WeakSet
 
 import cheroot.server
 from cheroot.makefile import MakeFile
@@ -105,20 +107,47 @@ class Connection(cheroot.server.HTTPConnection):
 
 
 class Listener(socket.socket):
-    """The listening socket; when the process has no descriptors left, it logs that and pauses."""
+    """The listening socket, which knows the connections that it has accepted and that are still open.
+
+    When the process has no descriptors left, it logs that and pauses.
+    """
 
     _logged = float("-inf")
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._lock = threading.Lock()
+        self._is_drained = False
+        self._accepted: WeakSet[socket.socket] = WeakSet()
+
     def accept(self) -> tuple[socket.socket, Any]:
-        """Return the next connection and its address. Raises TimeoutError, after a pause, without descriptors."""
+        """Return the next connection and its address.
+
+        Raises TimeoutError, with which cheroot goes on with the other connections: after a pause when there is no
+        descriptor left, and always after `drain`.
+        """
         try:
-            return super().accept()
+            with self._lock:
+                if self._is_drained:
+                    raise TimeoutError
+                connection, address = super().accept()
+                self._accepted.add(connection)
+                return connection, address
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
             self._log(error)
             time.sleep(_ACCEPT_PAUSE)
-            raise TimeoutError from error  # cheroot goes on with the other connections
+            raise TimeoutError from error
+
+    def drain(self) -> None:
+        """Accept no more connections. Another thread may be in `accept`; all that it has accepted is known then."""
+        with self._lock:
+            self._is_drained = True
+
+    def has_connections(self) -> bool:
+        """Return, after `drain`, whether connections that were accepted here are still open."""
+        return any(connection.fileno() >= 0 for connection in self._accepted)
 
     def _log(self, error: OSError) -> None:
         if time.monotonic() - self._logged > _LOG_INTERVAL:

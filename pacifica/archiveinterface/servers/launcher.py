@@ -14,7 +14,7 @@ import resource
 import socket
 import threading
 from contextlib import closing, suppress
-from typing import Any
+from typing import Any, cast
 
 import cheroot.server
 import cherrypy
@@ -55,7 +55,7 @@ class ArchiveServer(CPWSGIServer):
         self.clients = Clients(options.connections_per_address)
         if self.ssl_adapter:
             self.ssl_adapter.ask_for_certificates(options)
-        Connection.RequestHandlerClass = Request  # CherryPy's server puts its own there
+        self.ConnectionClass.RequestHandlerClass = Request  # CherryPy's server puts its own there
         self.gateway = Gateway
         self.wsgi_app = application
         self.shutdown_timeout = drain_seconds
@@ -92,7 +92,8 @@ class ArchiveServer(CPWSGIServer):
     def prepare(self) -> None:
         """Listen, and start every thread that is needed, so that stopping needs none."""
         super().prepare()
-        self.socket.setblocking(False)  # another process may accept the connection that this one was told of
+        self._accepting = cast(Listener, self.socket)
+        self._accepting.setblocking(False)  # another process may accept the connection that this one was told of
         self.extra_threads.start()
         threading.Thread(target=self._cut_off_late_requests, name="stopping", daemon=True).start()
 
@@ -129,12 +130,12 @@ class ArchiveServer(CPWSGIServer):
     def drain(self) -> None:
         """Accept no more connections, and tell the clients of those there are to send no request after the next."""
         self.is_draining = True
+        self._accepting.drain()
         self._connections._selector.unregister(self.socket.fileno())
 
     def has_clients(self) -> bool:
-        """Return whether connections are open: requests under way or clients that may send another one."""
-        is_busy = self.requests.idle < self.requests.min + self.extra_threads.added or self.requests.qsize > 0
-        return is_busy or len(self._connections._selector) > 0
+        """Return, after `drain`, whether connections are open: requests under way or clients that may send one."""
+        return self._accepting.has_connections()
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """Write a message of cheroot to the service's log."""

@@ -93,7 +93,7 @@ def _large_get(site: Site, work: Work, name: str) -> dict[str, Any]:
 
 
 def _large_put(site: Site, work: Work, name: str, first: int) -> dict[str, Any]:
-    """Let each stream write the large file once, and compare what is stored."""
+    """Let each stream write the large file once, and look at what is stored."""
     source = site.seed / str(LARGE_ID)
     ids = [first + 1 + number * _CLIENT_IDS for number in range(work.clients)]
     if name == RCLONE_STRAIGHT:
@@ -104,7 +104,7 @@ def _large_put(site: Site, work: Work, name: str, first: int) -> dict[str, Any]:
         running = site.services[name][1]
         found = _curls(work.clients, lambda number: curl(running, str(ids[number]), "-T", str(source)) is not None)
     directory = OURS if name in (LAUNCHER, UWSGI) else OTHERS
-    found["wrong"] += sum(not site.store.has(directory, file_id, source) for file_id in ids)
+    found["wrong"] += site.store.count_wrong(directory, ids, source)
     return _large_rate(found, source.stat().st_size)
 
 

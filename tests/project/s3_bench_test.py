@@ -42,6 +42,7 @@ def test_a_wrong_object_is_noticed(tmp_path: Path) -> None:
     wrong.write_bytes(content[:-1])
     store.put(tmp_path)
     assert store.judge(FIRST_NEW_ID, content) == (1, 1)
-    assert not store.has("others/", FIRST_NEW_ID + 2, right)
+    ids = [FIRST_NEW_ID + number for number in (1, 2, 1, 3)]  # the last is missing
+    assert store.count_wrong("others/", ids, right) == 2
     store.remove_new(FIRST_NEW_ID)
     assert store.judge(FIRST_NEW_ID, content) == (0, 0)

@@ -23,7 +23,7 @@ from pacifica.archiveinterface.backends.posix.extendedfile import extended_file_
 from pacifica.archiveinterface.backends.posix.tree import Recent
 from pacifica.archiveinterface.exception import NoSpaceError
 from tests.backends.posix.ordeals import site_in
-from tests.support.mounts import require_mounts, run
+from tests.support.mounts import mounted_new, require_mounts, run
 from tests.support.service import POSIX_TREE, SidecarArchive, open_files, serving
 
 
@@ -179,6 +179,20 @@ def test_a_large_file_finds_its_space_before_its_bytes_come(archive: PosixBacken
     with fails_with(NoSpaceError):
         archive.open("7", "w", length=1 << 61)
     assert os.listdir(Path(archive.prefix, ".partial")) == []
+
+
+def test_what_the_file_system_keeps_for_root_is_not_used(tmp_path: Path) -> None:
+    require_mounts()
+    with mounted_new(tmp_path, "ext4", 64 << 20) as root:
+        archive = PosixBackendArchive(str(root))
+        put(archive, "1", b"x")
+        found = os.statvfs(root)
+        available, free = found.f_bavail * found.f_frsize, found.f_bfree * found.f_frsize
+        assert available + (2 << 20) < free
+        with fails_with(NoSpaceError):
+            archive.open("7", "w", length=available + (1 << 20))
+        archive.open("7", "w", length=available - (1 << 20)).discard()
+        archive.store.tree.close()
 
 
 def test_the_reserve_is_kept_to_the_byte(tmp_path: Path) -> None:

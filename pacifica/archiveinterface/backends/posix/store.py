@@ -121,9 +121,10 @@ class Store:
 
     def reserve_space(self, fd: int, length: int) -> None:
         """Reserve *length* bytes for the open file, as far as the file system supports it. Raises NoSpaceError."""
-        # ext4 takes all that is free from other files before it says that there is not enough.
+        # ext4 takes all that is free from other files before it says that there is not enough. What it keeps for root
+        # (f_bfree - f_bavail) is not for files of the archive, and other users do not get it.
         found = os.fstatvfs(fd)
-        if found.f_bfree * found.f_frsize < length:
+        if found.f_bavail * found.f_frsize < length:
             raise NoSpaceError("the archive has no space for so many bytes")
         with translated_os_errors():
             preallocate(fd, length)

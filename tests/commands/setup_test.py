@@ -174,6 +174,7 @@ def test_options_are_set_in_their_sections(run: Run, tmp_path: Path) -> None:
         (["--user", "a b"], "--user 'a b' is not the name of an account"),
         (["--address", "here"], "--address 'here' is not an IP address"),
         (["--port", "0"], "--port '0' is not a port"),
+        (["--port", "65535", "--server", "uwsgi"], "--port 65535: uWSGI listens on the next port"),
         (["--server", "apache"], "--server 'apache' is not launcher or uwsgi"),
         (["--nginx", "a;b"], "--nginx 'a;b' is not a host name"),
         (["--set", "delete=refuse"], "--set 'delete=refuse' is not section.option=value"),

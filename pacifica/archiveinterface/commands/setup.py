@@ -19,6 +19,7 @@ from ..options import Parser, one_of, port
 from .host_files import SERVERS, UWSGI, Host, HostFile, check_options, write_files
 
 _HOME = "/var/lib/pacifica-archiveinterface"  # of the account; the units have it as their StateDirectory
+_LAST_PORT = 65535
 _HIDDEN = ("/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/")  # from the units
 
 
@@ -139,6 +140,8 @@ def _host(answers: Mapping[str, Any], options: Mapping[tuple[str, str], str]) ->
     backend, prefix = answers["type"], answers["prefix"]
     if (backend == "s3") != ("://" in prefix):
         raise ConfigurationError(f"--prefix {prefix!r} is not a place of the backend {backend}")
+    if answers["server"] == UWSGI and answers["port"] == _LAST_PORT:
+        raise ConfigurationError(f"--port {_LAST_PORT}: uWSGI listens on the next port, too, for uploads")
     return Host(
         backend=backend,
         prefix=prefix,

@@ -22,7 +22,7 @@ from tests.servers.supervisor_test import await_log
 from tests.support.certificates import make_self_signed
 from tests.support.forked import refusal_of_main
 from tests.support.processes import LAUNCHER, clean_environment, launcher
-from tests.support.service import TIMEOUT, free_port
+from tests.support.service import TIMEOUT, at_work, free_port
 from tests.support.waiting import await_true
 
 CONTENT = os.urandom(1 << 26)
@@ -111,7 +111,9 @@ def test_a_connection_is_a_client_as_soon_as_it_is_accepted(monkeypatch: pytest.
             super().__init__(*arguments)
 
     monkeypatch.setattr(ArchiveServer, "ConnectionClass", SlowConnection)
-    with serving_nothing() as server, socket.create_connection(server.bind_addr, TIMEOUT) as connection:
+    monkeypatch.setattr(cherrypy.server, "socket_port", 0)
+    server = ArchiveServer(no_content, LauncherOptions(), drain_seconds=5)
+    with at_work(server), socket.create_connection(server.bind_addr, TIMEOUT) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert is_accepted.wait(TIMEOUT)
         server.drain()
@@ -123,25 +125,9 @@ def test_a_connection_is_a_client_as_soon_as_it_is_accepted(monkeypatch: pytest.
         await_true(lambda: not server.has_clients())
 
 
-@contextmanager
-def serving_nothing() -> Iterator[ArchiveServer]:
-    """Serve an application that has no content until the block is left."""
-
-    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        start_response("204 No Content", [])
-        return []
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cherrypy.server, "socket_port", 0)
-        server = ArchiveServer(application, LauncherOptions(), drain_seconds=5)
-    server.prepare()
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-        thread.join()
+def no_content(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    start_response("204 No Content", [])
+    return []
 
 
 def test_a_configuration_is_checked_without_serving(prefix: Path, written: Callable[[str], str]) -> None:

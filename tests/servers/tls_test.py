@@ -7,7 +7,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.support.certificates import make_authority, make_certificate
 from tests.support.forked import forked_launcher, refusal_of_main
 from tests.support.needs import need
 from tests.support.processes import Server
+from tests.support.service import at_work
 from tests.support.waiting import TIMEOUT, await_true
 
 CONTENT = os.urandom(3_000_000)
@@ -178,14 +178,8 @@ def asking(certificates: Path, mode: str) -> Iterator[Asked]:
         patch.setattr(cherrypy.server, "ssl_private_key", f"{certificates}/server.key")
         options = LauncherOptions(tls_client_ca=ca(certificates), tls_client_certificates=mode)
         server = ArchiveServer(environ_of, options, drain_seconds=5)
-    server.prepare()
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
+    with at_work(server):
         yield Asked(f"https://127.0.0.1:{server.bind_addr[1]}/", certificates)
-    finally:
-        server.stop()
-        thread.join()
 
 
 def test_the_application_knows_the_client_by_its_certificate(certificates: Path) -> None:

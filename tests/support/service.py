@@ -236,11 +236,18 @@ def serving(
     application = make_application(archive, settings, http, recalls, tape, pages, limits, auth, audit)
     server = ArchiveServer(application, LauncherOptions(), drain_seconds=5)
     server.expiration_interval = 0.02  # seconds; also how long stopping takes
+    with at_work(server):
+        yield Service(archive, application, server.bind_addr[1])
+
+
+@contextmanager
+def at_work(server: ArchiveServer) -> Iterator[None]:
+    """Let *server* serve from this process until the block is left."""
     server.prepare()
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
-        yield Service(archive, application, server.bind_addr[1])
+        yield
     finally:
         server.stop()
         thread.join()

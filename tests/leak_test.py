@@ -109,6 +109,7 @@ def test_nothing_is_leaked_on_oracle_hsm(server: Run, tmp_path: Path, temporary:
             outside=far,
             takes_chunked=server is not uwsgi,
             has_tape=True,
+            database_port=options["port"],
         )
         fill(target)
         target.ask(201, "PUT", TAPE, b"on tape")

@@ -28,7 +28,8 @@ KEPT, LARGE, TAPE, MISSING, FRESH, MOVED = "12345", "70000", "70001", "404", "77
 CONTENT = b"kept"
 JSON = {"Content-Type": "application/json"}
 NO_HEADERS: Mapping[str, str] = {}
-_OF_POOLS = re.compile(r"of (threads|locks|descriptors of .*/recalls-\w+\.sqlite3[\w-]*)$")
+_TO_DATABASE = "connections to the database"
+_OF_POOLS = re.compile(rf"of (threads|locks|{_TO_DATABASE}|descriptors of .*/recalls-\w+\.sqlite3[\w-]*)$")
 WARM_UP = 3  # rounds in which pools fill and modules are loaded late
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a reset instead of a proper end
 
@@ -59,6 +60,7 @@ class Target:
     outside: Path | None = None  # a directory on another file system, named by move_roots
     takes_chunked: bool = True
     has_tape: bool = False  # the file TAPE waits for its recall, and the stager has refused it
+    database_port: int | None = None  # of a database server on this machine that the backend asks
     more: Callable[[], dict[str, int]] = dict  # numbers that only the backend tells
     _path_of_fresh: str = field(default="", init=False)
 
@@ -67,7 +69,7 @@ class Target:
         numbers = Counter(self.more())
         for pid in _family(self.pid):
             with suppress(FileNotFoundError, ProcessLookupError):
-                numbers.update(_numbers_of(pid))
+                numbers.update(_numbers_of(pid, self.database_port))
         # Directories that fan files out stay, a bounded number of them.
         files = (str(path) for place in self.directories for path in place.rglob("*") if not path.is_dir())
         return Holdings(numbers, frozenset(files))
@@ -309,9 +311,10 @@ def leaks_of(target: Target, ordeal: Ordeal, rounds: int) -> list[str]:
 
 
 def only_pools(leaked: list[str]) -> bool:
-    """Return whether nothing is more than before but threads, and what a connection to the SQLite file of recalls has.
+    """Return whether nothing is more than before but threads, and what connections to databases have.
 
-    A recaller opens one more when it renews its lease while it waits for the storage.
+    A recaller opens one more to that of recalls when it renews its lease while it waits for the storage, and the
+    backend one more to its own when the recaller looks at a recall while a client asks for a file.
     """
     return all(_OF_POOLS.search(what) for what in leaked)
 
@@ -329,12 +332,19 @@ def _family(pid: int) -> list[int]:
     return family
 
 
-def _numbers_of(pid: int) -> Counter[str]:
+def _numbers_of(pid: int, database_port: int | None) -> Counter[str]:
     process = Path("/proc", str(pid))
     numbers = Counter({"processes": 1, "threads": len(os.listdir(process / "task"))})
     for descriptor in os.listdir(process / "fd"):
         with suppress(FileNotFoundError):
             name = os.readlink(process / "fd" / descriptor)
-            numbers[f"descriptors of {name.split(':')[0]}"] += 1
+            is_to_database = name.startswith("socket:") and database_port in _remote_ports(name)
+            numbers[_TO_DATABASE if is_to_database else f"descriptors of {name.split(':')[0]}"] += 1
             numbers["locks"] += (process / "fdinfo" / descriptor).read_text().count("lock:")
     return numbers
+
+
+def _remote_ports(socket_name: str) -> list[int]:
+    """Return the port that a socket, named as in /proc/PID/fd, is connected to over IPv4, if any."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [int(row[2].rpartition(":")[2], 16) for row in rows if f"socket:[{row[9]}]" == socket_name]

@@ -19,6 +19,7 @@ from tests.support.service import await_service, free_port
 ROOT = Path(__file__).parents[2]
 NEIGHBOUR = "pacifica-uniqueid"  # brings pacifica-namespace, which puts an __init__.py into the namespace
 PATIENCE = 600  # seconds for what is downloaded
+NOT_OF_SOURCE = ("build", "dist", "archive", "_build", "hsm-demo")  # what make and the demonstrations leave behind
 
 pytestmark = pytest.mark.network
 
@@ -49,9 +50,14 @@ def pip_at_hand(environment: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source distribution, unpacked: what it lacks, no later test finds."""
+    """The source distribution, unpacked: what it lacks, no later test finds.
+
+    It is made from a copy, because setuptools writes beside the files that it packs, and other tests build, too.
+    """
     place = tmp_path_factory.mktemp("source")
-    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", place, ROOT, cwd=place)
+    tree = place / "tree"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", *NOT_OF_SOURCE))
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", place, tree, cwd=place)
     (archive,) = place.glob("*.tar.gz")
     shutil.unpack_archive(archive, place)
     return archive.with_name(archive.name.removesuffix(".tar.gz"))

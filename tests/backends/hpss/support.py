@@ -94,7 +94,10 @@ def install(target: Path, flavour: str | None) -> Path:
         library_of(flavour)
         environment["HPSS_PREFIX"] = str(prefix_of(flavour))
         environment["CFLAGS"] = COUNTED
-    command = [sys.executable, "setup.py", "-q", "build", "--build-lib", str(target), "--build-temp", f"{target}-o"]
+    beside = Path(f"{target}-o")  # not in the project, where several test processes would write the same files
+    beside.mkdir()
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(beside)]
+    command += ["build", "--build-lib", str(target), "--build-temp", str(beside)]
     subprocess.run(command, cwd=PROJECT, env=environment, check=True, stdout=subprocess.DEVNULL)
     return target
 

@@ -179,10 +179,7 @@ def make_copy(modules: Iterable[str], tests: Iterable[str]) -> None:
     shutil.rmtree(WORK, ignore_errors=True)
     tracked = subprocess.run(["git", "ls-files", "-z"], stdout=subprocess.PIPE, check=True, text=True).stdout
     names = [name for name in tracked.split("\0") if name]
-    for name in names:
-        target = WORK / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(name, target)
+    copy_files(names, WORK)
     settings = {
         "source_paths": ["pacifica"],
         "only_mutate": [f"{PACKAGE}/{module}.py" for module in modules],
@@ -196,6 +193,14 @@ def make_copy(modules: Iterable[str], tests: Iterable[str]) -> None:
     }
     with (WORK / "pyproject.toml").open("a") as file:
         print("\n[tool.mutmut]", *(f"{name} = {value!r}" for name, value in settings.items()), sep="\n", file=file)
+
+
+def copy_files(names: Iterable[str], target: Path) -> None:
+    """Lay the files and links *names*, as they are below the working directory, below *target*."""
+    for name in names:
+        copy = target / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, copy, follow_symlinks=False)
 
 
 def mutmut(*arguments: str, quiet: bool = True) -> str:

@@ -56,7 +56,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     place = tmp_path_factory.mktemp("source")
     tree = place / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", *NOT_OF_SOURCE))
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", *NOT_OF_SOURCE)
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=ignored)
     run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", place, tree, cwd=place)
     (archive,) = place.glob("*.tar.gz")
     shutil.unpack_archive(archive, place)

@@ -175,6 +175,15 @@ def test_a_refusal_has_no_trace_unless_there_is_one() -> None:
     assert (answer.status, answer.headers, json.loads(answer.body)) == ("404 Not Found", JSON, content)
 
 
+@pytest.mark.parametrize("trace", ["", "the trace"])
+def test_a_refusal_of_the_tape_api_is_a_problem(trace: str) -> None:
+    answer = refusal("404 Not Found", "no such request", ASKED._replace(path="/api/v1/stage/1"), trace)
+    assert isinstance(answer.body, bytes)
+    content = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no such request"}
+    assert json.loads(answer.body) == content | ({"traceback": trace} if trace else {})
+    assert (answer.status, answer.headers) == ("404 Not Found", {"Content-Type": "application/problem+json"})
+
+
 def test_the_log_tells_what_the_service_or_its_storage_failed_in(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, LOG_NAME)
     cause = TimeoutError()

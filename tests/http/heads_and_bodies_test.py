@@ -207,6 +207,7 @@ def test_a_request_keeps_its_id_if_that_is_short_and_plain() -> None:
         ({"PATH_INFO": "//7", "REQUEST_URI": "//7?a=/../b"}, "7"),
         ({"PATH_INFO": "/\u00c3\u00a4", "REQUEST_URI": "/%C3%A4"}, "\u00e4"),
         ({"PATH_INFO": "/...", "REQUEST_URI": "/..."}, "..."),
+        ({"PATH_INFO": "/X7", "REQUEST_URI": "/X7"}, "X7"),
     ],
 )
 def test_the_file_id_is_read(environ: dict[str, str], expected: str) -> None:

@@ -8,6 +8,7 @@ import requests
 
 from tests.limits.conftest import on_sqlite
 from tests.support.limits import Limited
+from tests.support.metrics import Metrics
 from tests.support.service import Service
 from tests.support.waiting import TIMEOUT, await_true
 
@@ -134,3 +135,22 @@ def test_requests_at_once_take_no_more_than_there_are(tmp_path: Path, url: str) 
         for thread in threads:
             thread.join()
         assert sorted(found) == [200] * 20 + [429] * 20
+
+
+@on_sqlite
+def test_refusals_are_counted_by_their_limit(tmp_path: Path, url: str) -> None:
+    def counted() -> dict[str, float]:
+        return Metrics(service.url).values_of("limit", "limit_refusals_total")
+
+    with Limited(tmp_path, url, FEW, quota_bytes=1).served() as service:
+        before = counted()
+        assert service.request("PUT", "/1", data=b"xx").status_code == 507
+        spend(service, 2)
+        assert [service.request("GET", "/").status_code for _ in range(3)] == [429] * 3
+    with Limited(tmp_path, url, "transfers 1").served() as service:
+        upload = begun_upload(service, b"2")
+        assert [service.request("GET", "/1").status_code for _ in range(2)] == [429] * 2
+        assert ended(upload)
+        after = counted()
+    more = {limit: after[limit] - number for limit, number in before.items()}
+    assert more == {"quota": 1, "requests": 3, "transfers": 2}

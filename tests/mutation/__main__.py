@@ -81,6 +81,8 @@ ROOMS = {
         ),
         tests=(
             "archive_utils",
+            "audit/requests",
+            "auth/requests",
             "digests",
             "fixity",
             "http/answers",
@@ -90,8 +92,12 @@ ROOMS = {
             "http/rest_get",
             "http/rest_put",
             "http/rest_verbs",
+            "limits/gate",
+            "pages/access",
             "servers/framing",
             "servers/lingering",
+            "servers/users",
+            "tape/refusals",
         ),
     ),
     "storage": Room(

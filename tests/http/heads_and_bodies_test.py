@@ -22,9 +22,12 @@ from pacifica.archiveinterface.http.headers.request_head import (
     LARGEST_LENGTH,
     body_length,
     file_id_of,
+    is_loopback,
     parse_headers,
     parse_request_line,
     request_id,
+    target_of,
+    without_credentials,
 )
 from pacifica.archiveinterface.http.request_body import RequestBody
 
@@ -159,6 +162,10 @@ TOO_LONG = "no file is as long as Content-Length says"
         ("gzip", None, "HTTP/1.1", BodyError, ONE_CODING),
         ("chunked, gzip", None, "HTTP/1.1", BodyError, ONE_CODING),
         ("chunked, chunked", None, "HTTP/1.1", BodyError, ONE_CODING),
+        ("chunked\xa0", None, "HTTP/1.1", BodyError, ONE_CODING),
+        ("\x85chunked", None, "HTTP/1.1", BodyError, ONE_CODING),
+        ("Xchunked", None, "HTTP/1.1", BodyError, ONE_CODING),
+        ("identity", None, "HTTP/1.1", BodyError, ONE_CODING),
         ("gzip, chunked, chunked", None, "HTTP/1.1", BodyError, ONE_CODING),
         ("chunked", "7", "HTTP/1.1", BodyError, "send Content-Length or Transfer-Encoding, not both"),
         (
@@ -197,6 +204,39 @@ def test_a_request_keeps_its_id_if_that_is_short_and_plain() -> None:
     made = {request_id(given) for given in (None, "", "x" * 65, "two words", "line\n", "\u00e4") for _ in range(100)}
     assert len(made) == 600
     assert all(set(text) <= set("0123456789abcdef") and len(text) == 32 for text in made)
+
+
+@pytest.mark.parametrize(
+    ("environ", "target"),
+    [
+        ({"REQUEST_URI": "/a%2Fb?c", "RAW_URI": "/other", "PATH_INFO": "/a/b"}, "/a%2Fb?c"),
+        ({"RAW_URI": "/a%2Fb?c", "PATH_INFO": "/a/b"}, "/a%2Fb?c"),
+        ({"PATH_INFO": "/a b/\xff?"}, "/a%20b/%FF%3F"),
+    ],
+)
+def test_the_target_is_what_the_client_wrote_as_far_as_the_server_tells(environ: dict[str, str], target: str) -> None:
+    assert target_of(environ) == target
+
+
+@pytest.mark.parametrize(
+    ("target", "logged"),
+    [
+        ("/1?access_token=secret&byte_range=1-2", "/1?access_token=...&byte_range=1-2"),
+        ("GET /1?a=b&AUTHZ=Bearer%20secret HTTP/1.1", "GET /1?a=b&AUTHZ=... HTTP/1.1"),
+        ("/1?token=kept", "/1?token=kept"),
+        ("/1", "/1"),
+    ],
+)
+def test_logs_have_no_tokens(target: str, logged: str) -> None:
+    assert without_credentials(target) == logged
+
+
+@pytest.mark.parametrize(
+    ("host", "is_this_host"),
+    [("127.0.0.2", True), ("::1", True), ("localhost", True), ("192.0.2.1", False), ("example.org", False)],
+)
+def test_a_loopback_address_is_this_host(host: str, is_this_host: bool) -> None:
+    assert is_loopback(host) is is_this_host
 
 
 @pytest.mark.parametrize(

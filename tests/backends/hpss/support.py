@@ -95,7 +95,7 @@ def install(target: Path, flavour: str | None) -> Path:
         environment["HPSS_PREFIX"] = str(prefix_of(flavour))
         environment["CFLAGS"] = COUNTED
     beside = Path(f"{target}-o")  # not in the project, where several test processes would write the same files
-    beside.mkdir()
+    beside.mkdir(exist_ok=True)
     command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(beside)]
     command += ["build", "--build-lib", str(target), "--build-temp", str(beside)]
     subprocess.run(command, cwd=PROJECT, env=environment, check=True, stdout=subprocess.DEVNULL)
